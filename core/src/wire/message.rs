@@ -1,0 +1,404 @@
+//! One message: its header, its payload and what follows them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::reader::{Reader, truncated};
+use super::subroute::SubrouteId;
+use super::{DecodeError, Flags, Op};
+
+/// The MessagePack header of an array of seven elements.
+const ARRAY_OF_7: u8 = 0x97;
+/// The longest header: the array's, six integers in their longest forms, the payload's.
+const MAX_HEADER_LEN: usize = 1 + 9 + 5 + 5 + 2 + 2 + 2 + 5;
+/// The length of the checksum.
+const CRC_LEN: usize = 4;
+
+/// The fixed fields of a message (PROTOCOL.md section 2).
+///
+/// ```
+/// use gridmux_core::wire::{Flags, Header, Op};
+///
+/// let header = Header { mux: 7, flags: Flags::CRC | Flags::EOF, ..Header::new(Op::Request) };
+/// assert_eq!(header.seq, 0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Header {
+    /// The call that the message belongs to; 0 is the link itself.
+    pub mux: u64,
+    /// The number of the message within its mux and direction, or the number of parts of a
+    /// merged message.
+    pub seq: u32,
+    /// Milliseconds left to answer; 0 is no deadline.
+    pub deadline_ms: u32,
+    /// The handler called; 0 is none.
+    pub handler: u8,
+    /// What the message asks for or says.
+    pub op: Op,
+    /// How the message is to be read.
+    pub flags: Flags,
+}
+
+impl Header {
+    /// A header with this operation, everything else zero.
+    #[inline]
+    pub const fn new(op: Op) -> Self {
+        Self {
+            mux: 0,
+            seq: 0,
+            deadline_ms: 0,
+            handler: 0,
+            op,
+            flags: Flags::empty(),
+        }
+    }
+}
+
+/// One message, its payload borrowed.
+///
+/// The flags decide what follows the payload on the wire. `subroute` belongs to
+/// [`Flags::SUBROUTE`]: without that flag it is not sent, and with the flag but without an id the
+/// zero id is sent. Decoding gives an id exactly when the flag is set.
+///
+/// Only the length of the payload is shown by `Debug`, since a payload may hold secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct MessageRef<'a> {
+    /// The fixed fields.
+    pub header: Header,
+    /// Which of several handlers with one id is meant.
+    pub subroute: Option<SubrouteId>,
+    /// The payload; see [`MessageRef::is_nil`] if it is of length 0.
+    pub payload: &'a [u8],
+}
+
+/// What [`MessageRef::decode`] found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Decoded<'a> {
+    /// The message.
+    pub message: MessageRef<'a>,
+    /// The bytes between its array and its trailers: the parts of a merged message, which
+    /// [`for_each_message`](super::for_each_message) reads. In any other they mean nothing.
+    pub rest: &'a [u8],
+}
+
+impl<'a> MessageRef<'a> {
+    /// The number of bytes that [`MessageRef::encode`] appends.
+    pub fn encoded_len(&self) -> usize {
+        let Header {
+            mux,
+            seq,
+            deadline_ms,
+            handler,
+            op,
+            flags,
+        } = self.header;
+        let uints = uint_len(mux)
+            + uint_len(seq.into())
+            + uint_len(deadline_ms.into())
+            + uint_len(handler.into())
+            + uint_len(op.as_u8().into())
+            + uint_len(flags.bits().into());
+        1 + uints + bin_len(self.payload.len()) + trailers_len(flags)
+    }
+
+    /// Appends the message: the array, then the trailers that the flags ask for.
+    ///
+    /// # Panics
+    /// If the payload is longer than 4 GiB, which the format cannot hold.
+    #[inline]
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        let trailers = SubrouteId::LEN + CRC_LEN;
+        out.reserve(MAX_HEADER_LEN + self.payload.len() + trailers);
+        encode_prefix(&self.header, self.payload.len(), out);
+        out.extend_from_slice(self.payload);
+        encode_trailers(self.header.flags, self.subroute.as_ref(), start, out);
+    }
+
+    /// Reads one message that takes up all of `bytes`.
+    ///
+    /// Bytes between the array and the trailers are legal and are given back as
+    /// [`Decoded::rest`].
+    ///
+    /// # Errors
+    /// If the bytes are not such a message, or its checksum is missing or differs.
+    #[inline]
+    pub fn decode(bytes: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let elements = reader.array_len("message")?;
+        if elements != 7 {
+            return Err(DecodeError::Elements { found: elements });
+        }
+        let header = Header {
+            mux: reader.unsigned("mux id")?,
+            seq: reader.unsigned("seq")?,
+            deadline_ms: reader.unsigned("deadline")?,
+            handler: reader.unsigned("handler")?,
+            op: Op::from_u8(reader.unsigned("op")?),
+            flags: Flags::from_bits_retain(reader.unsigned("flags")?),
+        };
+        let payload = reader.bin("payload")?;
+        let mut rest = reader.left();
+        if header.flags.contains(Flags::CRC) {
+            rest = check_crc(bytes, rest)?;
+        }
+        let mut subroute = None;
+        if header.flags.contains(Flags::SUBROUTE) {
+            let Some((before, id)) = rest.split_last_chunk() else {
+                return Err(truncated("subroute", SubrouteId::LEN, rest.len()));
+            };
+            rest = before;
+            subroute = Some(SubrouteId::from_bytes(*id));
+        }
+        Ok(Decoded {
+            message: Self {
+                header,
+                subroute,
+                payload,
+            },
+            rest,
+        })
+    }
+
+    /// Whether the payload is nil, which is not the same as empty: of length 0, without
+    /// [`Flags::PAYLOAD_IS_ZERO`].
+    #[inline]
+    pub fn is_nil(&self) -> bool {
+        self.payload.is_empty() && !self.header.flags.contains(Flags::PAYLOAD_IS_ZERO)
+    }
+
+    /// The error that the payload is the text of, if [`Flags::PAYLOAD_IS_ERR`] says so. Bytes
+    /// that are not UTF-8 are shown by replacement characters.
+    pub fn error_text(&self) -> Option<Cow<'a, str>> {
+        let is_error = self.header.flags.contains(Flags::PAYLOAD_IS_ERR);
+        is_error.then(|| String::from_utf8_lossy(self.payload))
+    }
+
+    /// The message with a copy of the payload.
+    pub fn to_message(&self) -> Message {
+        let Self {
+            header,
+            subroute,
+            payload,
+        } = *self;
+        Message {
+            header,
+            subroute,
+            payload: Bytes::copy_from_slice(payload),
+        }
+    }
+
+    /// The message with its payload a slice of `frame`, which it was decoded from; the payload is
+    /// copied if it lies elsewhere.
+    pub fn to_message_in(&self, frame: &Bytes) -> Message {
+        let Self {
+            header,
+            subroute,
+            payload,
+        } = *self;
+        let (whole, part) = (frame.as_ptr_range(), payload.as_ptr_range());
+        if whole.start <= part.start && part.end <= whole.end {
+            Message {
+                header,
+                subroute,
+                payload: frame.slice_ref(payload),
+            }
+        } else {
+            self.to_message()
+        }
+    }
+}
+
+impl fmt::Debug for MessageRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug(
+            f,
+            "MessageRef",
+            &self.header,
+            self.subroute.as_ref(),
+            self.payload.len(),
+        )
+    }
+}
+
+impl fmt::Debug for Decoded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoded")
+            .field("message", &self.message)
+            .field("rest", &format_args!("{} bytes", self.rest.len()))
+            .finish()
+    }
+}
+
+/// One message that owns its payload; otherwise as [`MessageRef`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The fixed fields.
+    pub header: Header,
+    /// Which of several handlers with one id is meant.
+    pub subroute: Option<SubrouteId>,
+    /// The payload.
+    pub payload: Bytes,
+}
+
+impl Message {
+    /// The same message, its payload borrowed.
+    #[inline]
+    pub fn as_message_ref(&self) -> MessageRef<'_> {
+        MessageRef {
+            header: self.header,
+            subroute: self.subroute,
+            payload: &self.payload,
+        }
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug(
+            f,
+            "Message",
+            &self.header,
+            self.subroute.as_ref(),
+            self.payload.len(),
+        )
+    }
+}
+
+fn debug(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    header: &Header,
+    subroute: Option<&SubrouteId>,
+    payload_len: usize,
+) -> fmt::Result {
+    f.debug_struct(name)
+        .field("header", header)
+        .field("subroute", &subroute)
+        .field("payload", &format_args!("{payload_len} bytes"))
+        .finish()
+}
+
+/// Appends a message up to its payload, for who writes the payload themselves.
+///
+/// To finish it, append exactly `payload_len` bytes and then what [`encode_trailers`] adds:
+///
+/// ```
+/// use gridmux_core::wire::{Flags, Header, MessageRef, Op, encode_prefix, encode_trailers};
+///
+/// let header = Header { flags: Flags::CRC, ..Header::new(Op::Response) };
+/// let mut out = Vec::new();
+/// let start = out.len();
+/// encode_prefix(&header, 5, &mut out);
+/// out.extend_from_slice(b"hello");
+/// encode_trailers(header.flags, None, start, &mut out);
+///
+/// let decoded = MessageRef::decode(&out)?;
+/// assert_eq!(decoded.message, MessageRef { header, subroute: None, payload: b"hello" });
+/// # Ok::<(), gridmux_core::wire::DecodeError>(())
+/// ```
+///
+/// # Panics
+/// If `payload_len` is more than 4 GiB, which the format cannot hold.
+#[inline]
+pub fn encode_prefix(header: &Header, payload_len: usize, out: &mut Vec<u8>) {
+    out.push(ARRAY_OF_7);
+    put_uint(header.mux, out);
+    put_uint(header.seq.into(), out);
+    put_uint(header.deadline_ms.into(), out);
+    put_uint(header.handler.into(), out);
+    put_uint(header.op.as_u8().into(), out);
+    put_uint(header.flags.bits().into(), out);
+    put_bin_len(payload_len, out);
+}
+
+/// Appends the trailers that `flags` ask for to the message that begins at `start` in `out`: the
+/// subroute, then the checksum of all of the message before it.
+///
+/// # Panics
+/// If `start` is beyond the end of `out`.
+#[inline]
+pub fn encode_trailers(
+    flags: Flags,
+    subroute: Option<&SubrouteId>,
+    start: usize,
+    out: &mut Vec<u8>,
+) {
+    if flags.contains(Flags::SUBROUTE) {
+        let subroute = subroute.copied().unwrap_or_default();
+        out.extend_from_slice(subroute.as_bytes());
+    }
+    if flags.contains(Flags::CRC) {
+        let crc = crc(&out[start..]);
+        out.extend_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// The header of a bin value.
+pub(super) fn put_bin_len(len: usize, out: &mut Vec<u8>) {
+    let len = u32::try_from(len).expect("MessagePack holds at most 4 GiB");
+    rmp::encode::write_bin_len(out, len).expect("a Vec takes every byte");
+}
+
+fn put_uint(number: u64, out: &mut Vec<u8>) {
+    rmp::encode::write_uint(out, number).expect("a Vec takes every byte");
+}
+
+const fn uint_len(number: u64) -> usize {
+    match number {
+        0..=0x7f => 1,
+        0x80..=0xff => 2,
+        0x100..=0xffff => 3,
+        0x1_0000..=0xffff_ffff => 5,
+        _ => 9,
+    }
+}
+
+/// The length of a bin value and its header.
+pub(super) const fn bin_len(len: usize) -> usize {
+    let header = match len {
+        0..=0xff => 2,
+        0x100..=0xffff => 3,
+        _ => 5,
+    };
+    header + len
+}
+
+const fn trailers_len(flags: Flags) -> usize {
+    let subroute = if flags.contains(Flags::SUBROUTE) {
+        SubrouteId::LEN
+    } else {
+        0
+    };
+    let crc = if flags.contains(Flags::CRC) {
+        CRC_LEN
+    } else {
+        0
+    };
+    subroute + crc
+}
+
+/// The low half of XXH3-64.
+#[inline]
+fn crc(bytes: &[u8]) -> u32 {
+    xxh3_64(bytes) as u32
+}
+
+/// Checks the checksum at the end of `bytes`, whose tail after the array is `rest`: gives `rest`
+/// without the checksum.
+#[inline]
+fn check_crc<'a>(bytes: &[u8], rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
+    let Some((before, found)) = rest.split_last_chunk::<CRC_LEN>() else {
+        return Err(truncated("crc", CRC_LEN, rest.len()));
+    };
+    let found = u32::from_le_bytes(*found);
+    let expected = crc(&bytes[..bytes.len() - CRC_LEN]);
+    if found == expected {
+        Ok(before)
+    } else {
+        Err(DecodeError::Crc { expected, found })
+    }
+}
