@@ -1,0 +1,8 @@
+//! What several test files need.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its share of this module"
+)]
+
+pub mod vectors;
