@@ -1,5 +1,6 @@
 //! The grid protocol as pure state machines.
 #![forbid(unsafe_code)]
 
+pub mod payload;
 pub mod websocket;
 pub mod wire;
