@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod payload;
+pub mod route;
 pub mod websocket;
 pub mod wire;
