@@ -1,5 +1,6 @@
 //! Every payload that a Go node was seen to write is read as the value it stands for, and written
 //! as the same bytes.
+#![expect(clippy::unwrap_used, reason = "a helper of tests may panic")]
 
 use gridmux_core::payload::{Array, Body, Json, MsgBytes, Mss, NoPayload, Payload, UrlValues};
 use serde::{Deserialize, Serialize};
