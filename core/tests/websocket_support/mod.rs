@@ -1,5 +1,9 @@
 //! What the tests of the WebSocket layer share: a pipe in memory, frames by hand, feeding in pieces.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -133,7 +137,7 @@ pub fn message(payload: &[u8]) -> Incoming {
 }
 
 /// One end of a two-way pipe in memory. Reading an empty one would block.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct End {
     incoming: Rc<RefCell<VecDeque<u8>>>,
     outgoing: Rc<RefCell<VecDeque<u8>>>,
