@@ -54,11 +54,13 @@ impl ReadBuffer {
     }
 
     /// Drops `count` bytes of the front; all if there are fewer.
+    #[inline]
     pub(super) fn advance(&mut self, count: usize) {
         self.bytes.advance(count.min(self.bytes.len()));
     }
 
     /// Splits `count` bytes, which must be there, off the front.
+    #[inline]
     pub(super) fn take(&mut self, count: usize) -> Bytes {
         if count == 0 {
             // Holds no part of the allocation.

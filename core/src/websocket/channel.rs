@@ -153,9 +153,9 @@ impl Channel {
         }
     }
 
-    /// Size in bytes of the memory that the messages polled since the last call of
-    /// [`read_buf`](Self::read_buf) are slices of, if they are not over [`DIRECT_READ_LEN`] and not
-    /// fragmented. For deciding whether a copy is cheaper than keeping that alive.
+    /// Size in bytes of the read buffer: of the memory that the message just polled keeps alive if
+    /// it is a slice of it. A message of more than [`DIRECT_READ_LEN`] or in fragments is not: it
+    /// has memory of its own. For deciding whether a copy is cheaper than keeping that alive.
     pub fn buffer_size(&self) -> usize {
         self.received.allocated()
     }

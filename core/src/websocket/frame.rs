@@ -39,6 +39,7 @@ pub(super) struct Header {
 ///
 /// `role` is the reader's. `in_message` tells whether a fragmented message is unfinished. Checks
 /// are in the order of the bytes, so the error does not depend on how they arrive.
+#[inline]
 pub(super) fn parse(
     bytes: &[u8],
     role: Role,
