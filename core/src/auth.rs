@@ -147,19 +147,14 @@ impl SharedSecret {
         }
         // HMAC takes a key of any length; only its trait has an error.
         let keyed = Hmac::new_from_slice(secret).map_err(|_| too_short)?;
-        Ok(Self {
-            keyed,
-            lifetime: whole_seconds(DEFAULT_LIFETIME),
-        })
+        Ok(Self { keyed, lifetime: whole_seconds(DEFAULT_LIFETIME) })
     }
 
     /// The secret is what the environment variable `name` holds.
     pub fn from_env(name: &str) -> Result<Self, SecretError> {
         match std::env::var(name) {
             Ok(secret) => Self::new(secret),
-            Err(_) => Err(SecretError::NotInEnvironment {
-                name: name.to_owned(),
-            }),
+            Err(_) => Err(SecretError::NotInEnvironment { name: name.to_owned() }),
         }
     }
 
@@ -170,10 +165,7 @@ impl SharedSecret {
         if lifetime.as_secs() <= MAX_CLOCK_SKEW.as_secs() {
             return Err(SecretError::LifetimeTooShort);
         }
-        Ok(Self {
-            lifetime: whole_seconds(lifetime),
-            ..self
-        })
+        Ok(Self { lifetime: whole_seconds(lifetime), ..self })
     }
 
     fn mac(&self, signed: &str) -> Hmac<Sha256> {
@@ -200,24 +192,16 @@ impl Auth for SharedSecret {
         let (VERSION, _name) = head.split_once('.').ok_or(AuthError::Malformed)? else {
             return Err(AuthError::Malformed);
         };
-        let mac = URL_SAFE_NO_PAD
-            .decode(mac)
-            .map_err(|_| AuthError::Malformed)?;
-        self.mac(signed)
-            .verify_slice(&mac)
-            .map_err(|_| AuthError::Mismatch)?;
+        let mac = URL_SAFE_NO_PAD.decode(mac).map_err(|_| AuthError::Malformed)?;
+        self.mac(signed).verify_slice(&mac).map_err(|_| AuthError::Mismatch)?;
 
         let latest = now.seconds.saturating_add(self.lifetime);
         let latest = latest.saturating_add(whole_seconds(MAX_CLOCK_SKEW));
         if expiry <= now.seconds {
-            return Err(AuthError::Expired {
-                seconds: now.seconds.abs_diff(expiry),
-            });
+            return Err(AuthError::Expired { seconds: now.seconds.abs_diff(expiry) });
         }
         if expiry > latest {
-            return Err(AuthError::ExpiresTooLate {
-                seconds: expiry.abs_diff(latest),
-            });
+            return Err(AuthError::ExpiresTooLate { seconds: expiry.abs_diff(latest) });
         }
         Ok(())
     }
@@ -226,9 +210,7 @@ impl Auth for SharedSecret {
 /// Shows no part of the secret.
 impl fmt::Debug for SharedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedSecret")
-            .field("lifetime", &self.lifetime)
-            .finish_non_exhaustive()
+        f.debug_struct("SharedSecret").field("lifetime", &self.lifetime).finish_non_exhaustive()
     }
 }
 
@@ -245,11 +227,7 @@ impl StaticToken {
     pub fn new(token: impl Into<String>) -> Result<Self, SecretError> {
         let token = token.into();
         let header_safe = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-        if header_safe {
-            Ok(Self(token))
-        } else {
-            Err(SecretError::NotHeaderSafe)
-        }
+        if header_safe { Ok(Self(token)) } else { Err(SecretError::NotHeaderSafe) }
     }
 }
 
@@ -261,11 +239,7 @@ impl Auth for StaticToken {
     fn check(&self, token: &str, _now: Timestamp) -> Result<(), AuthError> {
         // How long the comparison takes tells the token's length at most.
         let equal = token.as_bytes().ct_eq(self.0.as_bytes());
-        if equal.into() {
-            Ok(())
-        } else {
-            Err(AuthError::Mismatch)
-        }
+        if equal.into() { Ok(()) } else { Err(AuthError::Mismatch) }
     }
 }
 

@@ -18,20 +18,14 @@ use sha2::Sha256;
 
 const SECRET: &str = "correct horse battery staple";
 const NAME: &str = "http://10.0.0.1:9000";
-const NOW: Timestamp = Timestamp {
-    seconds: 1_700_000_000,
-    nanos: 999_999_999,
-};
+const NOW: Timestamp = Timestamp { seconds: 1_700_000_000, nanos: 999_999_999 };
 
 fn shared() -> SharedSecret {
     SharedSecret::new(SECRET).unwrap()
 }
 
 fn after(seconds: i64) -> Timestamp {
-    Timestamp {
-        seconds: NOW.seconds + seconds,
-        nanos: 0,
-    }
+    Timestamp { seconds: NOW.seconds + seconds, nanos: 0 }
 }
 
 fn seconds(duration: Duration) -> i64 {
@@ -40,22 +34,13 @@ fn seconds(duration: Duration) -> i64 {
 
 /// A token with the right signature, whatever it says.
 fn sign(signed: &str) -> String {
-    let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())
-        .unwrap()
-        .chain_update(signed);
-    format!(
-        "{signed}.{}",
-        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
-    )
+    let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap().chain_update(signed);
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
 #[test]
 fn a_token_is_the_documented_text() {
-    let expected = sign(&format!(
-        "v1.{}.{}",
-        URL_SAFE_NO_PAD.encode(NAME),
-        1_700_000_900
-    ));
+    let expected = sign(&format!("v1.{}.{}", URL_SAFE_NO_PAD.encode(NAME), 1_700_000_900));
     assert_eq!(shared().issue(NAME, NOW), expected);
 }
 
@@ -65,15 +50,9 @@ fn a_good_token_is_accepted_until_it_expires() {
     let lifetime = seconds(DEFAULT_LIFETIME);
     assert_eq!(shared().check(&token, NOW), Ok(()));
     assert_eq!(shared().check(&token, after(lifetime - 1)), Ok(()));
-    assert_eq!(
-        shared().check(&token, after(lifetime)),
-        Err(AuthError::Expired { seconds: 0 })
-    );
+    assert_eq!(shared().check(&token, after(lifetime)), Err(AuthError::Expired { seconds: 0 }));
     let a_day = lifetime + 86_400;
-    assert_eq!(
-        shared().check(&token, after(a_day)),
-        Err(AuthError::Expired { seconds: 86_400 })
-    );
+    assert_eq!(shared().check(&token, after(a_day)), Err(AuthError::Expired { seconds: 86_400 }));
 }
 
 #[test]
@@ -91,21 +70,11 @@ fn a_lifetime_can_be_set() {
     let day = shared().lifetime(Duration::from_secs(86_400)).unwrap();
     let token = day.issue(NAME, NOW);
     assert_eq!(day.check(&token, after(86_399)), Ok(()));
-    assert!(matches!(
-        shared().check(&token, NOW),
-        Err(AuthError::ExpiresTooLate { .. })
-    ));
+    assert!(matches!(shared().check(&token, NOW), Err(AuthError::ExpiresTooLate { .. })));
     assert_eq!(day.check(&shared().issue(NAME, NOW), NOW), Ok(()));
 
-    for short in [
-        Duration::ZERO,
-        MAX_CLOCK_SKEW,
-        MAX_CLOCK_SKEW + Duration::from_nanos(1),
-    ] {
-        assert_eq!(
-            shared().lifetime(short).unwrap_err(),
-            SecretError::LifetimeTooShort
-        );
+    for short in [Duration::ZERO, MAX_CLOCK_SKEW, MAX_CLOCK_SKEW + Duration::from_nanos(1)] {
+        assert_eq!(shared().lifetime(short).unwrap_err(), SecretError::LifetimeTooShort);
     }
     let endless = shared().lifetime(Duration::MAX).unwrap();
     assert_eq!(endless.check(&endless.issue(NAME, NOW), NOW), Ok(()));
@@ -135,36 +104,17 @@ fn no_byte_of_a_token_can_be_changed() {
 #[test]
 fn another_secret_makes_other_tokens() {
     let other = SharedSecret::new(format!("{SECRET}!")).unwrap();
-    assert_eq!(
-        shared().check(&other.issue(NAME, NOW), NOW),
-        Err(AuthError::Mismatch)
-    );
+    assert_eq!(shared().check(&other.issue(NAME, NOW), NOW), Err(AuthError::Mismatch));
 }
 
 #[test]
 fn a_signature_alone_is_not_enough() {
     let check = |signed: &str| shared().check(&sign(signed), NOW);
     assert_eq!(check("v1.bmFtZQ.1700000001"), Ok(()));
-    assert!(matches!(
-        check("v1.bmFtZQ.99999999999"),
-        Err(AuthError::ExpiresTooLate { .. })
-    ));
-    assert!(matches!(
-        check(&format!("v1.x.{}", i64::MAX)),
-        Err(AuthError::ExpiresTooLate { .. })
-    ));
-    assert!(matches!(
-        check(&format!("v1.x.{}", i64::MIN)),
-        Err(AuthError::Expired { .. })
-    ));
-    for malformed in [
-        "v2.x.1700000001",
-        "v1.1700000001",
-        "1700000001",
-        "",
-        "v1.x.",
-        "v1.x.1e9",
-    ] {
+    assert!(matches!(check("v1.bmFtZQ.99999999999"), Err(AuthError::ExpiresTooLate { .. })));
+    assert!(matches!(check(&format!("v1.x.{}", i64::MAX)), Err(AuthError::ExpiresTooLate { .. })));
+    assert!(matches!(check(&format!("v1.x.{}", i64::MIN)), Err(AuthError::Expired { .. })));
+    for malformed in ["v2.x.1700000001", "v1.1700000001", "1700000001", "", "v1.x.", "v1.x.1e9"] {
         assert_eq!(check(malformed), Err(AuthError::Malformed), "{malformed}");
     }
     assert_eq!(check("v1.x.9223372036854775808"), Err(AuthError::Malformed));
@@ -173,22 +123,11 @@ fn a_signature_alone_is_not_enough() {
 #[test]
 fn garbage_is_malformed() {
     let huge = "v1.".repeat(1 << 20);
-    for garbage in [
-        "",
-        ".",
-        "...",
-        "v1...",
-        "v1.a.1.ü",
-        "größe.größe.größe",
-        "\0\0.\0",
-        &huge,
-    ] {
+    for garbage in ["", ".", "...", "v1...", "v1.a.1.ü", "größe.größe.größe", "\0\0.\0", &huge]
+    {
         assert_eq!(shared().check(garbage, NOW), Err(AuthError::Malformed));
     }
-    assert_eq!(
-        shared().check("v1.x.1700000001.", NOW),
-        Err(AuthError::Mismatch)
-    );
+    assert_eq!(shared().check("v1.x.1700000001.", NOW), Err(AuthError::Mismatch));
 }
 
 #[test]
@@ -206,10 +145,7 @@ fn nothing_shows_the_secret() {
     let token = shared().issue(NAME, NOW);
     assert!(!token.contains(SECRET));
     assert!(!token.contains(&URL_SAFE_NO_PAD.encode(SECRET)));
-    assert_eq!(
-        format!("{:?}", shared()),
-        "SharedSecret { lifetime: 900, .. }"
-    );
+    assert_eq!(format!("{:?}", shared()), "SharedSecret { lifetime: 900, .. }");
     let fixed = StaticToken::new("s3cret-token").unwrap();
     assert_eq!(format!("{fixed:?}"), "StaticToken { .. }");
     for stranger in [&token[1..], "s3cret-tokem"] {
@@ -223,10 +159,7 @@ fn nothing_shows_the_secret() {
 #[test]
 fn a_secret_is_long_enough() {
     for len in 0..MIN_SECRET_LEN {
-        assert_eq!(
-            SharedSecret::new(vec![7; len]).unwrap_err(),
-            SecretError::TooShort { len }
-        );
+        assert_eq!(SharedSecret::new(vec![7; len]).unwrap_err(), SecretError::TooShort { len });
     }
     for len in [MIN_SECRET_LEN, 64, 65, 10_000] {
         let auth = SharedSecret::new(vec![7; len]).unwrap();
@@ -237,9 +170,7 @@ fn a_secret_is_long_enough() {
 #[test]
 fn a_secret_may_come_from_the_environment() {
     let name = "GRIDMUX_TEST_NO_SUCH_VARIABLE";
-    let missing = SecretError::NotInEnvironment {
-        name: name.to_owned(),
-    };
+    let missing = SecretError::NotInEnvironment { name: name.to_owned() };
     assert_eq!(SharedSecret::from_env(name).unwrap_err(), missing);
     assert!(SharedSecret::from_env("a\0=").is_err());
     // Cargo sets this one for every test, and its value is long enough.

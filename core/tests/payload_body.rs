@@ -85,15 +85,9 @@ fn a_payload_is_passed_on_without_a_copy() {
 fn debug_shows_the_beginning_only() {
     assert_eq!(format!("{:?}", Payload::NIL), "Payload(nil)");
     assert_eq!(format!("{:?}", Payload::EMPTY), "Payload(0 bytes)");
-    assert_eq!(
-        format!("{:?}", Payload::from(&b"\x00\xff"[..])),
-        "Payload(2 bytes: 00ff)"
-    );
+    assert_eq!(format!("{:?}", Payload::from(&b"\x00\xff"[..])), "Payload(2 bytes: 00ff)");
     let long = format!("{:?}", Payload::from(vec![0xab; 1 << 20]));
-    assert_eq!(
-        long,
-        format!("Payload(1048576 bytes: {}…)", "ab".repeat(16))
-    );
+    assert_eq!(long, format!("Payload(1048576 bytes: {}…)", "ab".repeat(16)));
 }
 
 #[test]
@@ -121,26 +115,17 @@ fn encoding_appends_and_undoes_on_error() {
     let mut out = vec![9];
     assert_eq!(Mss::default().encode(&mut out), Ok(Presence::Bytes));
     assert_eq!(out, [9, 0xc0]);
-    assert_eq!(
-        (1_u8, Refuses).encode(&mut out),
-        Err(EncodeError::Value("no".into()))
-    );
+    assert_eq!((1_u8, Refuses).encode(&mut out), Err(EncodeError::Value("no".into())));
     assert_eq!(out, [9, 0xc0]);
     // It takes no byte of what it reads.
-    assert_eq!(
-        decode::<Refuses>(&[1]).err(),
-        Some(DecodeBodyError::TrailingBytes)
-    );
+    assert_eq!(decode::<Refuses>(&[1]).err(), Some(DecodeBodyError::TrailingBytes));
 }
 
 #[test]
 fn no_bytes_are_no_value() {
     for payload in [Payload::NIL, Payload::EMPTY] {
         assert_eq!(Mss::decode(payload.clone()), Err(DecodeBodyError::Empty));
-        assert_eq!(
-            Json::<u8>::decode(payload.clone()),
-            Err(DecodeBodyError::Empty)
-        );
+        assert_eq!(Json::<u8>::decode(payload.clone()), Err(DecodeBodyError::Empty));
         assert_eq!(<()>::decode(payload), Err(DecodeBodyError::Empty));
     }
     assert_eq!(decode(&[0xc0]), Ok(()));
@@ -149,22 +134,11 @@ fn no_bytes_are_no_value() {
 #[test]
 fn trailing_bytes_are_refused() {
     for trailer in 0..=255 {
-        assert_eq!(
-            decode::<u8>(&[1, trailer]),
-            Err(DecodeBodyError::TrailingBytes),
-            "{trailer}"
-        );
+        assert_eq!(decode::<u8>(&[1, trailer]), Err(DecodeBodyError::TrailingBytes), "{trailer}");
         let after_map = [0x81, 0xa1, b'a', 0xa1, b'b', trailer];
-        assert_eq!(
-            decode::<Mss>(&after_map),
-            Err(DecodeBodyError::TrailingBytes),
-            "{trailer}"
-        );
+        assert_eq!(decode::<Mss>(&after_map), Err(DecodeBodyError::TrailingBytes), "{trailer}");
     }
-    assert_eq!(
-        decode::<NoPayload>(&[0xc0]),
-        Err(DecodeBodyError::TrailingBytes)
-    );
+    assert_eq!(decode::<NoPayload>(&[0xc0]), Err(DecodeBodyError::TrailingBytes));
 }
 
 #[test]
@@ -205,10 +179,7 @@ fn a_false_length_is_not_believed() {
         assert!(decode::<UrlValues>(&bytes).is_err());
         assert!(decode::<MsgBytes>(&bytes).is_err());
     }
-    assert_eq!(
-        decode::<Array<u64>>(b"\xdd\xff\xff\xff\xff\x01"),
-        Err(DecodeBodyError::Truncated)
-    );
+    assert_eq!(decode::<Array<u64>>(b"\xdd\xff\xff\xff\xff\x01"), Err(DecodeBodyError::Truncated));
 }
 
 #[test]
@@ -216,14 +187,8 @@ fn nesting_up_to_the_limit_is_read() {
     // A level is an array and the newtype around it.
     let nested = |levels: usize| [vec![0x91; levels - 1], vec![0x90]].concat();
     assert!(decode::<List>(&nested(MAX_DEPTH / 2)).is_ok());
-    assert_eq!(
-        decode::<List>(&nested(MAX_DEPTH / 2 + 1)),
-        Err(DecodeBodyError::TooDeep)
-    );
-    assert_eq!(
-        decode::<List>(&nested(1 << 20)),
-        Err(DecodeBodyError::TooDeep)
-    );
+    assert_eq!(decode::<List>(&nested(MAX_DEPTH / 2 + 1)), Err(DecodeBodyError::TooDeep));
+    assert_eq!(decode::<List>(&nested(1 << 20)), Err(DecodeBodyError::TooDeep));
 }
 
 #[test]
@@ -231,10 +196,7 @@ fn nested_enums_cannot_overflow_the_stack() {
     let too_deep = |bytes: &[u8]| {
         assert_eq!(decode::<Chain>(bytes).err(), Some(DecodeBodyError::TooDeep));
         let in_a_list = [&[0xdd, 0xff, 0xff, 0xff, 0xff], bytes].concat();
-        assert_eq!(
-            decode::<Vec<Chain>>(&in_a_list).err(),
-            Some(DecodeBodyError::TooDeep)
-        );
+        assert_eq!(decode::<Vec<Chain>>(&in_a_list).err(), Some(DecodeBodyError::TooDeep));
     };
     too_deep(&b"\x81\xa4Link".repeat(1 << 18));
     too_deep(&b"\x81\x00".repeat(1 << 20));
@@ -245,16 +207,10 @@ fn nested_enums_cannot_overflow_the_stack() {
 
 #[test]
 fn nested_options_and_ignored_values_cannot_overflow_the_stack() {
-    assert_eq!(
-        decode::<Endless>(&[1]).err(),
-        Some(DecodeBodyError::TooDeep)
-    );
+    assert_eq!(decode::<Endless>(&[1]).err(), Some(DecodeBodyError::TooDeep));
     let mut unknown_field = b"\x83\xa1x\x01\xa1y\x01\xa1z".to_vec();
     unknown_field.extend(vec![0x91; 1 << 20]);
-    assert_eq!(
-        decode::<Point>(&unknown_field),
-        Err(DecodeBodyError::TooDeep)
-    );
+    assert_eq!(decode::<Point>(&unknown_field), Err(DecodeBodyError::TooDeep));
 }
 
 fn state() -> impl Strategy<Value = State> {
@@ -283,10 +239,8 @@ fn disk() -> impl Strategy<Value = Disk> {
         },
     );
     leaf.prop_recursive(4, 8, 1, |inner| {
-        (inner.clone(), inner).prop_map(|(disk, parent)| Disk {
-            parent: Some(Box::new(parent)),
-            ..disk
-        })
+        (inner.clone(), inner)
+            .prop_map(|(disk, parent)| Disk { parent: Some(Box::new(parent)), ..disk })
     })
 }
 

@@ -30,19 +30,11 @@ fn typed<T: serde::de::DeserializeOwned>(value: &Value) -> T {
 }
 
 fn bytes(value: &Value) -> MsgBytes {
-    MsgBytes(
-        value
-            .get("hex")
-            .map(|hex| unhex(hex.as_str().unwrap()).into()),
-    )
+    MsgBytes(value.get("hex").map(|hex| unhex(hex.as_str().unwrap()).into()))
 }
 
 fn array<T>(value: &Value, item: impl Fn(&Value) -> T) -> Array<T> {
-    Array(
-        value
-            .as_array()
-            .map(|items| items.iter().map(item).collect()),
-    )
+    Array(value.as_array().map(|items| items.iter().map(item).collect()))
 }
 
 fn check<T: Body + PartialEq + std::fmt::Debug>(expected: &T, recorded: &[u8], fixed_order: bool) {
@@ -92,9 +84,7 @@ fn check_json(value: &Value, recorded: &[u8]) {
     assert_eq!(decoded, Json(Some(typed(value))));
 
     let ours = decoded.to_payload().unwrap();
-    let text = String::from_utf8(recorded[2..].to_vec())
-        .unwrap()
-        .replace("\\u003c", "<");
+    let text = String::from_utf8(recorded[2..].to_vec()).unwrap().replace("\\u003c", "<");
     assert_eq!(&ours[2..], text.as_bytes());
     assert_eq!(ours[..2], [0xc4, u8::try_from(text.len()).unwrap()]);
 }

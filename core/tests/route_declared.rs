@@ -12,12 +12,10 @@ use gridmux_core::wire::SubrouteId;
 
 const LOCK: Unary<Mss, NoPayload> = Unary::new(1, "lock");
 const WALK: ServerStream<Mss, Payload> = ServerStream::new(7, "walk").out_capacity(64).run_to_end();
-const UPLOAD: ClientStream<Mss, Payload, NoPayload> = ClientStream::new(80, "upload")
-    .in_capacity(4)
-    .out_capacity(1);
-const CHAT: TwoWay<Mss, Payload, Payload> = TwoWay::new(255, "chat")
-    .in_capacity(1)
-    .out_capacity(u32::MAX);
+const UPLOAD: ClientStream<Mss, Payload, NoPayload> =
+    ClientStream::new(80, "upload").in_capacity(4).out_capacity(1);
+const CHAT: TwoWay<Mss, Payload, Payload> =
+    TwoWay::new(255, "chat").in_capacity(1).out_capacity(u32::MAX);
 const WALK_INFO: RouteInfo = WALK.info();
 
 /// Neither `Send`, `Copy` nor a payload.
@@ -44,79 +42,31 @@ fn a_route_says_what_was_declared() {
     };
     assert_eq!(LOCK.info(), single);
     assert_eq!(RouteInfo::from(LOCK), single);
-    let shape = Shape::Stream {
-        in_capacity: 0,
-        out_capacity: 64,
-    };
-    let walk = RouteInfo {
-        handler: 7,
-        subroute: None,
-        name: "walk",
-        shape,
-        run_to_end: true,
-    };
+    let shape = Shape::Stream { in_capacity: 0, out_capacity: 64 };
+    let walk = RouteInfo { handler: 7, subroute: None, name: "walk", shape, run_to_end: true };
     assert_eq!(WALK_INFO, walk);
-    assert_eq!(
-        UPLOAD.info().shape,
-        Shape::Stream {
-            in_capacity: 4,
-            out_capacity: 1
-        }
-    );
-    assert_eq!(
-        CHAT.info().shape,
-        Shape::Stream {
-            in_capacity: 1,
-            out_capacity: u32::MAX
-        }
-    );
-    assert_eq!(
-        (CHAT.handler(), CHAT.name(), CHAT.subroute()),
-        (255, "chat", None)
-    );
+    assert_eq!(UPLOAD.info().shape, Shape::Stream { in_capacity: 4, out_capacity: 1 });
+    assert_eq!(CHAT.info().shape, Shape::Stream { in_capacity: 1, out_capacity: u32::MAX });
+    assert_eq!((CHAT.handler(), CHAT.name(), CHAT.subroute()), (255, "chat", None));
 }
 
 #[test]
 fn capacities_have_defaults() {
     let upload = ClientStream::<Mss, Payload, NoPayload>::new(80, "upload");
     let [in_capacity, out_capacity] = [DEFAULT_CAPACITY, DEFAULT_RESULT_CAPACITY];
-    assert_eq!(
-        upload.info().shape,
-        Shape::Stream {
-            in_capacity,
-            out_capacity
-        }
-    );
+    assert_eq!(upload.info().shape, Shape::Stream { in_capacity, out_capacity });
     let chat = TwoWay::<Mss, Payload, Payload>::new(81, "chat");
     let out_capacity = DEFAULT_CAPACITY;
-    assert_eq!(
-        chat.info().shape,
-        Shape::Stream {
-            in_capacity,
-            out_capacity
-        }
-    );
+    assert_eq!(chat.info().shape, Shape::Stream { in_capacity, out_capacity });
     let walk = ServerStream::<Mss, Payload>::new(7, "walk");
-    assert_eq!(
-        walk.info().shape,
-        Shape::Stream {
-            in_capacity: 0,
-            out_capacity
-        }
-    );
+    assert_eq!(walk.info().shape, Shape::Stream { in_capacity: 0, out_capacity });
 }
 
 #[test]
 fn a_subroute_changes_nothing_else() {
     let on_disk = WALK.at("disk-1");
     assert_eq!(on_disk.subroute(), Some(SubrouteId::new(7, &["disk-1"])));
-    assert_eq!(
-        on_disk.info(),
-        RouteInfo {
-            subroute: on_disk.subroute(),
-            ..WALK_INFO
-        }
-    );
+    assert_eq!(on_disk.info(), RouteInfo { subroute: on_disk.subroute(), ..WALK_INFO });
     assert_eq!(WALK.at_parts(&["a", "b"]).info(), WALK.at("a/b").info());
     assert_eq!(on_disk.at("disk-2").info(), WALK.at("disk-2").info());
 }

@@ -10,9 +10,7 @@ type Raw = Unary<Payload, Payload>;
 fn every_handler_id_but_zero_can_be_served() {
     let mut table = RouteTable::new();
     assert!(table.is_empty());
-    let routes: Vec<_> = (1..=255)
-        .map(|id| table.insert(Raw::new(id, "r").info()))
-        .collect();
+    let routes: Vec<_> = (1..=255).map(|id| table.insert(Raw::new(id, "r").info())).collect();
     for (id, route) in (1..=255).zip(routes) {
         let route = route.unwrap();
         assert_eq!(table.find(id, None), Some(route));
@@ -41,10 +39,7 @@ fn subroutes_are_found_by_their_id_alone() {
         assert_eq!(table.find(9, Some(&id)), Some(found));
     }
     assert_eq!(table.find(7, None), Some(plain));
-    assert_eq!(
-        table.find(7, Some(&SubrouteId::new(7, &["no such disk"]))),
-        None
-    );
+    assert_eq!(table.find(7, Some(&SubrouteId::new(7, &["no such disk"]))), None);
     assert_eq!(table.find(7, Some(&SubrouteId::new(8, &["disk-1"]))), None);
 }
 
@@ -55,40 +50,21 @@ fn what_cannot_be_served_is_refused_and_changes_nothing() {
     let chat = table.insert(CHAT.info()).unwrap();
     let on_disk = table.insert(CHAT.at("d").info()).unwrap();
 
-    let taken = Err(RouteError::Taken {
-        name: "other",
-        handler: 9,
-        taken_by: "chat",
-    });
+    let taken = Err(RouteError::Taken { name: "other", handler: 9, taken_by: "chat" });
     assert_eq!(table.insert(Raw::new(9, "other").info()), taken);
     assert_eq!(table.insert(Raw::new(9, "other").at("d").info()), taken);
     assert_eq!(
-        table.insert(RouteInfo {
-            handler: 0,
-            name: "zero",
-            ..CHAT.info()
-        }),
+        table.insert(RouteInfo { handler: 0, name: "zero", ..CHAT.info() }),
         Err(RouteError::HandlerZero { name: "zero" })
     );
-    let shape = Shape::Stream {
-        in_capacity: 1,
-        out_capacity: 0,
-    };
+    let shape = Shape::Stream { in_capacity: 1, out_capacity: 0 };
     assert_eq!(
-        table.insert(RouteInfo {
-            handler: 10,
-            name: "stuck",
-            shape,
-            ..CHAT.info()
-        }),
+        table.insert(RouteInfo { handler: 10, name: "stuck", shape, ..CHAT.info() }),
         Err(RouteError::NoOutCapacity { name: "stuck" })
     );
 
     assert_eq!(table.len(), 2);
     assert_eq!(table.find(9, None), Some(chat));
-    assert_eq!(
-        table.find(9, CHAT.at("d").subroute().as_ref()),
-        Some(on_disk)
-    );
+    assert_eq!(table.find(9, CHAT.at("d").subroute().as_ref()), Some(on_disk));
     assert_eq!(table.find(10, None), None);
 }

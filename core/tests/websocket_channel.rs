@@ -45,10 +45,8 @@ fn conversation(large: usize) -> (Vec<u8>, Vec<Incoming>) {
 #[test]
 fn any_split_in_two_gives_the_same_events() {
     let (bytes, expected) = conversation(400);
-    let replies = [
-        bare_frame(FIN | PONG, b"second"),
-        bare_frame(FIN | CLOSE, &1001u16.to_be_bytes()),
-    ];
+    let replies =
+        [bare_frame(FIN | PONG, b"second"), bare_frame(FIN | CLOSE, &1001u16.to_be_bytes())];
     for at in 0..=bytes.len() {
         let (first, second) = bytes.split_at(at);
         let outcome = outcome(&mut server(), [first, second]);
@@ -97,19 +95,13 @@ fn the_limit_holds_for_lone_and_fragmented_and_text_messages() {
             let payload = pattern(len);
             let half = len / 2;
             let lone = frame(FIN | BINARY, &payload);
-            let two = [
-                frame(BINARY, &payload[..half]),
-                frame(FIN | CONTINUE, &payload[half..]),
-            ]
-            .concat();
+            let two =
+                [frame(BINARY, &payload[..half]), frame(FIN | CONTINUE, &payload[half..])].concat();
             for bytes in [lone, two] {
                 let mut channel = Channel::new(Role::Server, limit, 1);
                 let (incoming, error) = feed(&mut channel, [&bytes[..]]);
                 assert_eq!(incoming.len(), usize::from(fits));
-                let too_large = WebSocketError::TooLarge {
-                    size: len as u64,
-                    limit,
-                };
+                let too_large = WebSocketError::TooLarge { size: len as u64, limit };
                 assert_eq!(error, (!fits).then_some(too_large));
             }
             let mut channel = Channel::new(Role::Server, limit, 1);
@@ -122,24 +114,12 @@ fn the_limit_holds_for_lone_and_fragmented_and_text_messages() {
 #[test]
 fn the_limit_can_be_raised_after_the_first_message() {
     let mut channel = Channel::new(Role::Server, 10, 1);
-    assert_eq!(
-        feed(&mut channel, [&frame(FIN | BINARY, &[1; 10])[..]]).1,
-        None
-    );
+    assert_eq!(feed(&mut channel, [&frame(FIN | BINARY, &[1; 10])[..]]).1, None);
     channel.set_max_message(20);
-    assert_eq!(
-        feed(&mut channel, [&frame(FIN | BINARY, &[1; 20])[..]]).1,
-        None
-    );
-    let error = WebSocketError::TooLarge {
-        size: 21,
-        limit: 20,
-    };
+    assert_eq!(feed(&mut channel, [&frame(FIN | BINARY, &[1; 20])[..]]).1, None);
+    let error = WebSocketError::TooLarge { size: 21, limit: 20 };
     assert_eq!(error.close_code(), CloseCode::Size);
-    assert_eq!(
-        feed(&mut channel, [&frame(FIN | BINARY, &[1; 21])[..]]).1,
-        Some(error)
-    );
+    assert_eq!(feed(&mut channel, [&frame(FIN | BINARY, &[1; 21])[..]]).1, Some(error));
 }
 
 #[test]
@@ -152,10 +132,7 @@ fn a_claimed_length_reserves_nothing_of_note() {
     for claimed in [(16 << 20) + 1, 1 << 62, u64::MAX >> 1] {
         let mut channel = Channel::new(Role::Server, 16 << 20, 1);
         let claim = header(FIN | BINARY, claimed, Some(MASK));
-        let error = WebSocketError::TooLarge {
-            size: claimed,
-            limit: 16 << 20,
-        };
+        let error = WebSocketError::TooLarge { size: claimed, limit: 16 << 20 };
         assert_eq!(feed(&mut channel, [&claim[..]]), (vec![], Some(error)));
         assert!(channel.read_buf().capacity() <= 8 * KIB);
     }
@@ -176,16 +153,10 @@ fn memory_follows_the_bytes_that_have_come() {
         feed(&mut channel, [piece]);
         come += piece.len();
         let capacity = channel.read_buf().capacity();
-        assert!(
-            capacity <= (2 * come + 4 * KIB).max(32 * KIB),
-            "{capacity} for {come}"
-        );
+        assert!(capacity <= (2 * come + 4 * KIB).max(32 * KIB), "{capacity} for {come}");
         assert!(capacity <= 1_001_000);
     }
-    assert_eq!(
-        feed(&mut channel, [&bytes[999_000..]]).0,
-        [message(&pattern(1_000_000))]
-    );
+    assert_eq!(feed(&mut channel, [&bytes[999_000..]]).0, [message(&pattern(1_000_000))]);
 }
 
 #[test]
@@ -196,12 +167,8 @@ fn small_messages_are_slices_and_large_ones_have_memory_of_their_own() {
     bytes.extend(frame(FIN | BINARY, &[3; DIRECT_READ_LEN + 1]));
     bytes.extend(frame(FIN | BINARY, &[4; 100]));
     let (incoming, _) = feed(&mut channel, [&bytes[..]]);
-    let [
-        Incoming::Message(first),
-        Incoming::Message(second),
-        Incoming::Message(large),
-        _,
-    ] = &incoming[..]
+    let [Incoming::Message(first), Incoming::Message(second), Incoming::Message(large), _] =
+        &incoming[..]
     else {
         panic!("four messages, not {}", incoming.len());
     };
@@ -258,10 +225,7 @@ fn an_idle_link_keeps_no_buffer() {
     feed(&mut channel, [&bytes[..], &bytes[..300]]);
     channel.idle();
     assert!(channel.buffer_size() <= 8 * KIB);
-    assert_eq!(
-        feed(&mut channel, [&bytes[300..568]]).0,
-        [message(&[1; 560])]
-    );
+    assert_eq!(feed(&mut channel, [&bytes[300..568]]).0, [message(&[1; 560])]);
 }
 
 /// Ledger L4.
@@ -309,10 +273,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_one_others() {
 fn each_frame_has_a_mask_of_its_own() {
     let mut channel = client();
     let mask = |bytes: Vec<u8>| bytes[2..6].to_vec();
-    assert_ne!(
-        mask(sealed(&mut channel, b"x")),
-        mask(sealed(&mut channel, b"x"))
-    );
+    assert_ne!(mask(sealed(&mut channel, b"x")), mask(sealed(&mut channel, b"x")));
 }
 
 #[test]
@@ -322,11 +283,7 @@ fn sealing_works_with_more_exact_and_too_little_room() {
             let mut buf = vec![0; room];
             buf.extend(pattern(len));
             let start = server().seal(&mut buf, room);
-            assert_eq!(
-                buf[start..],
-                bare_frame(FIN | BINARY, &pattern(len)),
-                "{room} {len}"
-            );
+            assert_eq!(buf[start..], bare_frame(FIN | BINARY, &pattern(len)), "{room} {len}");
         }
     }
     let mut buf = vec![1, 2];
@@ -337,14 +294,10 @@ fn sealing_works_with_more_exact_and_too_little_room() {
 #[test]
 fn a_flood_of_pings_leaves_one_pong() {
     let mut channel = server();
-    let pings: Vec<u8> = (0..100_000u32)
-        .flat_map(|number| frame(FIN | PING, &number.to_be_bytes()))
-        .collect();
+    let pings: Vec<u8> =
+        (0..100_000u32).flat_map(|number| frame(FIN | PING, &number.to_be_bytes())).collect();
     let outcome = outcome(&mut channel, [&pings[..]]);
-    assert_eq!(
-        outcome.replies,
-        [bare_frame(FIN | PONG, &99_999u32.to_be_bytes())]
-    );
+    assert_eq!(outcome.replies, [bare_frame(FIN | PONG, &99_999u32.to_be_bytes())]);
 }
 
 #[test]
@@ -353,11 +306,8 @@ fn replies_are_masked_by_the_dialler() {
     feed(&mut channel, [&bare_frame(FIN | PING, &[9; 125])[..]]);
     let reply = channel.take_reply().unwrap();
     assert_eq!(reply[..2], [FIN | PONG, 0x80 | 125]);
-    let unmasked: Vec<u8> = reply[6..]
-        .iter()
-        .zip(reply[2..6].iter().cycle())
-        .map(|(byte, mask)| byte ^ mask)
-        .collect();
+    let unmasked: Vec<u8> =
+        reply[6..].iter().zip(reply[2..6].iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
     assert_eq!(unmasked, [9; 125]);
 }
 
@@ -367,10 +317,7 @@ fn close_is_sent_once_and_nothing_after_it() {
     channel.close(CloseCode::Normal, "first");
     channel.close(CloseCode::Error, "second");
     assert!(!channel.is_close_sent());
-    let expected = bare_frame(
-        FIN | CLOSE,
-        &[&1000u16.to_be_bytes()[..], b"first"].concat(),
-    );
+    let expected = bare_frame(FIN | CLOSE, &[&1000u16.to_be_bytes()[..], b"first"].concat());
     assert_eq!(channel.take_reply(), Some(expected));
     assert!(channel.is_close_sent());
     // Neither a pong nor a second close, and messages still come until the peer's close.
@@ -378,10 +325,7 @@ fn close_is_sent_once_and_nothing_after_it() {
     bytes.extend(frame(FIN | BINARY, b"on its way"));
     bytes.extend(frame(FIN | CLOSE, &1000u16.to_be_bytes()));
     let outcome = outcome(&mut channel, [&bytes[..]]);
-    assert_eq!(
-        outcome.incoming,
-        [message(b"on its way"), Incoming::Close(Some(1000))]
-    );
+    assert_eq!(outcome.incoming, [message(b"on its way"), Incoming::Close(Some(1000))]);
     assert!(outcome.replies.is_empty());
 }
 
@@ -389,14 +333,8 @@ fn close_is_sent_once_and_nothing_after_it() {
 fn a_close_crossing_ours_is_answered_by_ours() {
     let mut channel = server();
     channel.close(CloseCode::Away, "");
-    let outcome = outcome(
-        &mut channel,
-        [&frame(FIN | CLOSE, &1000u16.to_be_bytes())[..]],
-    );
-    assert_eq!(
-        outcome.replies,
-        [bare_frame(FIN | CLOSE, &1001u16.to_be_bytes())]
-    );
+    let outcome = outcome(&mut channel, [&frame(FIN | CLOSE, &1000u16.to_be_bytes())[..]]);
+    assert_eq!(outcome.replies, [bare_frame(FIN | CLOSE, &1001u16.to_be_bytes())]);
 }
 
 #[test]

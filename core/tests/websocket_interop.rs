@@ -27,11 +27,7 @@ impl Pair {
             Role::Server => protocol::Role::Client,
         };
         let theirs = WebSocket::from_raw_socket(far, other, None);
-        Self {
-            ours: Channel::new(role, LIMIT, 3),
-            near,
-            theirs,
-        }
+        Self { ours: Channel::new(role, LIMIT, 3), near, theirs }
     }
 
     fn both() -> [Self; 2] {
@@ -66,11 +62,7 @@ fn messages_of_every_header_form_arrive_both_ways() {
             pair.theirs.send(Message::binary(payload.clone())).unwrap();
             assert_eq!(pair.receive(), [message(&payload)], "to us, {size} bytes");
             pair.send(&payload);
-            assert_eq!(
-                pair.theirs.read().unwrap(),
-                Message::binary(payload),
-                "from us, {size}"
-            );
+            assert_eq!(pair.theirs.read().unwrap(), Message::binary(payload), "from us, {size}");
         }
     }
 }
@@ -95,31 +87,18 @@ fn many_messages_in_one_read_keep_their_order() {
 fn fragments_with_pings_between_them_make_one_message() {
     for mut pair in Pair::both() {
         let payload = pattern(200_000);
-        let fragments = [
-            &payload[..10],
-            &payload[10..10],
-            &payload[10..150_000],
-            &payload[150_000..],
-        ];
+        let fragments =
+            [&payload[..10], &payload[10..10], &payload[10..150_000], &payload[150_000..]];
         for (at, fragment) in fragments.iter().enumerate() {
-            let opcode = if at == 0 {
-                Data::Binary
-            } else {
-                Data::Continue
-            };
+            let opcode = if at == 0 { Data::Binary } else { Data::Continue };
             let frame = Frame::message(fragment.to_vec(), OpCode::Data(opcode), at == 3);
             pair.theirs.send(Message::Frame(frame)).unwrap();
-            pair.theirs
-                .send(Message::Ping(vec![at as u8; 125].into()))
-                .unwrap();
+            pair.theirs.send(Message::Ping(vec![at as u8; 125].into())).unwrap();
         }
         assert_eq!(pair.receive(), [message(&payload)]);
         // Only the newest ping is answered.
         pair.send_replies();
-        assert_eq!(
-            pair.theirs.read().unwrap(),
-            Message::Pong(vec![3; 125].into())
-        );
+        assert_eq!(pair.theirs.read().unwrap(), Message::Pong(vec![3; 125].into()));
         assert!(matches!(pair.theirs.read(), Err(Error::Io(_))));
     }
 }
@@ -127,12 +106,8 @@ fn fragments_with_pings_between_them_make_one_message() {
 #[test]
 fn text_and_pongs_are_ignored() {
     for mut pair in Pair::both() {
-        pair.theirs
-            .send(Message::text("x".repeat(100_000)))
-            .unwrap();
-        pair.theirs
-            .send(Message::Pong(b"unasked".to_vec().into()))
-            .unwrap();
+        pair.theirs.send(Message::text("x".repeat(100_000))).unwrap();
+        pair.theirs.send(Message::Pong(b"unasked".to_vec().into())).unwrap();
         pair.theirs.send(Message::binary(b"data".to_vec())).unwrap();
         assert_eq!(pair.receive(), [message(b"data")]);
         assert_eq!(pair.ours.take_reply(), None);
@@ -142,10 +117,7 @@ fn text_and_pongs_are_ignored() {
 #[test]
 fn a_close_by_the_peer_is_answered_with_its_code() {
     for mut pair in Pair::both() {
-        let close = CloseFrame {
-            code: CloseCode::Away,
-            reason: "moving".into(),
-        };
+        let close = CloseFrame { code: CloseCode::Away, reason: "moving".into() };
         pair.theirs.close(Some(close)).unwrap();
         assert_eq!(pair.receive(), [Incoming::Close(Some(1001))]);
         assert!(pair.ours.is_close_received() && !pair.ours.is_close_sent());
@@ -154,10 +126,7 @@ fn a_close_by_the_peer_is_answered_with_its_code() {
         assert!(matches!(pair.theirs.read(), Ok(Message::Close(Some(frame)))
             if frame.code == CloseCode::Away));
         // The client waits for the server to end the connection; the server may end it now.
-        assert!(matches!(
-            pair.theirs.read(),
-            Err(Error::ConnectionClosed | Error::Io(_))
-        ));
+        assert!(matches!(pair.theirs.read(), Err(Error::ConnectionClosed | Error::Io(_))));
     }
 }
 
@@ -166,13 +135,8 @@ fn a_close_by_us_is_answered_by_the_peer() {
     for mut pair in Pair::both() {
         pair.ours.close(CloseCode::Normal, "done");
         pair.send_replies();
-        let Ok(Message::Close(Some(frame))) = pair.theirs.read() else {
-            panic!("no close")
-        };
-        assert_eq!(
-            (frame.code, frame.reason.as_str()),
-            (CloseCode::Normal, "done")
-        );
+        let Ok(Message::Close(Some(frame))) = pair.theirs.read() else { panic!("no close") };
+        assert_eq!((frame.code, frame.reason.as_str()), (CloseCode::Normal, "done"));
         let _ = pair.theirs.read();
         assert_eq!(pair.receive(), [Incoming::Close(Some(1000))]);
         assert!(pair.ours.is_close_received() && pair.ours.is_close_sent());

@@ -14,21 +14,10 @@ const LIMIT: usize = 300_000;
 /// One message or control frame, in as many frames as `cuts` say.
 #[derive(Debug, Clone)]
 enum Sent {
-    Message {
-        opcode: u8,
-        len: usize,
-        cuts: Vec<usize>,
-        ping_between: bool,
-    },
-    Control {
-        opcode: u8,
-        len: usize,
-    },
+    Message { opcode: u8, len: usize, cuts: Vec<usize>, ping_between: bool },
+    Control { opcode: u8, len: usize },
     Close,
-    Anything {
-        first: u8,
-        payload: Vec<u8>,
-    },
+    Anything { first: u8, payload: Vec<u8> },
 }
 
 fn sent() -> impl Strategy<Value = Sent> {
@@ -37,11 +26,7 @@ fn sent() -> impl Strategy<Value = Sent> {
         2 => 65_530..65_545usize,
         1 => 0..200_000usize,
     ];
-    let message = (
-        prop_oneof![5 => Just(BINARY), 1 => Just(TEXT)],
-        len,
-        vec(any::<usize>(), 0..3),
-    )
+    let message = (prop_oneof![5 => Just(BINARY), 1 => Just(TEXT)], len, vec(any::<usize>(), 0..3))
         .prop_flat_map(|(opcode, len, cuts)| {
             any::<bool>().prop_map(move |ping_between| Sent::Message {
                 opcode,
@@ -67,12 +52,7 @@ fn write(all: &[Sent]) -> (Vec<u8>, Vec<Incoming>) {
     let mut expected = Vec::new();
     for one in all {
         match one {
-            Sent::Message {
-                opcode,
-                len,
-                cuts,
-                ping_between,
-            } => {
+            Sent::Message { opcode, len, cuts, ping_between } => {
                 let payload = pattern(*len);
                 let mut cuts: Vec<_> = cuts.iter().map(|cut| cut % (len + 1)).collect();
                 cuts.sort_unstable();
@@ -98,10 +78,7 @@ fn write(all: &[Sent]) -> (Vec<u8>, Vec<Incoming>) {
             Sent::Anything { first, payload } => bytes.extend(frame(*first, payload)),
         }
     }
-    if let Some(close) = expected
-        .iter()
-        .position(|event| matches!(event, Incoming::Close(_)))
-    {
+    if let Some(close) = expected.iter().position(|event| matches!(event, Incoming::Close(_))) {
         expected.truncate(close + 1);
     }
     (bytes, expected)
@@ -112,9 +89,7 @@ fn pieces<'a>(bytes: &'a [u8], steps: &'a [usize]) -> impl Iterator<Item = &'a [
     let mut rest = bytes;
     let mut steps = steps.iter().cycle();
     std::iter::from_fn(move || {
-        let step = steps
-            .next()
-            .map_or(rest.len(), |step| (*step).clamp(1, rest.len().max(1)));
+        let step = steps.next().map_or(rest.len(), |step| (*step).clamp(1, rest.len().max(1)));
         let (piece, tail) = rest.split_at_checked(step)?;
         rest = tail;
         Some(piece)
@@ -122,10 +97,7 @@ fn pieces<'a>(bytes: &'a [u8], steps: &'a [usize]) -> impl Iterator<Item = &'a [
 }
 
 fn steps() -> impl Strategy<Value = Vec<usize>> {
-    vec(
-        prop_oneof![1..20usize, 1..2_000usize, 1..100_000usize],
-        1..20,
-    )
+    vec(prop_oneof![1..20usize, 1..2_000usize, 1..100_000usize], 1..20)
 }
 
 fn channel() -> Channel {

@@ -16,14 +16,8 @@ const KEY: [u8; 16] = [9; 16];
 const NANOS: i128 = 1_795_230_603_836_961_010;
 
 fn dial() -> (ClientUpgrade, Vec<u8>) {
-    ClientUpgrade::new(
-        "127.0.0.1:9102",
-        "/minio/grid/v1",
-        "secret-token",
-        NANOS,
-        KEY,
-    )
-    .expect("valid")
+    ClientUpgrade::new("127.0.0.1:9102", "/minio/grid/v1", "secret-token", NANOS, KEY)
+        .expect("valid")
 }
 
 fn request(lines: &[&str]) -> Vec<u8> {
@@ -41,9 +35,7 @@ const GOOD: [&str; 6] = [
 
 fn parse(lines: &[&str]) -> UpgradeRequest {
     let bytes = request(lines);
-    let (parsed, len) = UpgradeRequest::parse(&bytes)
-        .expect("valid")
-        .expect("complete");
+    let (parsed, len) = UpgradeRequest::parse(&bytes).expect("valid").expect("complete");
     assert_eq!(len, bytes.len());
     parsed
 }
@@ -64,19 +56,14 @@ fn our_dialler_upgrades_at_a_tungstenite_server() {
     let (near, far) = pipe();
     let (upgrade, bytes) = dial();
     near.send(&bytes);
-    #[expect(
-        clippy::result_large_err,
-        reason = "the callback's type is tungstenite's"
-    )]
+    #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
     let check = |request: &Request, response: Response| {
         assert_eq!(request.uri().path(), "/minio/grid/v1");
         assert_eq!(request.headers()["authorization"], "Bearer secret-token");
         assert_eq!(request.headers()["x-minio-time"], "1795230603836961010");
         Ok(response)
     };
-    let Ok(mut theirs) = accept_hdr(far, check) else {
-        panic!("refused")
-    };
+    let Ok(mut theirs) = accept_hdr(far, check) else { panic!("refused") };
     theirs.send(Message::binary(b"at once".to_vec())).unwrap();
 
     let answer = near.drain();
@@ -112,17 +99,12 @@ fn a_tungstenite_client_upgrades_at_our_acceptor() {
     assert_eq!(parsed.host.as_deref(), Some("node:9000"));
     assert_eq!(parsed.bearer.as_deref(), Some("abc.def"));
     assert_eq!(parsed.unix_nanos, Some(17));
-    assert!(
-        !format!("{parsed:?}").contains("abc"),
-        "the token is a secret"
-    );
+    assert!(!format!("{parsed:?}").contains("abc"), "the token is a secret");
 
     let mut ours = Channel::new(Role::Server, LIMIT, 1);
     near.send(&parsed.accept());
     near.send(&sealed(&mut ours, b"at once"));
-    let Ok((mut theirs, response)) = waiting.handshake() else {
-        panic!("not accepted")
-    };
+    let Ok((mut theirs, response)) = waiting.handshake() else { panic!("not accepted") };
     assert!(!response.headers().contains_key("sec-websocket-extensions"));
     assert_eq!(theirs.read().unwrap(), Message::binary(b"at once".to_vec()));
     theirs.send(Message::binary(b"back".to_vec())).unwrap();
@@ -166,10 +148,7 @@ fn our_dialler_understands_our_refusals_at_every_split() {
             assert_eq!(upgrade.handle(&response[..at]), Ok(None));
         }
         let reason = "not today".to_owned();
-        let error = UpgradeError::Refused {
-            status: status.code(),
-            reason,
-        };
+        let error = UpgradeError::Refused { status: status.code(), reason };
         assert_eq!(upgrade.handle(&response), Err(error));
     }
 }
@@ -177,11 +156,7 @@ fn our_dialler_understands_our_refusals_at_every_split() {
 #[test]
 fn upgrade_required_says_which_upgrade() {
     let response = String::from_utf8(refuse(Status::UpgradeRequired, "no")).unwrap();
-    for line in [
-        "Connection: close, Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-    ] {
+    for line in ["Connection: close, Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"] {
         assert!(response.contains(&format!("\r\n{line}\r\n")), "{response}");
     }
 }
@@ -194,23 +169,13 @@ fn a_refusal_is_readable_whatever_its_body() {
         other => panic!("{other:?}"),
     };
     assert_eq!(reason(b"HTTP/1.1 403 Forbidden\r\n\r\n"), "Forbidden");
-    assert_eq!(
-        reason(b"HTTP/1.1 403 Forbidden\r\n\r\nbad\ttoken\r\n"),
-        "bad token"
-    );
-    let long = [
-        &b"HTTP/1.1 500 x\r\nContent-Length: 1000000\r\n\r\n"[..],
-        &[0xff; 300],
-    ]
-    .concat();
+    assert_eq!(reason(b"HTTP/1.1 403 Forbidden\r\n\r\nbad\ttoken\r\n"), "bad token");
+    let long = [&b"HTTP/1.1 500 x\r\nContent-Length: 1000000\r\n\r\n"[..], &[0xff; 300]].concat();
     assert!(reason(&long).len() <= MAX_REASON_LEN);
     // The connection ends before the body has come.
     let cut = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nbad";
     assert_eq!(upgrade.handle(cut), Ok(None));
-    let error = UpgradeError::Refused {
-        status: 403,
-        reason: "bad".to_owned(),
-    };
+    let error = UpgradeError::Refused { status: 403, reason: "bad".to_owned() };
     assert_eq!(upgrade.handle_end(cut), error);
     assert_eq!(upgrade.handle_end(b"HTTP/1.1 40"), UpgradeError::Ended);
 }
@@ -250,11 +215,7 @@ fn recorded_heads_are_understood() {
                 assert_eq!(len, head.len());
                 assert_eq!(request.path, "/minio/grid/v1");
                 assert!(request.bearer.is_some() && request.host.is_some());
-                assert!(
-                    request
-                        .unix_nanos
-                        .is_some_and(|nanos| nanos > 1_700_000_000_000_000_000)
-                );
+                assert!(request.unix_nanos.is_some_and(|nanos| nanos > 1_700_000_000_000_000_000));
                 accepts.push(String::from_utf8(request.accept()).unwrap());
             } else {
                 answers.push(head.to_owned());
@@ -271,10 +232,7 @@ fn recorded_heads_are_understood() {
 fn heads_are_complete_at_their_last_byte_and_no_sooner() {
     let (upgrade, request) = dial();
     for at in 0..request.len() {
-        assert!(
-            matches!(UpgradeRequest::parse(&request[..at]), Ok(None)),
-            "{at}"
-        );
+        assert!(matches!(UpgradeRequest::parse(&request[..at]), Ok(None)), "{at}");
     }
     let (parsed, _) = UpgradeRequest::parse(&request).unwrap().unwrap();
     let mut response = parsed.accept();
@@ -344,10 +302,7 @@ fn what_is_not_http_is_refused_at_its_first_wrong_byte() {
     ];
     for (bytes, wrong) in garbage {
         for at in 0..wrong {
-            assert!(
-                matches!(UpgradeRequest::parse(&bytes[..at]), Ok(None)),
-                "{bytes:?} {at}"
-            );
+            assert!(matches!(UpgradeRequest::parse(&bytes[..at]), Ok(None)), "{bytes:?} {at}");
         }
         assert_eq!(refused(&bytes[..wrong]).status, Status::BadRequest);
         assert_eq!(refused(bytes).status, Status::BadRequest);
@@ -370,32 +325,17 @@ fn http_that_is_no_upgrade_is_told_what_is() {
     ] {
         let refusal = refused(&bytes);
         assert_eq!(refusal.status, Status::UpgradeRequired);
-        assert_eq!(
-            refusal.response(),
-            refuse(Status::UpgradeRequired, refusal.reason)
-        );
+        assert_eq!(refusal.response(), refuse(Status::UpgradeRequired, refusal.reason));
     }
 }
 
 #[test]
 fn heads_that_contradict_themselves_or_have_a_body_are_refused() {
-    for line in [
-        "Host: another",
-        "Content-Length: 5",
-        "Transfer-Encoding: chunked",
-    ] {
+    for line in ["Host: another", "Content-Length: 5", "Transfer-Encoding: chunked"] {
         let lines = [&GOOD[..], &[line]].concat();
-        assert_eq!(
-            refused(&request(&lines)).status,
-            Status::BadRequest,
-            "{line}"
-        );
+        assert_eq!(refused(&request(&lines)).status, Status::BadRequest, "{line}");
     }
-    let twice = [
-        &GOOD[..],
-        &["Authorization: Bearer a", "Authorization: Bearer b"],
-    ]
-    .concat();
+    let twice = [&GOOD[..], &["Authorization: Bearer a", "Authorization: Bearer b"]].concat();
     assert_eq!(refused(&request(&twice)).status, Status::BadRequest);
     parse(&[&GOOD[..], &["Content-Length: 0"]].concat());
 }
@@ -409,23 +349,14 @@ fn long_heads_are_refused_at_the_limit() {
     };
     let fits = padded(MAX_HEAD_LEN);
     assert_eq!(fits.len(), MAX_HEAD_LEN);
-    assert!(matches!(
-        UpgradeRequest::parse(&fits),
-        Ok(Some((_, MAX_HEAD_LEN)))
-    ));
+    assert!(matches!(UpgradeRequest::parse(&fits), Ok(Some((_, MAX_HEAD_LEN)))));
     let too_long = padded(MAX_HEAD_LEN + 1);
     assert_eq!(refused(&too_long).status, Status::HeadTooLarge);
-    assert!(matches!(
-        UpgradeRequest::parse(&too_long[..MAX_HEAD_LEN]),
-        Ok(None)
-    ));
+    assert!(matches!(UpgradeRequest::parse(&too_long[..MAX_HEAD_LEN]), Ok(None)));
     let endless = [&b"GET /"[..], &[b'x'; MAX_HEAD_LEN]].concat();
     assert_eq!(refused(&endless).status, Status::HeadTooLarge);
     let many = vec!["X: y"; 100];
-    assert_eq!(
-        refused(&request(&[&GOOD[..], &many].concat())).status,
-        Status::HeadTooLarge
-    );
+    assert_eq!(refused(&request(&[&GOOD[..], &many].concat())).status, Status::HeadTooLarge);
 
     let (upgrade, _) = dial();
     let endless = [&b"HTTP/1.1 200 OK\r\nX: "[..], &[b'x'; MAX_HEAD_LEN]].concat();
@@ -439,9 +370,7 @@ fn answers_that_are_no_valid_upgrade_are_told_apart() {
     let good = String::from_utf8(parsed.accept()).unwrap();
     let handle = |text: &str| upgrade.handle(text.as_bytes());
     assert_eq!(handle(&good), Ok(Some(good.len())));
-    let lists = good
-        .replace(": websocket", ": WebSocket")
-        .replace(": Upgrade", ": x, upgrade");
+    let lists = good.replace(": websocket", ": WebSocket").replace(": Upgrade", ": x, upgrade");
     assert_eq!(handle(&lists), Ok(Some(lists.len())));
 
     for (from, to) in [
@@ -449,30 +378,18 @@ fn answers_that_are_no_valid_upgrade_are_told_apart() {
         ("Upgrade: websocket", "Upgrade: h2c"),
         ("Connection: Upgrade", "Connection: close"),
         ("Sec-WebSocket-Accept", "Sec-Other"),
-        (
-            "\r\n\r\n",
-            "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
-        ),
+        ("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
         ("\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat\r\n\r\n"),
     ] {
         let error = handle(&good.replace(from, to));
-        assert!(
-            matches!(error, Err(UpgradeError::InvalidResponse(_))),
-            "{to}: {error:?}"
-        );
+        assert!(matches!(error, Err(UpgradeError::InvalidResponse(_))), "{to}: {error:?}");
     }
     for garbage in ["SSH-2.0", "\u{16}\u{3}", "HTTP/2", "HTTP/1.1 abc"] {
         let error = handle(garbage);
-        assert!(
-            matches!(error, Err(UpgradeError::InvalidResponse(_))),
-            "{garbage}: {error:?}"
-        );
+        assert!(matches!(error, Err(UpgradeError::InvalidResponse(_))), "{garbage}: {error:?}");
     }
     let (other, _) = ClientUpgrade::new("h", "/", "t", 0, [1; 16]).unwrap();
-    assert_eq!(
-        other.handle(good.as_bytes()),
-        Err(UpgradeError::WrongAcceptKey)
-    );
+    assert_eq!(other.handle(good.as_bytes()), Err(UpgradeError::WrongAcceptKey));
 }
 
 #[test]
@@ -484,8 +401,5 @@ fn frames_behind_the_request_are_left_over() {
     let (_, len) = UpgradeRequest::parse(&bytes).unwrap().unwrap();
     assert_eq!(len, head);
     let mut acceptor = Channel::new(Role::Server, LIMIT, 1).with_leftover(&bytes[len..]);
-    assert_eq!(
-        acceptor.poll_message(),
-        Ok(Some(Incoming::Message("early".into())))
-    );
+    assert_eq!(acceptor.poll_message(), Ok(Some(Incoming::Message("early".into()))));
 }

@@ -15,11 +15,7 @@ fn error_after(make: fn() -> Channel, before: &[u8], bytes: &[u8]) -> Option<Web
     assert_eq!(feed(&mut make(), all.chunks(1)), (incoming, error));
     if let Some(error) = error {
         let is_size = matches!(error, WebSocketError::TooLarge { .. });
-        let code = if is_size {
-            CloseCode::Size
-        } else {
-            CloseCode::Protocol
-        };
+        let code = if is_size { CloseCode::Size } else { CloseCode::Protocol };
         assert_eq!(error.close_code(), code);
     }
     error
@@ -44,10 +40,7 @@ fn unknown_opcodes() {
     for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
         for fin in [0, FIN] {
             let bytes = frame(fin | opcode, b"x");
-            assert_eq!(
-                error_of(&bytes),
-                Some(WebSocketError::UnknownOpcode(opcode))
-            );
+            assert_eq!(error_of(&bytes), Some(WebSocketError::UnknownOpcode(opcode)));
         }
     }
 }
@@ -55,10 +48,7 @@ fn unknown_opcodes() {
 #[test]
 fn fragmented_control_frames() {
     for opcode in [CLOSE, PING, PONG] {
-        assert_eq!(
-            error_of(&frame(opcode, b"x")),
-            Some(WebSocketError::FragmentedControl)
-        );
+        assert_eq!(error_of(&frame(opcode, b"x")), Some(WebSocketError::FragmentedControl));
     }
 }
 
@@ -135,10 +125,7 @@ fn lengths_with_the_top_bit() {
 
 #[test]
 fn a_close_of_one_byte() {
-    assert_eq!(
-        error_of(&frame(FIN | CLOSE, b"x")),
-        Some(WebSocketError::ShortClose)
-    );
+    assert_eq!(error_of(&frame(FIN | CLOSE, b"x")), Some(WebSocketError::ShortClose));
 }
 
 #[test]
@@ -158,14 +145,8 @@ fn messages_before_the_violation_are_given_and_none_after_it() {
     bytes.extend(frame(FIN | CONTINUE, b"wrong"));
     bytes.extend(frame(FIN | BINARY, b"behind"));
     let mut channel = server();
-    let expected = (
-        vec![message(b"before")],
-        Some(WebSocketError::StrayContinuation),
-    );
+    let expected = (vec![message(b"before")], Some(WebSocketError::StrayContinuation));
     assert_eq!(feed(&mut channel, [&bytes[..]]), expected);
     let again = (vec![], Some(WebSocketError::StrayContinuation));
-    assert_eq!(
-        feed(&mut channel, [&frame(FIN | BINARY, b"later")[..]]),
-        again
-    );
+    assert_eq!(feed(&mut channel, [&frame(FIN | BINARY, b"later")[..]]), again);
 }

@@ -27,10 +27,7 @@ fn recorded_messages_decode_to_the_fields_described() {
             flags: recorded.flags,
         };
         assert_eq!(message.header, expected);
-        assert_eq!(
-            message.subroute,
-            recorded.subroute.map(SubrouteId::from_bytes)
-        );
+        assert_eq!(message.subroute, recorded.subroute.map(SubrouteId::from_bytes));
         match &recorded.payload {
             Payload::Nil => assert!(message.is_nil(), "{message:?}"),
             Payload::Bytes(bytes) => {
@@ -50,9 +47,7 @@ fn recorded_messages_decode_to_the_fields_described() {
 #[test]
 fn recorded_messages_encode_to_the_same_bytes() {
     for recorded in vectors::all_messages() {
-        let Ok(decoded) = MessageRef::decode(&recorded.bytes) else {
-            panic!("{recorded:?}")
-        };
+        let Ok(decoded) = MessageRef::decode(&recorded.bytes) else { panic!("{recorded:?}") };
         // The parts of a merged message are the writer's to add: see below.
         let expected = &recorded.bytes[..recorded.bytes.len() - decoded.rest.len()];
         let mut out = b"before".to_vec();
@@ -68,11 +63,7 @@ fn recorded_merged_messages_give_their_parts_in_order() {
     for recorded in vectors::all_messages() {
         let expected = if recorded.op == Op::Merged {
             merged += 1;
-            recorded
-                .parts
-                .iter()
-                .map(|part| part.bytes.as_slice())
-                .collect()
+            recorded.parts.iter().map(|part| part.bytes.as_slice()).collect()
         } else {
             vec![recorded.bytes.as_slice()]
         };
@@ -112,9 +103,7 @@ fn recorded_payload_maps_decode_to_the_body_described_and_encode_to_the_same_byt
     let mut bodies = 0;
     for recorded in vectors::all_messages() {
         let Some(body) = &recorded.body else { continue };
-        let Payload::Bytes(payload) = &recorded.payload else {
-            panic!("{recorded:?}")
-        };
+        let Payload::Bytes(payload) = &recorded.payload else { panic!("{recorded:?}") };
         assert_eq!(&re_encoded(&recorded, payload, body), payload);
         bodies += 1;
     }
@@ -238,10 +227,7 @@ fn connects_sent_by_hand_parse_as_the_node_parsed_them() {
         let connect = Connect::decode(message.payload);
         match probe.name.as_str() {
             "Connect with a broken payload" => {
-                assert!(
-                    matches!(connect, Err(DecodeError::Truncated { .. })),
-                    "{connect:?}"
-                );
+                assert!(matches!(connect, Err(DecodeError::Truncated { .. })), "{connect:?}");
             }
             "Connect without a Token key" => assert_eq!(connect.unwrap().token, ""),
             "Connect with standard timestamp ext -1" => {
@@ -256,23 +242,14 @@ fn connects_sent_by_hand_parse_as_the_node_parsed_them() {
 #[test]
 fn a_link_ping_without_a_payload_is_answered_with_its_zero_time() {
     let probes = vectors::probes();
-    let probe = probes
-        .iter()
-        .find(|probe| probe.name == "link ping without payload")
-        .unwrap();
-    let Sent::Message(sent) = &probe.sent[0] else {
-        panic!("{probe:?}")
-    };
+    let probe = probes.iter().find(|probe| probe.name == "link ping without payload").unwrap();
+    let Sent::Message(sent) = &probe.sent[0] else { panic!("{probe:?}") };
     let ping = Ping::decode(MessageRef::decode(sent).unwrap().message.payload).unwrap();
     assert_eq!(ping.time, Timestamp::ZERO);
     assert!(ping.time.is_zero());
 
     let received = probe.received[0].message().unwrap();
     let mut echo = Vec::new();
-    Pong {
-        time: ping.time,
-        ..Pong::default()
-    }
-    .encode(&mut echo);
+    Pong { time: ping.time, ..Pong::default() }.encode(&mut echo);
     assert_eq!(received.payload, Payload::Bytes(echo));
 }

@@ -79,11 +79,7 @@ impl<T: Serialize + DeserializeOwned> Body for T {
         let mut reader = rmp_serde::Deserializer::from_read_ref(payload.as_slice());
         let bounds = Bounds::new(payload.len());
         let value = T::deserialize(Bounded::new(&mut reader, &bounds)).map_err(|error| {
-            if bounds.depth_exceeded() {
-                DecodeBodyError::TooDeep
-            } else {
-                error.into()
-            }
+            if bounds.depth_exceeded() { DecodeBodyError::TooDeep } else { error.into() }
         })?;
         // The reader does not say how far it came, but this error it gives at the very end only.
         match bool::deserialize(&mut reader) {

@@ -22,10 +22,7 @@ pub(super) struct Bounds {
 
 impl Bounds {
     pub(super) const fn new(payload_len: usize) -> Self {
-        Self {
-            payload_len,
-            too_deep: Cell::new(false),
-        }
+        Self { payload_len, too_deep: Cell::new(false) }
     }
 
     pub(super) const fn depth_exceeded(&self) -> bool {
@@ -42,20 +39,12 @@ pub(super) struct Bounded<'b, T> {
 
 impl<'b, T> Bounded<'b, T> {
     pub(super) const fn new(inner: T, bounds: &'b Bounds) -> Self {
-        Self {
-            inner,
-            left: MAX_DEPTH,
-            bounds,
-        }
+        Self { inner, left: MAX_DEPTH, bounds }
     }
 
     /// The same level, around another part.
     const fn wrap<U>(&self, inner: U) -> Bounded<'b, U> {
-        Bounded {
-            inner,
-            left: self.left,
-            bounds: self.bounds,
-        }
+        Bounded { inner, left: self.left, bounds: self.bounds }
     }
 
     /// One level down, around `inner`; the visitor comes out.
@@ -64,14 +53,7 @@ impl<'b, T> Bounded<'b, T> {
             self.bounds.too_deep.set(true);
             return Err(E::custom("nested too deeply"));
         };
-        Ok((
-            self.inner,
-            Bounded {
-                inner,
-                left,
-                bounds: self.bounds,
-            },
-        ))
+        Ok((self.inner, Bounded { inner, left, bounds: self.bounds }))
     }
 
     fn cap(&self, hint: Option<usize>) -> Option<usize> {
@@ -222,14 +204,7 @@ impl<'de, 'b, A: EnumAccess<'de>> EnumAccess<'de> for Bounded<'b, A> {
         let seed = self.wrap(seed);
         let (left, bounds) = (self.left, self.bounds);
         let (value, inner) = self.inner.variant_seed(seed)?;
-        Ok((
-            value,
-            Bounded {
-                inner,
-                left,
-                bounds,
-            },
-        ))
+        Ok((value, Bounded { inner, left, bounds }))
     }
 }
 

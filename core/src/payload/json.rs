@@ -65,9 +65,7 @@ impl<T: DeserializeOwned> Visitor<'_> for JsonVisitor<T> {
     }
 
     fn visit_bytes<E: Error>(self, text: &[u8]) -> Result<Json<T>, E> {
-        serde_json::from_slice(text)
-            .map(|value| Json(Some(value)))
-            .map_err(E::custom)
+        serde_json::from_slice(text).map(|value| Json(Some(value))).map_err(E::custom)
     }
 
     fn visit_unit<E: Error>(self) -> Result<Json<T>, E> {

@@ -29,9 +29,7 @@ impl Mss {
 
     /// Puts `value` at `key`; a nil map becomes one of one entry.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        self.0
-            .get_or_insert_default()
-            .insert(key.into(), value.into());
+        self.0.get_or_insert_default().insert(key.into(), value.into());
     }
 }
 
@@ -43,11 +41,6 @@ impl From<BTreeMap<String, String>> for Mss {
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Mss {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        Self(Some(
-            entries
-                .into_iter()
-                .map(|(key, value)| (key.into(), value.into()))
-                .collect(),
-        ))
+        Self(Some(entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect()))
     }
 }

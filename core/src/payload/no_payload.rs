@@ -12,11 +12,7 @@ impl Body for NoPayload {
     }
 
     fn decode(payload: Payload) -> Result<Self, DecodeBodyError> {
-        if payload.is_empty() {
-            Ok(Self)
-        } else {
-            Err(DecodeBodyError::TrailingBytes)
-        }
+        if payload.is_empty() { Ok(Self) } else { Err(DecodeBodyError::TrailingBytes) }
     }
 
     fn to_payload(&self) -> Result<Payload, EncodeError> {

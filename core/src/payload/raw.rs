@@ -66,11 +66,7 @@ impl Payload {
 impl Body for Payload {
     fn encode(&self, out: &mut Vec<u8>) -> Result<Presence, EncodeError> {
         out.extend_from_slice(self);
-        Ok(if self.is_nil() {
-            Presence::Nil
-        } else {
-            Presence::Bytes
-        })
+        Ok(if self.is_nil() { Presence::Nil } else { Presence::Bytes })
     }
 
     fn decode(payload: Payload) -> Result<Self, DecodeBodyError> {

@@ -22,20 +22,12 @@ impl UrlValues {
     /// The texts at `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> &[String] {
-        self.0
-            .as_ref()
-            .and_then(|map| map.get(key))
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+        self.0.as_ref().and_then(|map| map.get(key)).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Adds `value` to the texts at `key`; a nil map becomes one of one entry.
     pub fn append(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        self.0
-            .get_or_insert_default()
-            .entry(key.into())
-            .or_default()
-            .push(value.into());
+        self.0.get_or_insert_default().entry(key.into()).or_default().push(value.into());
     }
 }
 

@@ -66,41 +66,21 @@ impl RouteTable {
     /// A table without routes.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            routes: Vec::new(),
-            plain: [None; 256],
-            subroutes: BTreeMap::new(),
-        }
+        Self { routes: Vec::new(), plain: [None; 256], subroutes: BTreeMap::new() }
     }
 
     /// Adds a route. A handler id can be used without a subroute, and with any number of them, at
     /// the same time. On an error, the table is as it was.
     pub fn insert(&mut self, route: RouteInfo) -> Result<RouteIndex, RouteError> {
-        let RouteInfo {
-            handler,
-            subroute,
-            name,
-            shape,
-            run_to_end: _,
-        } = route;
+        let RouteInfo { handler, subroute, name, shape, run_to_end: _ } = route;
         if handler == 0 {
             return Err(RouteError::HandlerZero { name });
         }
-        if matches!(
-            shape,
-            Shape::Stream {
-                out_capacity: 0,
-                ..
-            }
-        ) {
+        if matches!(shape, Shape::Stream { out_capacity: 0, .. }) {
             return Err(RouteError::NoOutCapacity { name });
         }
         if let Some(taken) = self.find(handler, subroute.as_ref()) {
-            return Err(RouteError::Taken {
-                name,
-                handler,
-                taken_by: self.get(taken).name,
-            });
+            return Err(RouteError::Taken { name, handler, taken_by: self.get(taken).name });
         }
         let Ok(index) = u32::try_from(self.routes.len()) else {
             return Err(RouteError::TooMany { name });

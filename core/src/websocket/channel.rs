@@ -252,13 +252,7 @@ impl Channel {
     fn step(&mut self) -> Result<Step, WebSocketError> {
         match self.frame {
             Frame::Whole => self.step_whole(),
-            Frame::Direct {
-                fin,
-                mask,
-                start,
-                done,
-                end,
-            } => {
+            Frame::Direct { fin, mask, start, done, end } => {
                 let reached = self.assembly.len().min(end);
                 if let Some(mask) = mask {
                     mask::apply(
@@ -268,13 +262,7 @@ impl Channel {
                     );
                 }
                 if reached < end {
-                    self.frame = Frame::Direct {
-                        fin,
-                        mask,
-                        start,
-                        done: reached,
-                        end,
-                    };
+                    self.frame = Frame::Direct { fin, mask, start, done: reached, end };
                     return Ok(Step::Starved);
                 }
                 self.assembly.return_excess(end, &mut self.received);
@@ -285,10 +273,7 @@ impl Channel {
                 let present = left.min(self.received.len());
                 self.received.advance(present);
                 if present < left {
-                    self.frame = Frame::Skipped {
-                        fin,
-                        left: left - present,
-                    };
+                    self.frame = Frame::Skipped { fin, left: left - present };
                     return Ok(Step::Starved);
                 }
                 self.frame = Frame::Whole;
@@ -325,10 +310,7 @@ impl Channel {
         let total = match usize::try_from(size) {
             Ok(total) if total <= self.max_message => total,
             _ => {
-                return Err(WebSocketError::TooLarge {
-                    size,
-                    limit: self.max_message,
-                });
+                return Err(WebSocketError::TooLarge { size, limit: self.max_message });
             }
         };
         let len = total - self.message_len;
@@ -337,10 +319,7 @@ impl Channel {
             self.received.advance(header.len);
             self.message = Some(kind);
             self.message_len = total;
-            self.frame = Frame::Skipped {
-                fin: header.fin,
-                left: len,
-            };
+            self.frame = Frame::Skipped { fin: header.fin, left: len };
             return Ok(Step::Continue);
         }
         if len > DIRECT_READ_LEN {
@@ -382,13 +361,7 @@ impl Channel {
         self.received.advance(present);
         self.received.forget_last_read();
         let end = start + len;
-        self.frame = Frame::Direct {
-            fin: header.fin,
-            mask: header.mask,
-            start,
-            done: start,
-            end,
-        };
+        self.frame = Frame::Direct { fin: header.fin, mask: header.mask, start, done: start, end };
     }
 
     /// The assembly has got a whole frame more.
@@ -438,10 +411,7 @@ impl Channel {
         }
         self.close_received = true;
         self.drop_received();
-        self.queue_close(
-            code.map(|code| code.to_be_bytes().to_vec())
-                .unwrap_or_default(),
-        );
+        self.queue_close(code.map(|code| code.to_be_bytes().to_vec()).unwrap_or_default());
         Ok(Incoming::Close(code))
     }
 

@@ -77,13 +77,7 @@ pub(super) fn parse(
         (None, rest)
     };
     let len = bytes.len() - rest.len();
-    Ok(Some(Header {
-        fin,
-        opcode,
-        mask,
-        payload_len,
-        len,
-    }))
+    Ok(Some(Header { fin, opcode, mask, payload_len, len }))
 }
 
 /// What the first byte alone can break.

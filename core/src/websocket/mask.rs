@@ -4,12 +4,7 @@
 /// a frame may be unmasked piece by piece.
 pub(super) fn apply(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
     let turn = offset % 4;
-    let mask = [
-        mask[turn],
-        mask[(turn + 1) % 4],
-        mask[(turn + 2) % 4],
-        mask[(turn + 3) % 4],
-    ];
+    let mask = [mask[turn], mask[(turn + 1) % 4], mask[(turn + 2) % 4], mask[(turn + 3) % 4]];
     let word = u64::from(u32::from_ne_bytes(mask));
     let word = word << 32 | word;
     // Eight bytes at a time is a form that the compiler turns into vector instructions.

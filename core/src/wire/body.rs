@@ -261,10 +261,7 @@ fn read_id(reader: &mut Reader<'_>) -> Result<[u8; 16], DecodeError> {
 fn read_name(reader: &mut Reader<'_>, field: &'static str) -> Result<String, DecodeError> {
     match str::from_utf8(reader.str_bytes(field)?) {
         Ok(name) => Ok(name.to_owned()),
-        Err(error) => Err(DecodeError::Utf8 {
-            field,
-            valid_up_to: error.valid_up_to(),
-        }),
+        Err(error) => Err(DecodeError::Utf8 { field, valid_up_to: error.valid_up_to() }),
     }
 }
 

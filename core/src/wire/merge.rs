@@ -22,10 +22,7 @@ const _: () = assert!(MAX_PARTS < 0x80);
 /// # Panics
 /// If `out` is not [`MERGE_HEADER_LEN`] bytes long, or `parts` is more than [`MAX_PARTS`].
 pub fn write_merge_header(out: &mut [u8], parts: u8) {
-    assert!(
-        usize::from(parts) <= MAX_PARTS,
-        "{parts} parts, at most {MAX_PARTS} allowed"
-    );
+    assert!(usize::from(parts) <= MAX_PARTS, "{parts} parts, at most {MAX_PARTS} allowed");
     let op = Op::Merged.as_u8();
     out.copy_from_slice(&[0x97, 0, parts, 0, 0, op, 0, 0xc4, 0]);
 }
@@ -83,10 +80,7 @@ pub fn for_each_message<'a>(
 #[inline]
 fn check_len(message: &[u8], max: usize) -> Result<(), DecodeError> {
     if message.len() > max {
-        return Err(DecodeError::TooLong {
-            found: message.len(),
-            max,
-        });
+        return Err(DecodeError::TooLong { found: message.len(), max });
     }
     Ok(())
 }

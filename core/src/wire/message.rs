@@ -46,14 +46,7 @@ impl Header {
     /// A header with this operation, everything else zero.
     #[inline]
     pub const fn new(op: Op) -> Self {
-        Self {
-            mux: 0,
-            seq: 0,
-            deadline_ms: 0,
-            handler: 0,
-            op,
-            flags: Flags::empty(),
-        }
+        Self { mux: 0, seq: 0, deadline_ms: 0, handler: 0, op, flags: Flags::empty() }
     }
 }
 
@@ -87,14 +80,7 @@ pub struct Decoded<'a> {
 impl<'a> MessageRef<'a> {
     /// The number of bytes that [`MessageRef::encode`] appends.
     pub fn encoded_len(&self) -> usize {
-        let Header {
-            mux,
-            seq,
-            deadline_ms,
-            handler,
-            op,
-            flags,
-        } = self.header;
+        let Header { mux, seq, deadline_ms, handler, op, flags } = self.header;
         let uints = uint_len(mux)
             + uint_len(seq.into())
             + uint_len(deadline_ms.into())
@@ -153,14 +139,7 @@ impl<'a> MessageRef<'a> {
             rest = before;
             subroute = Some(SubrouteId::from_bytes(*id));
         }
-        Ok(Decoded {
-            message: Self {
-                header,
-                subroute,
-                payload,
-            },
-            rest,
-        })
+        Ok(Decoded { message: Self { header, subroute, payload }, rest })
     }
 
     /// Whether the payload is nil, which is not the same as empty: of length 0, without
@@ -179,33 +158,17 @@ impl<'a> MessageRef<'a> {
 
     /// The message with a copy of the payload.
     pub fn to_message(&self) -> Message {
-        let Self {
-            header,
-            subroute,
-            payload,
-        } = *self;
-        Message {
-            header,
-            subroute,
-            payload: Bytes::copy_from_slice(payload),
-        }
+        let Self { header, subroute, payload } = *self;
+        Message { header, subroute, payload: Bytes::copy_from_slice(payload) }
     }
 
     /// The message with its payload a slice of `frame`, which it was decoded from; the payload is
     /// copied if it lies elsewhere.
     pub fn to_message_in(&self, frame: &Bytes) -> Message {
-        let Self {
-            header,
-            subroute,
-            payload,
-        } = *self;
+        let Self { header, subroute, payload } = *self;
         let (whole, part) = (frame.as_ptr_range(), payload.as_ptr_range());
         if whole.start <= part.start && part.end <= whole.end {
-            Message {
-                header,
-                subroute,
-                payload: frame.slice_ref(payload),
-            }
+            Message { header, subroute, payload: frame.slice_ref(payload) }
         } else {
             self.to_message()
         }
@@ -214,13 +177,7 @@ impl<'a> MessageRef<'a> {
 
 impl fmt::Debug for MessageRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug(
-            f,
-            "MessageRef",
-            &self.header,
-            self.subroute.as_ref(),
-            self.payload.len(),
-        )
+        debug(f, "MessageRef", &self.header, self.subroute.as_ref(), self.payload.len())
     }
 }
 
@@ -245,26 +202,22 @@ pub struct Message {
 }
 
 impl Message {
+    /// Whether the payload is nil, which is not the same as empty.
+    #[inline]
+    pub fn is_nil(&self) -> bool {
+        self.as_message_ref().is_nil()
+    }
+
     /// The same message, its payload borrowed.
     #[inline]
     pub fn as_message_ref(&self) -> MessageRef<'_> {
-        MessageRef {
-            header: self.header,
-            subroute: self.subroute,
-            payload: &self.payload,
-        }
+        MessageRef { header: self.header, subroute: self.subroute, payload: &self.payload }
     }
 }
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug(
-            f,
-            "Message",
-            &self.header,
-            self.subroute.as_ref(),
-            self.payload.len(),
-        )
+        debug(f, "Message", &self.header, self.subroute.as_ref(), self.payload.len())
     }
 }
 
@@ -368,16 +321,8 @@ pub(super) const fn bin_len(len: usize) -> usize {
 }
 
 const fn trailers_len(flags: Flags) -> usize {
-    let subroute = if flags.contains(Flags::SUBROUTE) {
-        SubrouteId::LEN
-    } else {
-        0
-    };
-    let crc = if flags.contains(Flags::CRC) {
-        CRC_LEN
-    } else {
-        0
-    };
+    let subroute = if flags.contains(Flags::SUBROUTE) { SubrouteId::LEN } else { 0 };
+    let crc = if flags.contains(Flags::CRC) { CRC_LEN } else { 0 };
     subroute + crc
 }
 
@@ -396,9 +341,5 @@ fn check_crc<'a>(bytes: &[u8], rest: &'a [u8]) -> Result<&'a [u8], DecodeError> 
     };
     let found = u32::from_le_bytes(*found);
     let expected = crc(&bytes[..bytes.len() - CRC_LEN]);
-    if found == expected {
-        Ok(before)
-    } else {
-        Err(DecodeError::Crc { expected, found })
-    }
+    if found == expected { Ok(before) } else { Err(DecodeError::Crc { expected, found }) }
 }

@@ -60,14 +60,12 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn len16(&mut self, field: &'static str) -> Result<usize, DecodeError> {
-        self.array(field)
-            .map(|bytes| u16::from_be_bytes(bytes).into())
+        self.array(field).map(|bytes| u16::from_be_bytes(bytes).into())
     }
 
     #[inline]
     fn len32(&mut self, field: &'static str) -> Result<usize, DecodeError> {
-        self.array(field)
-            .map(|bytes| u32::from_be_bytes(bytes) as usize)
+        self.array(field).map(|bytes| u32::from_be_bytes(bytes) as usize)
     }
 
     /// A number in any of the integer formats that fits `T`.
@@ -273,21 +271,13 @@ impl<'a> Reader<'a> {
 /// The error for bytes that end too early.
 #[cold]
 pub(super) fn truncated(field: &'static str, needed: usize, left: usize) -> DecodeError {
-    DecodeError::Truncated {
-        field,
-        needed,
-        left,
-    }
+    DecodeError::Truncated { field, needed, left }
 }
 
 #[cold]
 fn range<T>(field: &'static str, found: impl Into<i128>) -> DecodeError {
     let bits = 8 * size_of::<T>() as u32;
-    DecodeError::Range {
-        field,
-        bits,
-        found: found.into(),
-    }
+    DecodeError::Range { field, bits, found: found.into() }
 }
 
 #[cold]
@@ -308,9 +298,5 @@ fn wrong_type(field: &'static str, expected: &'static str, found: Marker) -> Dec
         Marker::Ext8 | Marker::Ext16 | Marker::Ext32 => "an extension",
         Marker::Reserved => "the reserved byte c1",
     };
-    DecodeError::Type {
-        field,
-        expected,
-        found,
-    }
+    DecodeError::Type { field, expected, found }
 }

@@ -24,10 +24,7 @@ pub struct Timestamp {
 
 impl Timestamp {
     /// Go's zero time, midnight of 1 January of the year 1: it stands for "no time".
-    pub const ZERO: Self = Self {
-        seconds: -62_135_596_800,
-        nanos: 0,
-    };
+    pub const ZERO: Self = Self { seconds: -62_135_596_800, nanos: 0 };
 
     /// Whether this is [`Timestamp::ZERO`].
     #[inline]
@@ -40,18 +37,9 @@ impl Timestamp {
     pub fn from_unix_nanos(nanos: i128) -> Self {
         match i64::try_from(nanos.div_euclid(NANOS_PER_SECOND_WIDE)) {
             // The remainder is below 1,000,000,000.
-            Ok(seconds) => Self {
-                seconds,
-                nanos: nanos.rem_euclid(NANOS_PER_SECOND_WIDE) as u32,
-            },
-            Err(_) if nanos < 0 => Self {
-                seconds: i64::MIN,
-                nanos: 0,
-            },
-            Err(_) => Self {
-                seconds: i64::MAX,
-                nanos: NANOS_PER_SECOND - 1,
-            },
+            Ok(seconds) => Self { seconds, nanos: nanos.rem_euclid(NANOS_PER_SECOND_WIDE) as u32 },
+            Err(_) if nanos < 0 => Self { seconds: i64::MIN, nanos: 0 },
+            Err(_) => Self { seconds: i64::MAX, nanos: NANOS_PER_SECOND - 1 },
         }
     }
 
@@ -116,10 +104,7 @@ impl Timestamp {
             (_, len) => return Err(DecodeError::Extension { field, kind, len }),
         };
         if nanos >= NANOS_PER_SECOND {
-            return Err(DecodeError::Nanoseconds {
-                field,
-                found: nanos,
-            });
+            return Err(DecodeError::Nanoseconds { field, found: nanos });
         }
         Ok(Self { seconds, nanos })
     }

@@ -1,8 +1,4 @@
 //! What several test files need.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses its share of this module"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its share of this module")]
 
 pub mod vectors;

@@ -103,11 +103,7 @@ pub enum Sent {
     /// The payload of one binary WebSocket message.
     Message(Vec<u8>),
     /// A single WebSocket frame.
-    Frame {
-        opcode: u8,
-        bytes: Vec<u8>,
-        fin: bool,
-    },
+    Frame { opcode: u8, bytes: Vec<u8>, fin: bool },
     /// A line of HTTP.
     Http(String),
 }
@@ -131,19 +127,13 @@ pub fn read(name: &str) -> Value {
 pub fn link(name: &str) -> Vec<Entry> {
     list::<RawEntry>(name, "messages")
         .into_iter()
-        .map(|entry| Entry {
-            from: entry.from,
-            event: entry.event.into(),
-        })
+        .map(|entry| Entry { from: entry.from, event: entry.event.into() })
         .collect()
 }
 
 /// All links, each with its name.
 pub fn links() -> impl Iterator<Item = (&'static str, Vec<Entry>)> {
-    LINKS
-        .into_iter()
-        .chain([WRONG_DIRECTION])
-        .map(|name| (name, link(name)))
+    LINKS.into_iter().map(|name| (name, link(name)))
 }
 
 /// What a node answered to what was sent by hand.
@@ -163,19 +153,13 @@ pub fn probes() -> Vec<Probe> {
 pub fn subroutes() -> Vec<Subroute> {
     list::<RawSubroute>("subroute", "subroutes")
         .into_iter()
-        .map(|raw| Subroute {
-            handler: raw.handler,
-            parts: raw.parts,
-            id: unhex_array(&raw.id),
-        })
+        .map(|raw| Subroute { handler: raw.handler, parts: raw.parts, id: unhex_array(&raw.id) })
         .collect()
 }
 
 /// Every message in the files, recorded and received, the parts of merged ones too.
 pub fn all_messages() -> Vec<Recorded> {
-    let recorded = links()
-        .flat_map(|(_, entries)| entries)
-        .map(|entry| entry.event);
+    let recorded = links().flat_map(|(_, entries)| entries).map(|entry| entry.event);
     let received = probes().into_iter().flat_map(|probe| probe.received);
     let mut all = Vec::new();
     for event in recorded.chain(received) {
@@ -240,11 +224,7 @@ struct RawSubroute {
 #[serde(untagged)]
 enum RawSent {
     Text(String),
-    Frame {
-        websocket_opcode: u8,
-        hex: String,
-        fin: bool,
-    },
+    Frame { websocket_opcode: u8, hex: String, fin: bool },
 }
 
 impl From<RawSent> for Sent {
@@ -252,15 +232,9 @@ impl From<RawSent> for Sent {
         match raw {
             RawSent::Text(text) if text.starts_with("HTTP/") => Self::Http(text),
             RawSent::Text(hex) => Self::Message(unhex(&hex)),
-            RawSent::Frame {
-                websocket_opcode,
-                hex,
-                fin,
-            } => Self::Frame {
-                opcode: websocket_opcode,
-                bytes: unhex(&hex),
-                fin,
-            },
+            RawSent::Frame { websocket_opcode, hex, fin } => {
+                Self::Frame { opcode: websocket_opcode, bytes: unhex(&hex), fin }
+            }
         }
     }
 }
@@ -283,10 +257,7 @@ impl From<RawEvent> for Event {
     fn from(raw: RawEvent) -> Self {
         match raw {
             RawEvent::Http { http } => Self::Http(http),
-            RawEvent::Frame { opcode, hex } => Self::Frame {
-                opcode,
-                bytes: unhex(&hex),
-            },
+            RawEvent::Frame { opcode, hex } => Self::Frame { opcode, bytes: unhex(&hex) },
             RawEvent::Message(message) => Self::Message(message.into()),
         }
     }

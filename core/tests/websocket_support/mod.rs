@@ -1,9 +1,5 @@
 //! What the tests of the WebSocket layer share: a pipe in memory, frames by hand, feeding in pieces.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses a part of it"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -61,12 +57,7 @@ pub fn header(first: u8, len: u64, mask: Option<[u8; 4]>) -> Vec<u8> {
 /// A masked frame.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = header(first, payload.len() as u64, Some(MASK));
-    bytes.extend(
-        payload
-            .iter()
-            .zip(MASK.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
+    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     bytes
 }
 
@@ -125,11 +116,7 @@ pub fn feed<'a>(
 pub fn outcome<'a>(channel: &mut Channel, pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let (incoming, error) = feed(channel, pieces);
     let replies = std::iter::from_fn(|| channel.take_reply()).collect();
-    Outcome {
-        incoming,
-        error,
-        replies,
-    }
+    Outcome { incoming, error, replies }
 }
 
 pub fn message(payload: &[u8]) -> Incoming {
@@ -145,10 +132,7 @@ pub struct End {
 
 pub fn pipe() -> (End, End) {
     let near = End::default();
-    let far = End {
-        incoming: Rc::clone(&near.outgoing),
-        outgoing: Rc::clone(&near.incoming),
-    };
+    let far = End { incoming: Rc::clone(&near.outgoing), outgoing: Rc::clone(&near.incoming) };
     (near, far)
 }
 

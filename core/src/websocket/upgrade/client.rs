@@ -55,9 +55,7 @@ impl ClientUpgrade {
              X-Minio-Time: {unix_nanos}\r\n\
              \r\n"
         );
-        let upgrade = Self {
-            accept_key: derive_accept_key(key.as_bytes()),
-        };
+        let upgrade = Self { accept_key: derive_accept_key(key.as_bytes()) };
         Ok((upgrade, request.into_bytes()))
     }
 
@@ -76,9 +74,7 @@ impl ClientUpgrade {
     /// The connection has ended, with these bytes received in all, before [`handle`](Self::handle)
     /// came to a result: what that means.
     pub fn handle_end(&self, received: &[u8]) -> UpgradeError {
-        self.read(received, true)
-            .err()
-            .unwrap_or(UpgradeError::Ended)
+        self.read(received, true).err().unwrap_or(UpgradeError::Ended)
     }
 
     fn read(&self, received: &[u8], ended: bool) -> Result<Option<usize>, UpgradeError> {
@@ -118,10 +114,7 @@ impl ClientUpgrade {
         if !headers.lists("Connection", "Upgrade") {
             return invalid("no `Connection: Upgrade`");
         }
-        if headers
-            .all("Sec-WebSocket-Extensions")
-            .any(|value| !value.is_empty())
-        {
+        if headers.all("Sec-WebSocket-Extensions").any(|value| !value.is_empty()) {
             return invalid("an extension that was not asked for");
         }
         if headers.all("Sec-WebSocket-Protocol").next().is_some() {
@@ -138,10 +131,7 @@ impl ClientUpgrade {
 /// How much of a refusal's body to wait for, in bytes.
 fn expected_body(headers: Headers<'_, '_>) -> usize {
     let length = headers.one("Content-Length").ok().flatten();
-    length
-        .and_then(|length| length.parse().ok())
-        .unwrap_or(0)
-        .min(MAX_REASON_LEN)
+    length.and_then(|length| length.parse().ok()).unwrap_or(0).min(MAX_REASON_LEN)
 }
 
 /// The beginning of a text from the peer, fit for a log; `None` if nothing is left of it.

@@ -19,10 +19,7 @@ struct Headers<'h, 'b>(&'h [httparse::Header<'b>]);
 impl<'h, 'b> Headers<'h, 'b> {
     /// The values of all lines with this name, trimmed.
     fn all(self, name: &'static str) -> impl Iterator<Item = &'b [u8]> + use<'h, 'b> {
-        let lines = self
-            .0
-            .iter()
-            .filter(move |line| line.name.eq_ignore_ascii_case(name));
+        let lines = self.0.iter().filter(move |line| line.name.eq_ignore_ascii_case(name));
         lines.map(|line| line.value.trim_ascii())
     }
 

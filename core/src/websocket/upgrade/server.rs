@@ -88,17 +88,11 @@ impl UpgradeRequest {
     fn from_head(request: &httparse::Request<'_, '_>) -> Result<Self, Refusal> {
         let headers = Headers(request.headers);
         let one = |name, reason| {
-            headers.one(name).map_err(|()| Refusal {
-                status: Status::BadRequest,
-                reason,
-            })
+            headers.one(name).map_err(|()| Refusal { status: Status::BadRequest, reason })
         };
         let host = one("Host", "the Host header is not one text")?;
         let authorization = one("Authorization", "the Authorization header is not one text")?;
-        let body_len = one(
-            "Content-Length",
-            "the Content-Length header is not one text",
-        )?;
+        let body_len = one("Content-Length", "the Content-Length header is not one text")?;
         if body_len.is_some_and(|len| len != "0") || headers.all("Transfer-Encoding").count() > 0 {
             return refusal(Status::BadRequest, "an upgrade request has no body");
         }
@@ -119,11 +113,7 @@ impl UpgradeRequest {
         if headers.one("Sec-WebSocket-Version") != Ok(Some("13")) {
             return no_upgrade("the WebSocket version is 13");
         }
-        let key = headers
-            .one("Sec-WebSocket-Key")
-            .ok()
-            .flatten()
-            .unwrap_or_default();
+        let key = headers.one("Sec-WebSocket-Key").ok().flatten().unwrap_or_default();
         if STANDARD.decode(key).map_or(0, |nonce| nonce.len()) != 16 {
             return no_upgrade("the Sec-WebSocket-Key is not 16 bytes");
         }
@@ -131,11 +121,7 @@ impl UpgradeRequest {
             path: request.path.unwrap_or_default().to_owned(),
             host: host.map(str::to_owned),
             bearer: authorization.and_then(bearer).map(str::to_owned),
-            unix_nanos: headers
-                .one("X-Minio-Time")
-                .ok()
-                .flatten()
-                .and_then(|t| t.parse().ok()),
+            unix_nanos: headers.one("X-Minio-Time").ok().flatten().and_then(|t| t.parse().ok()),
             accept_key: derive_accept_key(key.as_bytes()),
         })
     }

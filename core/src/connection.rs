@@ -1,0 +1,404 @@
+//! Bytes and frames of one connection: joins the WebSocket channel to a [`Peer`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use crate::error::LinkError;
+use crate::event::{CloseHow, LinkId};
+use crate::limits::MERGE_ALLOWANCE;
+use crate::node::{Node, authority};
+use crate::outbox::{FRAME_ROOM, Transmit};
+use crate::peer::{Inbound, Peer};
+use crate::rng::Rng;
+use crate::time::{Instant, Now};
+use crate::websocket::{Channel, ClientUpgrade, CloseCode, DIRECT_READ_LEN, Incoming, Role};
+
+/// A link without traffic for this long gives its buffers back.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
+
+/// Frames decoded before the peer is told.
+const INBOUND_BATCH: usize = 64;
+
+/// One connection as bytes. The runtime reads into [`Self::read_buf`], writes
+/// [`Self::write_buf`], and in between lets it [`Self::exchange`] with the peer; only that needs
+/// the peer's lock.
+///
+/// ```text
+///   loop {
+///       read into read_buf(), then handle_read(n)      or handle_eof(), handle_failure(e)
+///       loop { lock; exchange(now, &mut peer); unlock; if !decode_more() { break } }
+///       write write_buf(), then handle_written(n); once it is empty, exchange again
+///       at poll_timeout(): handle_timeout(now), then exchange
+///       if is_finished(): close the transport
+///   }
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    link: LinkId,
+    phase: Phase,
+    inbound: Inbound,
+    undecoded: bool,
+    max_message: usize,
+    writing: Writing,
+    spent: Option<Vec<u8>>,
+    bytes_out: u64,
+    stall: Duration,
+    last_progress: Instant,
+    last_read: Instant,
+    idle: bool,
+    failed: Option<LinkError>,
+    /// The peer knows that this connection is over.
+    reported: bool,
+    /// What there is to write is written until then at the latest.
+    closing: Option<Instant>,
+    finished: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Upgrading {
+        upgrade: ClientUpgrade,
+        head: BytesMut,
+        mask_seed: u64,
+    },
+    /// `announced`: the peer knows that the upgrade is done.
+    Open {
+        channel: Box<Channel>,
+        announced: bool,
+    },
+}
+
+/// What is being written.
+#[derive(Debug)]
+enum Writing {
+    Nothing,
+    /// Taken from the peer, not yet made a frame: that needs no lock.
+    Fetched(Transmit),
+    Bytes {
+        buf: Vec<u8>,
+        written: usize,
+        /// Nothing of a transmit has been written yet.
+        untouched: bool,
+        /// A batch's buffer, which goes back to the peer.
+        reusable: bool,
+    },
+}
+
+impl Connection {
+    /// The dialler's side of a connection that TCP (and TLS) has just made: it upgrades first.
+    /// `seed` makes the upgrade key and the masks.
+    ///
+    /// # Errors
+    /// [`LinkError::Upgrade`] if the node's route or the token cannot stand in an HTTP head.
+    pub fn dialled(
+        node: &Arc<Node>,
+        peer: &str,
+        link: LinkId,
+        seed: u64,
+        now: Now,
+    ) -> Result<Self, LinkError> {
+        let mut rng = Rng::new(seed);
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&rng.next_u64().to_le_bytes());
+        key[8..].copy_from_slice(&rng.next_u64().to_le_bytes());
+        let host = authority(peer).unwrap_or(peer);
+        let token = node.auth.issue(&node.name, now.wall);
+        let nanos = now.wall.to_unix_nanos();
+        let (upgrade, request) = ClientUpgrade::new(host, &node.http_route, &token, nanos, key)?;
+        let phase = Phase::Upgrading { upgrade, head: BytesMut::new(), mask_seed: rng.next_u64() };
+        Ok(Self::new(node, link, phase, request, now.instant))
+    }
+
+    /// The acceptor's side, once the peer has taken the connection.
+    pub(crate) fn accepted(
+        node: &Arc<Node>,
+        link: LinkId,
+        channel: Box<Channel>,
+        unsent: Vec<u8>,
+        now: Instant,
+    ) -> Self {
+        let phase = Phase::Open { channel, announced: true };
+        let mut connection = Self::new(node, link, phase, unsent, now);
+        connection.decode();
+        connection
+    }
+
+    fn new(node: &Arc<Node>, link: LinkId, phase: Phase, unsent: Vec<u8>, now: Instant) -> Self {
+        let writing = match unsent.is_empty() {
+            true => Writing::Nothing,
+            false => Writing::Bytes { buf: unsent, written: 0, untouched: false, reusable: false },
+        };
+        Self {
+            link,
+            phase,
+            inbound: Inbound::new(),
+            undecoded: false,
+            max_message: node.limits.message,
+            writing,
+            spent: None,
+            bytes_out: 0,
+            stall: node.timings.write_stall,
+            last_progress: now,
+            last_read: now,
+            idle: false,
+            failed: None,
+            reported: false,
+            closing: None,
+            finished: false,
+        }
+    }
+
+    /// The link that this is the connection of.
+    pub const fn link(&self) -> LinkId {
+        self.link
+    }
+
+    // ---- reading ----
+
+    /// Where the next received bytes are to be appended, at most its spare capacity.
+    pub fn read_buf(&mut self) -> &mut BytesMut {
+        match &mut self.phase {
+            Phase::Upgrading { head, .. } => {
+                head.reserve(2048);
+                head
+            }
+            Phase::Open { channel, .. } => channel.read_buf(),
+        }
+    }
+
+    /// So many bytes, at least one, were appended to [`Self::read_buf`].
+    pub fn handle_read(&mut self, now: Instant, bytes: usize) {
+        self.last_read = now;
+        self.idle = false;
+        self.inbound.add_bytes(bytes as u64);
+        if let Phase::Upgrading { upgrade, head, mask_seed } = &mut self.phase {
+            match upgrade.handle(head) {
+                Ok(None) => return,
+                Err(error) => return self.fail(error.into()),
+                Ok(Some(len)) => {
+                    let limit = self.max_message + MERGE_ALLOWANCE;
+                    let channel =
+                        Channel::new(Role::Client, limit, *mask_seed).with_leftover(&head[len..]);
+                    self.phase = Phase::Open { channel: Box::new(channel), announced: false };
+                }
+            }
+        }
+        self.decode();
+    }
+
+    /// Decodes what one batch left over; `true` if there was something, and then it is to be
+    /// exchanged with the peer.
+    pub fn decode_more(&mut self) -> bool {
+        let more = self.undecoded && self.failed.is_none();
+        if more {
+            self.decode();
+        }
+        more
+    }
+
+    fn decode(&mut self) {
+        self.undecoded = false;
+        let Phase::Open { channel, .. } = &mut self.phase else { return };
+        while self.failed.is_none() {
+            if self.inbound.len() >= INBOUND_BATCH {
+                self.undecoded = true;
+                return;
+            }
+            match channel.poll_message() {
+                Ok(None) => return,
+                Ok(Some(Incoming::Message(frame))) => {
+                    let held = match frame.len() {
+                        len if len > DIRECT_READ_LEN => len,
+                        len => len.max(channel.buffer_size()),
+                    };
+                    self.inbound.add_frame(&frame, held, self.max_message);
+                }
+                Ok(Some(Incoming::Close(_))) => self.failed = Some(LinkError::ClosedByPeer),
+                Err(error) => {
+                    channel.close(error.close_code(), "");
+                    self.failed = Some(error.into());
+                }
+            }
+        }
+    }
+
+    /// The other end has closed its direction.
+    pub fn handle_eof(&mut self) {
+        let error = match &self.phase {
+            Phase::Upgrading { upgrade, head, .. } => upgrade.handle_end(head).into(),
+            Phase::Open { .. } => LinkError::ClosedByPeer,
+        };
+        self.handle_failure(error);
+    }
+
+    /// The transport has failed.
+    pub fn handle_failure(&mut self, error: LinkError) {
+        self.fail(error);
+        self.finished = true;
+    }
+
+    fn fail(&mut self, error: LinkError) {
+        self.failed.get_or_insert(error);
+    }
+
+    // ---- the peer ----
+
+    /// Tells the peer what has come, and takes what is to be written next if nothing is.
+    pub fn exchange(&mut self, now: Now, peer: &mut Peer) {
+        if let Phase::Open { announced: announced @ false, .. } = &mut self.phase {
+            *announced = true;
+            peer.handle_upgraded(now, self.link);
+        }
+        if let Some(buf) = self.spent.take() {
+            peer.recycle(buf);
+        }
+        if self.bytes_out > 0 {
+            peer.handle_written(self.link, std::mem::take(&mut self.bytes_out));
+        }
+        if !self.inbound.is_empty() {
+            peer.handle_inbound(now, self.link, &mut self.inbound);
+        }
+        match &self.failed {
+            Some(error) if !self.reported => {
+                self.reported = true;
+                let untouched = match &self.writing {
+                    Writing::Nothing => false,
+                    Writing::Fetched(_) => true,
+                    Writing::Bytes { untouched, .. } => *untouched,
+                };
+                peer.handle_link_down(now, self.link, error.clone(), untouched);
+                self.closing.get_or_insert(now.instant.after(IDLE_AFTER));
+            }
+            None if self.closing.is_none() && self.is_written() => {
+                if let Some(transmit) = peer.poll_transmit(now, self.link) {
+                    self.writing = Writing::Fetched(transmit);
+                    self.last_progress = now.instant;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the peer's next transmit can be fetched.
+    fn is_written(&self) -> bool {
+        matches!(self.writing, Writing::Nothing)
+    }
+
+    /// Carries out [`LinkCommand::Close`](crate::event::LinkCommand::Close), which says that the
+    /// peer is done with this connection or drains it.
+    pub fn close(&mut self, now: Instant, how: CloseHow) {
+        match how {
+            CloseHow::Abort => {
+                self.reported = true;
+                self.finished = true;
+            }
+            CloseHow::Graceful(wait) => {
+                self.closing.get_or_insert(now.after(wait));
+                if let Phase::Open { channel, .. } = &mut self.phase {
+                    channel.close(CloseCode::Normal, "");
+                }
+            }
+        }
+    }
+
+    // ---- writing ----
+
+    /// What is to be written now; empty if nothing is.
+    pub fn write_buf(&mut self) -> &[u8] {
+        self.make_frame();
+        match &self.writing {
+            Writing::Bytes { buf, written, .. } => &buf[*written..],
+            _ => &[],
+        }
+    }
+
+    fn make_frame(&mut self) {
+        let Phase::Open { channel, .. } = &mut self.phase else { return };
+        if matches!(self.writing, Writing::Nothing)
+            && let Some(buf) = channel.take_reply()
+        {
+            self.writing = Writing::Bytes { buf, written: 0, untouched: false, reusable: false };
+        }
+        if !matches!(self.writing, Writing::Fetched(_)) {
+            return;
+        }
+        let (mut buf, start, reusable) =
+            match std::mem::replace(&mut self.writing, Writing::Nothing) {
+                Writing::Fetched(Transmit::Frame { buf, start }) => (buf, start, true),
+                Writing::Fetched(Transmit::Large(large)) => {
+                    let mut buf = Vec::with_capacity(FRAME_ROOM + large.encoded_len());
+                    buf.resize(FRAME_ROOM, 0);
+                    large.encode(&mut buf);
+                    (buf, FRAME_ROOM, false)
+                }
+                Writing::Nothing | Writing::Bytes { .. } => return,
+            };
+        let written = channel.seal(&mut buf, start);
+        self.writing = Writing::Bytes { buf, written, untouched: true, reusable };
+    }
+
+    /// So many bytes of [`Self::write_buf`] were written.
+    pub fn handle_written(&mut self, now: Instant, bytes: usize) {
+        let Writing::Bytes { buf, written, untouched, .. } = &mut self.writing else { return };
+        if bytes == 0 {
+            return;
+        }
+        *written = (*written + bytes).min(buf.len());
+        *untouched = false;
+        self.bytes_out += bytes as u64;
+        self.last_progress = now;
+        if *written < buf.len() {
+            return;
+        }
+        if let Writing::Bytes { buf, reusable: true, .. } =
+            std::mem::replace(&mut self.writing, Writing::Nothing)
+        {
+            self.spent = Some(buf);
+        }
+    }
+
+    /// Whether all that was fetched is written, so that [`Self::exchange`] may give more.
+    pub fn wants_transmit(&self) -> bool {
+        self.is_written() && self.closing.is_none() && self.failed.is_none()
+    }
+
+    // ---- time and end ----
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let writing = matches!(self.writing, Writing::Fetched(_) | Writing::Bytes { .. });
+        let stall = writing.then(|| self.last_progress.after(self.stall));
+        let idle = (!self.idle).then(|| self.last_read.max(self.last_progress).after(IDLE_AFTER));
+        [stall, idle, self.closing].into_iter().flatten().min()
+    }
+
+    /// Time has passed; exchange afterwards.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.closing.is_some_and(|until| now >= until) {
+            return self.handle_failure(LinkError::ShutDown);
+        }
+        let writing = matches!(self.writing, Writing::Fetched(_) | Writing::Bytes { .. });
+        if writing && now >= self.last_progress.after(self.stall) {
+            return self.handle_failure(LinkError::WriteStalled);
+        }
+        if !self.idle && now >= self.last_read.max(self.last_progress).after(IDLE_AFTER) {
+            self.idle = true;
+            self.inbound.shrink();
+            if let Phase::Open { channel, .. } = &mut self.phase {
+                channel.idle();
+            }
+        }
+    }
+
+    /// Whether nothing has come or gone for a while, so that the peer's buffers can be given back too.
+    pub const fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    /// Whether the transport is to be closed now.
+    pub fn is_finished(&mut self) -> bool {
+        self.reported && (self.finished || (self.failed.is_some() && self.write_buf().is_empty()))
+    }
+}

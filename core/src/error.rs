@@ -1,0 +1,290 @@
+//! What can go wrong, by who caused it.
+
+use std::fmt;
+
+/// How a call or a stream failed. Told apart by type, never by text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The remote handler ran and answered with this error text.
+    #[error("remote error: {0}")]
+    Remote(String),
+    /// The peer refused the call before any handler ran: unknown handler, too many calls,
+    /// shutting down. The text is for a person.
+    #[error("refused by the peer: {0}")]
+    Refused(String),
+    /// There is no link, the link was lost while the call was open, or the peer gave the call up.
+    #[error("remote disconnected")]
+    Disconnected {
+        /// Whether the handler may have run.
+        may_have_run: bool,
+    },
+    /// The call's own deadline passed.
+    #[error("deadline exceeded")]
+    DeadlineExceeded {
+        /// Whether the handler may have run.
+        may_have_run: bool,
+    },
+    /// A deadline under 1 ms was asked for; nothing was sent (PROTOCOL.md section 5.1).
+    #[error("a deadline under one millisecond")]
+    DeadlineTooShort,
+    /// The call was cancelled here, by shutdown's end of grace or by its other half.
+    #[error("cancelled")]
+    Cancelled,
+    /// A limit was reached; see [`LimitKind`] for which, and whether anything was sent.
+    #[error("limit reached: {0}")]
+    Limit(LimitKind),
+    /// The message is larger than `limit`; nothing was sent.
+    #[error("message of {size} bytes is larger than the limit of {limit}")]
+    TooLarge {
+        /// Bytes of the whole message.
+        size: usize,
+        /// [`crate::limits::Limits::message`].
+        limit: usize,
+    },
+    /// This node is shutting down; nothing was sent.
+    #[error("this node is shutting down")]
+    ShuttingDown,
+    /// The peer has said that it is shutting down; nothing was sent.
+    #[error("the peer is shutting down")]
+    PeerShuttingDown,
+    /// The peer was removed from the grid.
+    #[error("the peer was removed")]
+    PeerRemoved {
+        /// Whether the handler may have run.
+        may_have_run: bool,
+    },
+    /// The peer broke the rules of a stream (PROTOCOL.md section 5.2).
+    #[error("{0}")]
+    PeerViolation(Violation),
+    /// The payload could not be encoded; nothing was sent.
+    #[error("cannot encode: {0}")]
+    Encode(String),
+    /// The peer's payload could not be decoded as the route's type.
+    #[error("cannot decode: {0}")]
+    Decode(String),
+    /// `send` after `close`; the stream goes on.
+    #[error("the sending half is closed")]
+    SendClosed,
+    /// The stream has ended in order; nothing more can be sent.
+    #[error("the stream has ended")]
+    Ended,
+}
+
+impl CallError {
+    /// Whether the remote handler may have run. `false` only when no byte of the call was
+    /// handed to the transport, or the peer refused it.
+    pub const fn may_have_run(&self) -> bool {
+        match self {
+            Self::Remote(_)
+            | Self::Cancelled
+            | Self::PeerViolation(_)
+            | Self::Decode(_)
+            | Self::SendClosed
+            | Self::Ended => true,
+            Self::Disconnected { may_have_run }
+            | Self::DeadlineExceeded { may_have_run }
+            | Self::PeerRemoved { may_have_run } => *may_have_run,
+            Self::Limit(kind) => matches!(kind, LimitKind::ReceivedBytes),
+            Self::Refused(_)
+            | Self::DeadlineTooShort
+            | Self::TooLarge { .. }
+            | Self::ShuttingDown
+            | Self::PeerShuttingDown
+            | Self::Encode(_) => false,
+        }
+    }
+}
+
+/// Which limit was reached (PROTOCOL.md section 7.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LimitKind {
+    /// Live calls to the peer; nothing was sent.
+    OutgoingMuxes,
+    /// Bytes queued to send, in a `try_` form; nothing was sent.
+    QueuedBytes,
+    /// Bytes received and not yet taken: the call ends, the link stays.
+    ReceivedBytes,
+    /// A stream's credits are used up, in a `try_` form; nothing was sent.
+    Credits,
+}
+
+impl fmt::Display for LimitKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OutgoingMuxes => "too many open calls",
+            Self::QueuedBytes => "too much data queued to send",
+            Self::ReceivedBytes => "too much received data not taken",
+            Self::Credits => "the peer has not taken the items already sent",
+        })
+    }
+}
+
+/// How the peer broke the rules of one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A counted message did not carry the next sequence number.
+    OutOfSequence {
+        /// The number that was due.
+        expected: u32,
+        /// The number that came.
+        received: u32,
+    },
+    /// More items than the route's capacity, without credits for them.
+    OverCapacity,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfSequence { expected, received } => {
+                write!(f, "out-of-sequence item received: expected {expected}, got {received}")
+            }
+            Self::OverCapacity => f.write_str("more items than the stream's capacity"),
+        }
+    }
+}
+
+/// Why a handler was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CancelReason {
+    /// The caller cancelled.
+    Caller,
+    /// The call's deadline passed.
+    Deadline,
+    /// The link was lost.
+    Disconnected,
+    /// This node's grace period ended.
+    ShuttingDown,
+    /// The caller broke the rules of the stream.
+    Violation,
+    /// The caller's pings stopped (PROTOCOL.md section 5.3).
+    CallerSilent,
+    /// Items received and not taken passed their limit.
+    ReceiveLimit,
+}
+
+impl fmt::Display for CancelReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Caller => "cancelled by the caller",
+            Self::Deadline => "deadline exceeded",
+            Self::Disconnected => "remote disconnected",
+            Self::ShuttingDown => "shutting down",
+            Self::Violation => "the caller broke the stream's rules",
+            Self::CallerSilent => "the caller is silent",
+            Self::ReceiveLimit => "too much received data not taken",
+        })
+    }
+}
+
+impl std::error::Error for CancelReason {}
+
+/// Why a link ended or an attempt to make one failed. The text says it to a person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The transport failed: connecting, TLS, reading or writing.
+    #[error("{0}")]
+    Transport(String),
+    /// The peer closed the connection.
+    #[error("closed by the peer")]
+    ClosedByPeer,
+    /// The HTTP upgrade was refused or malformed.
+    #[error("upgrade: {0}")]
+    Upgrade(#[from] crate::websocket::UpgradeError),
+    /// The peer broke RFC 6455 or sent a message over the limit.
+    #[error("websocket: {0}")]
+    WebSocket(#[from] crate::websocket::WebSocketError),
+    /// A message did not parse or its CRC differed.
+    #[error("malformed message: {0}")]
+    Malformed(#[from] crate::wire::DecodeError),
+    /// The dialler's first message was answered by something else than a ConnectResponse.
+    #[error("expected ConnectResponse, got {0}")]
+    UnexpectedOp(&'static str),
+    /// The peer refused our Connect, with its reason.
+    #[error("rejected by the peer: {0}")]
+    Rejected(String),
+    /// We refused the peer's Connect, with the reason it was given.
+    #[error("rejected: {0}")]
+    Refused(String),
+    /// Dial or handshake took too long.
+    #[error("timed out: {0}")]
+    TimedOut(&'static str),
+    /// Nothing was received for longer than the silence limit (PROTOCOL.md section 7.6).
+    #[error("peer is silent")]
+    PeerSilent,
+    /// Bytes arrive, but no Pong has for 60 s (PROTOCOL.md section 7.6).
+    #[error("peer does not answer")]
+    PeerDoesNotAnswer,
+    /// Our own replies pile up (PROTOCOL.md section 7.5).
+    #[error("peer does not read")]
+    PeerDoesNotRead,
+    /// A write made no progress for 3 s (PROTOCOL.md section 4).
+    #[error("a write makes no progress")]
+    WriteStalled,
+    /// A newer connection of the same peer took this one's place.
+    #[error("replaced by a newer connection")]
+    Replaced,
+    /// The link ended because this node shuts down, or the peer was removed.
+    #[error("shut down")]
+    ShutDown,
+    /// One of our own bugs; the link was dropped and the node goes on.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// A configuration that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A node name that is not a base URL `http://host:port` or `https://host:port` with nothing behind.
+    #[error("invalid node name {name:?}: {problem}")]
+    InvalidName {
+        /// The name as given.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A name stands twice in the list of nodes.
+    #[error("the name {0:?} stands twice in the list of nodes")]
+    DuplicateName(String),
+    /// The own name is not in the list of nodes (PROTOCOL.md section 1).
+    #[error("the own name {0:?} is not in the list of nodes")]
+    OwnNameMissing(String),
+    /// A peer of this name exists, or it is the own name.
+    #[error("cannot add the peer {0:?}: the name is taken")]
+    NameTaken(String),
+    /// No peer has this name.
+    #[error("no peer is named {0:?}")]
+    UnknownPeer(String),
+    /// A limit outside its bounds.
+    #[error("limit {name} is {value}, not within {low} and {high}")]
+    Limit {
+        /// The field of [`crate::limits::Limits`].
+        name: &'static str,
+        /// The value given.
+        value: usize,
+        /// The least that works.
+        low: usize,
+        /// The most.
+        high: usize,
+    },
+    /// A duration that cannot work.
+    #[error("timing {name}: {problem}")]
+    Timing {
+        /// The field of [`crate::timings::Timings`].
+        name: &'static str,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The HTTP route does not begin with `/` or has characters that a request line cannot carry.
+    #[error("invalid HTTP route {0:?}")]
+    InvalidRoute(String),
+    /// A handler's route is invalid or taken.
+    #[error(transparent)]
+    Route(#[from] crate::route::RouteError),
+}

@@ -1,0 +1,201 @@
+//! A node as one machine: its peers by name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::ConfigError;
+use crate::event::LinkId;
+use crate::link::{Acceptor, Door};
+use crate::node::{Node, check_name, check_names};
+use crate::peer::{Peer, WakeReason};
+use crate::rng::Rng;
+use crate::stats::Stats;
+use crate::time::{Instant, Now};
+use crate::wire::Connect;
+
+/// A node: a map of peer machines over one read-only [`Node`].
+///
+/// The peers share nothing mutable. A runtime takes the map apart ([`GridState::into_parts`])
+/// and drives each peer under its own lock; the simulator, or a loop of one's own, drives it
+/// whole.
+#[derive(Debug)]
+pub struct GridState {
+    node: Arc<Node>,
+    peers: BTreeMap<Arc<str>, Peer>,
+    seeds: Rng,
+    first_generation: u32,
+    started: bool,
+    draining: Option<Duration>,
+}
+
+impl GridState {
+    /// A node among `names`, its own included. `seed` makes everything random in it;
+    /// `first_generation` is where the generations of mux ids begin (PROTOCOL.md section 7.1).
+    ///
+    /// # Errors
+    /// [`ConfigError`]: a bad name, one twice, the own one missing, a setting out of bounds.
+    pub fn new(
+        node: Arc<Node>,
+        names: &[String],
+        seed: u64,
+        first_generation: u32,
+        now: Instant,
+    ) -> Result<Self, ConfigError> {
+        node.validate()?;
+        check_names(&node.name, names)?;
+        let mut grid = Self {
+            node,
+            peers: BTreeMap::new(),
+            seeds: Rng::new(seed),
+            first_generation,
+            started: false,
+            draining: None,
+        };
+        for name in names {
+            if *name != grid.node.name {
+                grid.insert(name, now);
+            }
+        }
+        Ok(grid)
+    }
+
+    /// What the node is.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The peer of this name.
+    pub fn peer(&self, name: &str) -> Option<&Peer> {
+        self.peers.get(name)
+    }
+
+    /// The peer of this name, to drive it.
+    pub fn peer_mut(&mut self, name: &str) -> Option<&mut Peer> {
+        self.peers.get_mut(name)
+    }
+
+    /// All peers, by name.
+    pub fn peers(&self) -> impl ExactSizeIterator<Item = &Peer> {
+        self.peers.values()
+    }
+
+    /// All peers, by name, to drive them.
+    pub fn peers_mut(&mut self) -> impl ExactSizeIterator<Item = &mut Peer> {
+        self.peers.values_mut()
+    }
+
+    /// Opens the start gate: the node dials, and takes connections (PROTOCOL.md section 7.12).
+    pub fn start(&mut self, now: Now) {
+        self.started = true;
+        for peer in self.peers.values_mut() {
+            peer.start(now);
+        }
+    }
+
+    /// Begins the graceful end of every link (PROTOCOL.md section 7.9); see [`Peer::shutdown`].
+    pub fn shutdown(&mut self, now: Now, grace: Duration) {
+        self.draining.get_or_insert(grace);
+        for peer in self.peers.values_mut() {
+            peer.shutdown(now, grace);
+        }
+    }
+
+    /// Adds a peer; it dials or is dialled as any other.
+    ///
+    /// # Errors
+    /// A bad name, or one that is taken.
+    pub fn add_peer(&mut self, name: &str, now: Now) -> Result<&mut Peer, ConfigError> {
+        check_name(name)?;
+        if name == self.node.name || self.peers.contains_key(name) {
+            return Err(ConfigError::NameTaken(name.into()));
+        }
+        self.insert(name, now.instant);
+        let (started, draining) = (self.started, self.draining);
+        match self.peers.get_mut(name) {
+            None => Err(ConfigError::UnknownPeer(name.into())),
+            Some(peer) => {
+                match draining {
+                    Some(grace) => peer.shutdown(now, grace),
+                    None if started => peer.start(now),
+                    None => {}
+                }
+                Ok(peer)
+            }
+        }
+    }
+
+    /// Takes a peer out of the grid: its calls fail with `PeerRemoved`, and its link ends as in a
+    /// drain. The machine is the caller's to drive until it is drained.
+    ///
+    /// # Errors
+    /// No peer has this name.
+    pub fn remove_peer(&mut self, name: &str, now: Now) -> Result<Peer, ConfigError> {
+        let removed = self.peers.remove(name);
+        let mut peer = removed.ok_or_else(|| ConfigError::UnknownPeer(name.into()))?;
+        peer.remove(now);
+        Ok(peer)
+    }
+
+    fn insert(&mut self, name: &str, now: Instant) {
+        let seed = self.seeds.next_u64();
+        let peer = Peer::new(self.node.clone(), name, seed, self.first_generation, now);
+        self.peers.insert(name.into(), peer);
+    }
+
+    /// A connection has come in, of which nothing has been read yet.
+    pub fn accept(&mut self, now: Instant) -> Acceptor {
+        Acceptor::new(self.node.clone(), now, self.seeds.next_u64())
+    }
+
+    /// A connection has been upgraded by an HTTP server, with these bytes left over.
+    pub fn accept_upgraded(&mut self, now: Instant, leftover: &[u8]) -> Acceptor {
+        Acceptor::upgraded(self.node.clone(), now, self.seeds.next_u64(), leftover)
+    }
+
+    /// A good Connect has come in: the peer that it names takes the connection or refuses it.
+    ///
+    /// # Errors
+    /// The reason, for [`Acceptor::refuse`].
+    pub fn handle_hello(&mut self, now: Now, hello: &Connect) -> Result<LinkId, String> {
+        match self.peers.get_mut(&*hello.host) {
+            Some(peer) => peer.handle_hello(now, hello),
+            None => Err(format!("unknown incoming host: {}", hello.host)),
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`] at the latest, and why.
+    pub fn poll_timeout(&self, now: Instant) -> Option<(Instant, WakeReason)> {
+        self.peers.values().filter_map(|peer| peer.poll_timeout(now)).min_by_key(|(at, _)| *at)
+    }
+
+    /// Time has passed, for every peer.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for peer in self.peers.values_mut() {
+            peer.handle_timeout(now);
+        }
+    }
+
+    /// The figures of all peers together.
+    pub fn stats(&self, now: Instant) -> Stats {
+        self.peers.values().fold(Stats::default(), |mut sum, peer| {
+            sum.merge(&peer.stats(now));
+            sum
+        })
+    }
+
+    /// The node's data and each peer's machine, to be driven apart.
+    pub fn into_parts(self) -> (Arc<Node>, Vec<Peer>) {
+        (self.node, self.peers.into_values().collect())
+    }
+}
+
+impl Door for GridState {
+    fn is_started(&self) -> bool {
+        self.started
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.peers.contains_key(name)
+    }
+}

@@ -1,0 +1,79 @@
+//! How much of everything a node accepts: PROTOCOL.md section 7.5, one field a line of its table.
+
+use crate::error::ConfigError;
+
+/// Room that a WebSocket message has beyond [`Limits::message`], for the frame that merges several.
+pub const MERGE_ALLOWANCE: usize = 64 * 1024;
+
+/// Every limit, all settings. Reaching one is an error for what reached it and harms nothing else.
+///
+/// A link's memory is at most `queued_bytes + message + reply_bytes + received_bytes` plus
+/// one read buffer (256 KiB under load, or one message) and some 300 bytes a live stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes in one message, ours or theirs; default 16 MiB, at least 1 KiB, at most 1 GiB. Ours: the
+    /// call fails with `TooLarge` and nothing is sent; theirs: the link is dropped.
+    pub message: usize,
+    /// Bytes in the first message of an accepted connection; default 64 KiB.
+    pub first_message: usize,
+    /// Accepted connections that have not yet proved who they are; default 256. The newest is closed.
+    pub unauthenticated: usize,
+    /// Live calls to one peer; default 131,072. A call more fails with `Limit`.
+    pub outgoing_muxes: usize,
+    /// Live calls from one peer, running handlers included; default 131,072. A call more
+    /// is refused with MuxConnectError "too many calls".
+    pub incoming_muxes: usize,
+    /// Bytes queued to send to one peer; default 16 MiB. There is always room for one message.
+    /// Beyond it sending waits, and the `try_` forms fail with `Limit`.
+    pub queued_bytes: usize,
+    /// Bytes of queued replies that the core makes itself (pongs, refusals, answers to unknown
+    /// muxes); default 1 MiB. Beyond it the link is dropped: "peer does not read".
+    pub reply_bytes: usize,
+    /// Bytes received from one peer and not yet taken by the application; default 64 MiB. The
+    /// call whose item passes it ends with a limit error; the link stays.
+    pub received_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 16 << 20,
+            first_message: 64 << 10,
+            unauthenticated: 256,
+            outgoing_muxes: 131_072,
+            incoming_muxes: 131_072,
+            queued_bytes: 16 << 20,
+            reply_bytes: 1 << 20,
+            received_bytes: 64 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// Refuses settings that could not work.
+    ///
+    /// # Errors
+    /// [`ConfigError::Limit`] names the setting and its bounds.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |name, value, low, high| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(ConfigError::Limit { name, value, low, high })
+            }
+        };
+        check("message", self.message, 1 << 10, 1 << 30)?;
+        check("first_message", self.first_message, 1 << 10, 1 << 30)?;
+        check("unauthenticated", self.unauthenticated, 1, 1 << 20)?;
+        check("outgoing_muxes", self.outgoing_muxes, 1, 1 << 30)?;
+        check("incoming_muxes", self.incoming_muxes, 1, 1 << 30)?;
+        check("queued_bytes", self.queued_bytes, 1, 1 << 40)?;
+        check("reply_bytes", self.reply_bytes, 1 << 10, 1 << 40)?;
+        check("received_bytes", self.received_bytes, 1 << 10, 1 << 40)
+    }
+
+    /// The largest WebSocket message that a reader accepts.
+    pub const fn websocket_message(&self) -> usize {
+        self.message + MERGE_ALLOWANCE
+    }
+}

@@ -1,0 +1,253 @@
+//! An incoming connection, until it has proved who it is: PROTOCOL.md sections 1, 4.2 and 7.5.
+//!
+//! ```text
+//!   raw bytes --> Head --upgrade is good--> FirstMessage --Connect is good--> Hello
+//!   already upgraded -----------------------^    |
+//!                 \______ refused, late, closed _/___________________________> Finished
+//! ```
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::handshake::check_connect;
+use crate::connection::Connection;
+use crate::error::LinkError;
+use crate::event::LinkId;
+use crate::node::Node;
+use crate::outbox::FRAME_ROOM;
+use crate::peer::Peer;
+use crate::time::{Instant, Now};
+use crate::websocket::{Channel, CloseCode, Incoming, Role, Status, UpgradeRequest, refuse};
+use crate::wire::Connect;
+
+/// A Connect that passed every check that concerns the node.
+pub type Hello = Connect;
+
+/// What the rest of the node knows, at the time of a check.
+pub trait Door {
+    /// Whether the start gate is open (PROTOCOL.md section 7.12).
+    fn is_started(&self) -> bool;
+    /// Whether a peer of this name is configured.
+    fn knows(&self, name: &str) -> bool;
+}
+
+#[derive(Debug)]
+enum State {
+    Head(BytesMut),
+    FirstMessage(Box<Channel>),
+    /// The caller decides about it: [`Acceptor::accept`] or [`Acceptor::refuse`].
+    Greeted(Box<Channel>),
+    /// What still comes is dropped.
+    Finished(BytesMut),
+}
+
+/// Where an incoming connection stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepting {
+    /// More bytes are needed.
+    Pending,
+    /// Ask the peer of this name: [`Peer::handle_hello`], then [`Acceptor::accept`] or [`Acceptor::refuse`].
+    Hello(Hello),
+    /// Write what is left, then close; the error is for the log.
+    Finished(LinkError),
+}
+
+/// Takes one connection through upgrade and Connect, within a time limit and a size limit.
+///
+/// It has two doors: [`Acceptor::new`] for raw bytes, and [`Acceptor::upgraded`] for a
+/// connection that an HTTP server has upgraded already.
+#[derive(Debug)]
+pub struct Acceptor {
+    node: Arc<Node>,
+    state: State,
+    until: Instant,
+    mask_seed: u64,
+    out: Vec<u8>,
+    written: usize,
+}
+
+impl Acceptor {
+    /// A connection just accepted, of which nothing has been read.
+    pub fn new(node: Arc<Node>, now: Instant, mask_seed: u64) -> Self {
+        Self::with_state(node, now, mask_seed, State::Head(BytesMut::new()))
+    }
+
+    /// A connection whose upgrade request has been checked and answered with 101 already;
+    /// `leftover` is what was read behind its head. Call [`Self::handle_read`] with 0 at once.
+    pub fn upgraded(node: Arc<Node>, now: Instant, mask_seed: u64, leftover: &[u8]) -> Self {
+        let limit = node.limits.first_message;
+        let channel = Channel::new(Role::Server, limit, mask_seed).with_leftover(leftover);
+        Self::with_state(node, now, mask_seed, State::FirstMessage(Box::new(channel)))
+    }
+
+    fn with_state(node: Arc<Node>, now: Instant, mask_seed: u64, state: State) -> Self {
+        let until = now.after(node.timings.acceptor_handshake);
+        Self { node, state, until, mask_seed, out: Vec::new(), written: 0 }
+    }
+
+    /// When [`Self::handle_timeout`] ends it.
+    pub const fn poll_timeout(&self) -> Instant {
+        self.until
+    }
+
+    /// Where the next received bytes are to be appended, at most its spare capacity.
+    pub fn read_buf(&mut self) -> &mut BytesMut {
+        match &mut self.state {
+            State::FirstMessage(channel) | State::Greeted(channel) => channel.read_buf(),
+            State::Head(head) => {
+                head.reserve(2048);
+                head
+            }
+            State::Finished(sink) => {
+                sink.clear();
+                sink.reserve(64);
+                sink
+            }
+        }
+    }
+
+    /// Bytes were appended to [`Self::read_buf`].
+    pub fn handle_read(&mut self, now: Now, door: &dyn Door) -> Accepting {
+        if let State::Head(head) = &mut self.state {
+            let head = std::mem::take(head);
+            match self.on_head(now, &head, door) {
+                Ok(()) => {}
+                Err(Accepting::Pending) => self.state = State::Head(head),
+                Err(refused) => return refused,
+            }
+        }
+        let State::FirstMessage(channel) = &mut self.state else { return Accepting::Pending };
+        match channel.poll_message() {
+            Ok(None) => Accepting::Pending,
+            Ok(Some(Incoming::Close(_))) => self.finish(LinkError::ClosedByPeer),
+            Err(error) => {
+                channel.close(error.close_code(), "");
+                self.finish(error.into())
+            }
+            Ok(Some(Incoming::Message(frame))) => {
+                match check_connect(&self.node, now, &frame, |name| door.knows(name)) {
+                    Ok(hello) => {
+                        self.mark_greeted();
+                        Accepting::Hello(hello)
+                    }
+                    Err(reason) => self.refuse(&reason),
+                }
+            }
+        }
+    }
+
+    fn mark_greeted(&mut self) {
+        let finished = State::Finished(BytesMut::new());
+        if let State::FirstMessage(mut channel) = std::mem::replace(&mut self.state, finished) {
+            channel.set_max_message(self.node.limits.websocket_message());
+            self.state = State::Greeted(channel);
+        }
+    }
+
+    /// Checks the upgrade; on success the state is [`State::FirstMessage`].
+    fn on_head(&mut self, now: Now, head: &BytesMut, door: &dyn Door) -> Result<(), Accepting> {
+        let (request, len) = match UpgradeRequest::parse(head) {
+            Ok(None) => return Err(Accepting::Pending),
+            Ok(Some(parsed)) => parsed,
+            Err(refusal) => {
+                let reason = refusal.reason;
+                return Err(self.refuse_upgrade(refusal.status, reason));
+            }
+        };
+        let path = request.path.split('?').next().unwrap_or_default();
+        let wrong = if path != self.node.http_route {
+            Some((Status::NotFound, "no such route".to_owned()))
+        } else if !door.is_started() {
+            Some((Status::Unavailable, "not started".to_owned()))
+        } else {
+            self.authorise(now, &request).err().map(|reason| (Status::Forbidden, reason))
+        };
+        if let Some((status, reason)) = wrong {
+            return Err(self.refuse_upgrade(status, &reason));
+        }
+        self.out.extend_from_slice(&request.accept());
+        let limit = self.node.limits.first_message;
+        let channel = Channel::new(Role::Server, limit, self.mask_seed).with_leftover(&head[len..]);
+        self.state = State::FirstMessage(Box::new(channel));
+        Ok(())
+    }
+
+    /// The HTTP request's own token and time; those in Connect are checked on their own.
+    fn authorise(&self, now: Now, request: &UpgradeRequest) -> Result<(), String> {
+        if let Some(nanos) = request.unix_nanos {
+            let skew = now.wall.to_unix_nanos().abs_diff(nanos);
+            if skew > self.node.timings.clock_skew.as_nanos() {
+                return Err(format!("the clocks differ by {} s", skew / 1_000_000_000));
+            }
+        }
+        let token = request.bearer.as_deref().unwrap_or_default();
+        self.node.auth.check(token, now.wall).map_err(|error| error.to_string())
+    }
+
+    fn refuse_upgrade(&mut self, status: Status, reason: &str) -> Accepting {
+        self.out.extend_from_slice(&refuse(status, reason));
+        self.state = State::Finished(BytesMut::new());
+        Accepting::Finished(LinkError::Refused(format!("{}: {reason}", status.code())))
+    }
+
+    /// Answers the Connect with a refusal and ends.
+    pub fn refuse(&mut self, reason: &str) -> Accepting {
+        let refusal = Peer::refusal(self.node.instance, reason);
+        if let State::FirstMessage(channel) | State::Greeted(channel) = &mut self.state {
+            let mut frame = vec![0; FRAME_ROOM];
+            frame.extend_from_slice(&refusal);
+            let start = channel.seal(&mut frame, FRAME_ROOM);
+            self.out.extend_from_slice(&frame[start..]);
+            channel.close(CloseCode::Normal, "");
+        }
+        self.finish(LinkError::Refused(reason.into()))
+    }
+
+    fn finish(&mut self, error: LinkError) -> Accepting {
+        if let State::FirstMessage(channel) | State::Greeted(channel) = &mut self.state {
+            while let Some(reply) = channel.take_reply() {
+                self.out.extend_from_slice(&reply);
+            }
+        }
+        self.state = State::Finished(BytesMut::new());
+        Accepting::Finished(error)
+    }
+
+    /// The peer has taken the connection as this link: from now on it is a [`Connection`], with
+    /// the bytes left over on both sides.
+    ///
+    /// # Errors
+    /// [`LinkError::Internal`] if there was no [`Accepting::Hello`] before.
+    pub fn accept(self, now: Instant, link: LinkId) -> Result<Connection, LinkError> {
+        let State::Greeted(channel) = self.state else {
+            return Err(LinkError::Internal("accepted before its Connect".into()));
+        };
+        let unsent = self.out[self.written..].to_vec();
+        Ok(Connection::accepted(&self.node, link, channel, unsent, now))
+    }
+
+    /// The other end has closed.
+    pub fn handle_eof(&mut self) -> Accepting {
+        self.state = State::Finished(BytesMut::new());
+        Accepting::Finished(LinkError::ClosedByPeer)
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) -> Accepting {
+        if now < self.until {
+            return Accepting::Pending;
+        }
+        self.finish(LinkError::TimedOut("waiting for upgrade and Connect"))
+    }
+
+    /// What is to be written.
+    pub fn write_buf(&self) -> &[u8] {
+        &self.out[self.written..]
+    }
+
+    /// So many bytes of [`Self::write_buf`] were written.
+    pub fn handle_written(&mut self, bytes: usize) {
+        self.written = (self.written + bytes).min(self.out.len());
+    }
+}

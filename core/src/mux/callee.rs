@@ -1,0 +1,239 @@
+//! A stream at its callee: PROTOCOL.md sections 5.2 and 5.3.
+//!
+//! ```text
+//!   ConnectMux: AckMux out
+//!        v
+//!      serving --- handler returns ---> finishing --- a credit ---> final, DisconnectClientMux: over
+//!        |                                  |
+//!        '-- cancel, deadline, violation, --'
+//!            silence, loss: over (the handler is told, and its input yields the reason
+//!            after the items that came before)
+//! ```
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::caller::Received;
+use super::common::{Common, Draft, Refusal};
+use super::credit::Credits;
+use super::seq::{ReceiveSeq, SendSeq};
+use crate::error::{CallError, CancelReason, Violation};
+use crate::outbox::{Class, Data, Owner};
+use crate::time::Instant;
+use crate::wire::{Flags, Message, Op};
+
+#[derive(Debug)]
+pub(super) struct CalleeStream {
+    send_seq: SendSeq,
+    receive_seq: ReceiveSeq,
+    in_capacity: u32,
+    credits: Credits,
+    items: VecDeque<Bytes>,
+    input_ended: bool,
+    input_dropped: bool,
+    /// What the handler returned, waiting for a credit.
+    finishing: Option<Result<(), String>>,
+    /// Why the handler was cancelled.
+    cancelled: Option<CancelReason>,
+    /// When the caller was last heard, if it has to ping.
+    last_ping: Option<Instant>,
+}
+
+/// What a received message does to the call, beyond the stream's own state.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Nothing,
+    /// The handler has something to read.
+    Readable,
+    /// The handler may send, or its end has gone out.
+    Credit,
+    /// The caller broke the rules: refused with this text.
+    Violation(String),
+    /// More was received than may wait.
+    OverLimit,
+}
+
+impl CalleeStream {
+    /// A stream opened with sequence number `first`: the ack has it too, and both directions
+    /// count on from there.
+    pub(super) fn new(first: u32, capacities: (u32, u32), input_ended: bool) -> Self {
+        let (in_capacity, out_capacity) = capacities;
+        Self {
+            send_seq: SendSeq::starting_at(first),
+            receive_seq: ReceiveSeq::starting_at(first.wrapping_add(1)),
+            in_capacity,
+            credits: Credits::full(out_capacity),
+            items: VecDeque::new(),
+            input_ended,
+            input_dropped: false,
+            finishing: None,
+            cancelled: None,
+            last_ping: None,
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, owner: Owner, common: &mut Common) {
+        let seq = self.send_seq.next();
+        common.send(owner, Draft::bare(Op::AckMux, seq), Class::Data);
+    }
+
+    /// From now on the caller has to ping.
+    pub(super) fn watch(&mut self, now: Instant) {
+        self.last_ping = Some(now);
+    }
+
+    pub(super) fn on_message(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        message: Message,
+        common: &mut Common,
+    ) -> Effect {
+        if let Err(violation) = self.receive_seq.check(message.header.seq) {
+            return Effect::Violation(violation.to_string());
+        }
+        match message.header.op {
+            Op::MuxClientMsg => self.on_input(owner, message, common),
+            Op::UnblockSrvMux => {
+                self.credits.grant();
+                Effect::Credit
+            }
+            Op::Ping => {
+                if let Some(last) = &mut self.last_ping {
+                    *last = now;
+                }
+                common.send_mux_pong(owner, message.header.seq, false, None);
+                Effect::Nothing
+            }
+            _ => Effect::Nothing,
+        }
+    }
+
+    fn on_input(&mut self, owner: Owner, message: Message, common: &mut Common) -> Effect {
+        if self.input_ended {
+            return Effect::Violation("did not expect inbound message".into());
+        }
+        if message.header.flags.contains(Flags::EOF) {
+            self.input_ended = true;
+            return Effect::Readable;
+        }
+        if self.in_capacity == 0 {
+            return Effect::Violation("did not expect inbound message".into());
+        }
+        if self.items.len() >= self.in_capacity as usize {
+            return Effect::Violation(Violation::OverCapacity.to_string());
+        }
+        if self.input_dropped {
+            self.return_credit(owner, common);
+            return Effect::Nothing;
+        }
+        if !common.hold(message.payload.len()) {
+            return Effect::OverLimit;
+        }
+        self.items.push_back(message.payload);
+        Effect::Readable
+    }
+
+    fn return_credit(&mut self, owner: Owner, common: &mut Common) {
+        if self.cancelled.is_none() {
+            let seq = self.send_seq.next();
+            common.send(owner, Draft::bare(Op::UnblockClMux, seq), Class::Data);
+        }
+    }
+
+    /// Takes the next input item and returns its credit.
+    pub(super) fn receive(&mut self, owner: Owner, common: &mut Common) -> Received<CancelReason> {
+        if let Some(item) = self.items.pop_front() {
+            common.release(item.len());
+            self.return_credit(owner, common);
+            return Received::Item(item);
+        }
+        match self.cancelled {
+            Some(reason) => Received::Failed(reason),
+            None if self.input_ended => Received::End,
+            None => Received::Pending,
+        }
+    }
+
+    /// The handler takes no more input: what came and what comes is discarded, and its credits
+    /// go back, so that the caller's `send` never hangs.
+    pub(super) fn drop_input(&mut self, owner: Owner, common: &mut Common) {
+        self.input_dropped = true;
+        while let Received::Item(_) = self.receive(owner, common) {}
+    }
+
+    pub(super) fn send(
+        &mut self,
+        owner: Owner,
+        data: Data<'_>,
+        common: &mut Common,
+    ) -> Result<(), Refusal> {
+        if self.cancelled.is_some() {
+            return Err(Refusal::Failed(CallError::Cancelled));
+        }
+        if self.finishing.is_some() {
+            return Err(Refusal::Failed(CallError::Ended));
+        }
+        if self.credits.available() == 0 {
+            return Err(Refusal::NoCredit);
+        }
+        let mut draft = Draft::item(Op::MuxServerMsg, 0, data);
+        common.admit(&draft, owner.mux)?;
+        if self.credits.spend() {
+            draft.seq = self.send_seq.next();
+            common.send(owner, draft, Class::Data);
+        }
+        Ok(())
+    }
+
+    /// The handler has returned.
+    pub(super) fn finish(&mut self, end: Result<(), String>) {
+        self.finishing.get_or_insert(end);
+    }
+
+    /// Sends the end if the handler has returned and there is a credit for it; `true` once sent.
+    pub(super) fn flush_end(&mut self, owner: Owner, common: &mut Common) -> bool {
+        if self.cancelled.is_some() || self.finishing.is_none() || !self.credits.spend() {
+            return false;
+        }
+        let end = self.finishing.take().unwrap_or(Ok(()));
+        self.send_end(owner, end.as_ref().map(|()| ()).map_err(String::as_str), common);
+        true
+    }
+
+    /// The final message and, right behind it, DisconnectClientMux.
+    pub(super) fn send_end(&mut self, owner: Owner, end: Result<(), &str>, common: &mut Common) {
+        let seq = self.send_seq.next();
+        let draft = match end {
+            Ok(()) => Draft::bare(Op::MuxServerMsg, seq),
+            Err(text) => Draft::error(Op::MuxServerMsg, seq, text),
+        };
+        common.send(owner, draft.with_flags(Flags::EOF), Class::Data);
+        common.send(owner, Draft::bare(Op::DisconnectClientMux, 0), Class::Data);
+    }
+
+    /// The handler is cancelled: nothing more is sent for it.
+    pub(super) fn on_cancel(&mut self, reason: CancelReason) {
+        self.cancelled.get_or_insert(reason);
+        self.finishing = None;
+    }
+
+    pub(super) fn drop_items(&mut self, common: &mut Common) {
+        for item in self.items.drain(..) {
+            common.release(item.len());
+        }
+    }
+
+    /// When the caller counts as silent.
+    pub(super) fn silent_at(&self, common: &Common) -> Option<Instant> {
+        self.last_ping.map(|last| last.after(common.node.timings.mux_ping_silence))
+    }
+
+    /// Time during which this node could not run does not count as the caller's silence.
+    pub(super) fn forgive(&mut self, lost: std::time::Duration) {
+        if let Some(last) = &mut self.last_ping {
+            *last = last.after(lost);
+        }
+    }
+}

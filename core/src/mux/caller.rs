@@ -1,0 +1,260 @@
+//! A stream at its caller: PROTOCOL.md sections 5.2 and 5.3.
+//!
+//! ```text
+//!            ConnectMux            AckMux, items, credits
+//!  (opened) ------------> open ------------------------------.
+//!                          |  ^________________________________|
+//!                          |
+//!     final, refusal, DisconnectClientMux, violation, silence, deadline, loss
+//!                          v
+//!                        ended    items received before stay readable,
+//!                                 but for the caller's own deadline
+//! ```
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::common::{Common, Draft, Refusal};
+use super::credit::Credits;
+use super::seq::{ReceiveSeq, SendSeq};
+use crate::error::{CallError, LimitKind, Violation};
+use crate::outbox::{Class, Data, Owner, Position};
+use crate::time::Instant;
+use crate::wire::{Flags, Message, Op};
+
+/// What reading a stream gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received<E> {
+    /// The next item.
+    Item(Bytes),
+    /// Nothing yet.
+    Pending,
+    /// The orderly end, after all items.
+    End,
+    /// The end by error, after all items that came before it.
+    Failed(E),
+}
+
+/// When this side pings and how long it believes in silence.
+#[derive(Debug, Clone, Copy)]
+struct Liveness {
+    next_ping: Instant,
+    last_heard: Instant,
+}
+
+#[derive(Debug)]
+pub(super) struct CallerStream {
+    send_seq: SendSeq,
+    receive_seq: ReceiveSeq,
+    credits: Credits,
+    acked: bool,
+    input_closed: bool,
+    out_capacity: u32,
+    items: VecDeque<Bytes>,
+    end: Option<Result<(), CallError>>,
+    liveness: Option<Liveness>,
+}
+
+/// What a received message does to the call, beyond the stream's own state.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Nothing,
+    /// There is something to read.
+    Readable,
+    /// The sender has a credit.
+    Writable,
+    /// The peer ended the call.
+    Ended(Result<(), CallError>),
+    /// The call ends here, and the peer is to be told.
+    Failed(CallError),
+}
+
+impl CallerStream {
+    pub(super) fn new(in_capacity: u32, out_capacity: u32) -> Self {
+        Self {
+            send_seq: SendSeq::starting_at(1),
+            receive_seq: ReceiveSeq::starting_at(0),
+            credits: Credits::empty(in_capacity),
+            acked: false,
+            input_closed: in_capacity == 0,
+            out_capacity,
+            items: VecDeque::new(),
+            end: None,
+            liveness: None,
+        }
+    }
+
+    /// Begins to ping; the first time after half to one interval, so that streams spread.
+    pub(super) fn start_pings(&mut self, now: Instant, first: Duration) {
+        self.liveness = Some(Liveness { next_ping: now.after(first), last_heard: now });
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    pub(super) fn on_message(
+        &mut self,
+        now: Instant,
+        message: Message,
+        common: &mut Common,
+    ) -> Effect {
+        if self.end.is_some() {
+            return Effect::Nothing;
+        }
+        if let Err(violation) = self.receive_seq.check(message.header.seq) {
+            return Effect::Failed(CallError::PeerViolation(violation));
+        }
+        match message.header.op {
+            Op::AckMux if !self.acked => {
+                self.acked = true;
+                self.credits.fill();
+                if self.input_closed { Effect::Nothing } else { Effect::Writable }
+            }
+            Op::UnblockClMux if self.acked => {
+                self.credits.grant();
+                Effect::Writable
+            }
+            Op::MuxServerMsg => self.on_item(now, message, common),
+            _ => Effect::Nothing,
+        }
+    }
+
+    fn on_item(&mut self, now: Instant, message: Message, common: &mut Common) -> Effect {
+        self.on_heard(now);
+        let flags = message.header.flags;
+        if flags.contains(Flags::PAYLOAD_IS_ERR) {
+            let text = String::from_utf8_lossy(&message.payload).into_owned();
+            return Effect::Ended(Err(CallError::Remote(text)));
+        }
+        if flags.contains(Flags::EOF) {
+            return Effect::Ended(Ok(()));
+        }
+        if message.is_nil() {
+            // Not an item, though it cost the peer a credit (PROTOCOL.md section 5.2).
+            return Effect::Nothing;
+        }
+        if self.items.len() >= self.out_capacity as usize {
+            return Effect::Failed(CallError::PeerViolation(Violation::OverCapacity));
+        }
+        if !common.hold(message.payload.len()) {
+            return Effect::Failed(CallError::Limit(LimitKind::ReceivedBytes));
+        }
+        self.items.push_back(message.payload);
+        Effect::Readable
+    }
+
+    pub(super) fn on_heard(&mut self, now: Instant) {
+        if let Some(liveness) = &mut self.liveness {
+            liveness.last_heard = now;
+        }
+    }
+
+    /// The end, whoever caused it. The caller's own deadline retracts what was not yet taken.
+    pub(super) fn on_end(&mut self, end: Result<(), CallError>, common: &mut Common) {
+        if matches!(end, Err(CallError::DeadlineExceeded { .. } | CallError::Cancelled)) {
+            self.drop_items(common);
+        }
+        self.end.get_or_insert(end);
+        self.liveness = None;
+    }
+
+    pub(super) fn drop_items(&mut self, common: &mut Common) {
+        for item in self.items.drain(..) {
+            common.release(item.len());
+        }
+    }
+
+    /// Sends an item if there is a credit and room in the queue.
+    pub(super) fn send(
+        &mut self,
+        owner: Owner,
+        data: Data<'_>,
+        common: &mut Common,
+    ) -> Result<(), Refusal> {
+        match &self.end {
+            Some(Err(error)) => return Err(Refusal::Failed(error.clone())),
+            Some(Ok(())) => return Err(Refusal::Failed(CallError::Ended)),
+            None if self.input_closed => return Err(Refusal::Failed(CallError::SendClosed)),
+            None => {}
+        }
+        let mut draft = Draft::item(Op::MuxClientMsg, 0, data);
+        if self.credits.available() == 0 {
+            return Err(Refusal::NoCredit);
+        }
+        common.admit(&draft, owner.mux)?;
+        if self.credits.spend() {
+            draft.seq = self.send_seq.next();
+            common.send(owner, draft, Class::Data);
+        }
+        Ok(())
+    }
+
+    /// Ends the input: costs no credit and needs no ack.
+    pub(super) fn close(&mut self, owner: Owner, common: &mut Common) {
+        if !self.input_closed && self.end.is_none() {
+            let seq = self.send_seq.next();
+            let draft = Draft::bare(Op::MuxClientMsg, seq).with_flags(Flags::EOF);
+            common.send(owner, draft, Class::Data);
+        }
+        self.input_closed = true;
+    }
+
+    /// Takes the next item and returns its credit.
+    pub(super) fn receive(&mut self, owner: Owner, common: &mut Common) -> Received<CallError> {
+        let Some(item) = self.items.pop_front() else {
+            return match &self.end {
+                None => Received::Pending,
+                Some(Ok(())) => Received::End,
+                Some(Err(error)) => Received::Failed(error.clone()),
+            };
+        };
+        common.release(item.len());
+        if self.end.is_none() {
+            let seq = self.send_seq.next();
+            common.send(owner, Draft::bare(Op::UnblockSrvMux, seq), Class::Data);
+        }
+        Received::Item(item)
+    }
+
+    /// Pings if it is time; `Err` if the callee has been silent too long.
+    pub(super) fn tick(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        common: &mut Common,
+    ) -> Result<(), CallError> {
+        let Some(liveness) = &mut self.liveness else { return Ok(()) };
+        let (interval, silence) =
+            (common.node.timings.mux_ping_interval, common.node.timings.mux_silence);
+        if now >= liveness.last_heard.after(silence) {
+            return Err(CallError::Disconnected { may_have_run: true });
+        }
+        if now >= liveness.next_ping {
+            liveness.next_ping = now.after(interval);
+            let seq = self.send_seq.next();
+            common.send(owner, Draft::bare(Op::Ping, seq), Class::Data);
+        }
+        Ok(())
+    }
+
+    /// When [`Self::tick`] has something to do.
+    pub(super) fn next_tick(&self, silence: Duration) -> Option<Instant> {
+        let liveness = self.liveness.as_ref()?;
+        Some(liveness.next_ping.min(liveness.last_heard.after(silence)))
+    }
+
+    /// Time during which this node could not run does not count as the peer's silence.
+    pub(super) fn forgive(&mut self, lost: Duration) {
+        if let Some(liveness) = &mut self.liveness {
+            liveness.last_heard = liveness.last_heard.after(lost);
+        }
+    }
+}
+
+/// Whether a position says that the opening message still waits in a lane of its own.
+pub(super) const fn waits_in_lane(position: Position) -> bool {
+    matches!(position, Position::Lane)
+}

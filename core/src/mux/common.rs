@@ -1,0 +1,188 @@
+//! What both halves of a link work on: the outbox, the timers, the events, the accounts.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::error::CallError;
+use crate::event::{Event, IncomingCall};
+use crate::node::Node;
+use crate::outbox::{Class, Data, Outbox, Owner, Position};
+use crate::stats::Stats;
+use crate::timer::Wheel;
+use crate::wire::{Flags, Header, MessageRef, Op, Pong, SubrouteId, Timestamp};
+
+/// What a received item is counted as beyond its bytes.
+const ITEM_OVERHEAD: usize = 32;
+
+/// A message to queue, less what the link adds.
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    pub(crate) op: Op,
+    pub(crate) seq: u32,
+    pub(crate) deadline_ms: u32,
+    pub(crate) handler: u8,
+    pub(crate) flags: Flags,
+    pub(crate) subroute: Option<SubrouteId>,
+    pub(crate) data: Data<'a>,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) const fn bare(op: Op, seq: u32) -> Draft<'static> {
+        Draft {
+            op,
+            seq,
+            deadline_ms: 0,
+            handler: 0,
+            flags: Flags::empty(),
+            subroute: None,
+            data: Data::Nil,
+        }
+    }
+
+    pub(crate) fn item(op: Op, seq: u32, data: Data<'a>) -> Self {
+        Draft { flags: data.flags(), data, ..Draft::bare(op, seq) }
+    }
+
+    pub(crate) fn error(op: Op, seq: u32, text: &'a str) -> Self {
+        Draft {
+            flags: Flags::PAYLOAD_IS_ERR,
+            data: Data::Borrowed(text.as_bytes()),
+            ..Draft::bare(op, seq)
+        }
+    }
+
+    pub(crate) const fn with_flags(mut self, flags: Flags) -> Self {
+        self.flags = self.flags.union(flags);
+        self
+    }
+
+    fn header(&self, mux: u64, base: Flags) -> Header {
+        Header {
+            mux,
+            seq: self.seq,
+            deadline_ms: self.deadline_ms,
+            handler: self.handler,
+            op: self.op,
+            flags: self.flags | base,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) node: Arc<Node>,
+    pub(crate) base_flags: Flags,
+    pub(crate) outbox: Outbox,
+    pub(crate) timers: Wheel,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) calls: VecDeque<IncomingCall>,
+    pub(crate) stats: Stats,
+    pub(crate) received_bytes: usize,
+    /// A sender found the queue full: it is told when there is room.
+    queue_wanted: bool,
+}
+
+impl Common {
+    pub(crate) fn new(node: Arc<Node>, base_flags: Flags, timers: Wheel) -> Self {
+        Self {
+            node,
+            base_flags,
+            outbox: Outbox::new(),
+            timers,
+            events: VecDeque::new(),
+            calls: VecDeque::new(),
+            stats: Stats::default(),
+            received_bytes: 0,
+            queue_wanted: false,
+        }
+    }
+
+    /// Queues a message of a mux, behind all that the mux has queued.
+    pub(crate) fn send(&mut self, owner: Owner, draft: Draft<'_>, class: Class) -> Position {
+        self.stats.messages_out += 1;
+        let header = draft.header(owner.mux, self.base_flags);
+        self.outbox.push(owner, header, draft.subroute, draft.data, class)
+    }
+
+    /// The pong of a mux: uncounted, so it overtakes, but for one that reports an error: that
+    /// comes after what the error caused (PROTOCOL.md section 5.3).
+    pub(crate) fn send_mux_pong(
+        &mut self,
+        owner: Owner,
+        seq: u32,
+        not_found: bool,
+        error: Option<String>,
+    ) {
+        let in_order = error.is_some();
+        let mut payload = Vec::new();
+        Pong { not_found, error, time: Timestamp::ZERO }.encode(&mut payload);
+        let draft = Draft { data: Data::Borrowed(&payload), ..Draft::bare(Op::Pong, seq) };
+        if in_order {
+            self.send(owner, draft, Class::Reply);
+            return;
+        }
+        self.stats.messages_out += 1;
+        let header = draft.header(owner.mux, self.base_flags);
+        let message = MessageRef { header, subroute: None, payload: &payload };
+        self.outbox.control().push_mux_pong(&message);
+    }
+
+    /// Whether a message of the application is within the limit and has room in the queue.
+    pub(crate) fn admit(&mut self, draft: &Draft<'_>, mux: u64) -> Result<(), Refusal> {
+        let header = draft.header(mux, self.base_flags);
+        let payload = draft.data.as_slice();
+        let size = MessageRef { header, subroute: draft.subroute, payload }.encoded_len();
+        let limits = &self.node.limits;
+        if size > limits.message {
+            return Err(Refusal::Failed(CallError::TooLarge { size, limit: limits.message }));
+        }
+        let queued = self.outbox.data_bytes();
+        if queued > 0 && queued + size > limits.queued_bytes {
+            self.queue_wanted = true;
+            return Err(Refusal::QueueFull);
+        }
+        Ok(())
+    }
+
+    /// To be called after something has left: tells the senders that wait.
+    pub(crate) fn announce_room(&mut self) {
+        if self.queue_wanted && self.outbox.data_bytes() <= self.node.limits.queued_bytes / 2 {
+            self.queue_wanted = false;
+            self.events.push_back(Event::QueueWritable);
+        }
+    }
+
+    /// Senders that wait look again: the link has gone.
+    pub(crate) fn announce_loss(&mut self) {
+        self.queue_wanted = false;
+        self.events.push_back(Event::QueueWritable);
+    }
+
+    /// Counts a received payload; `false` if that passes the limit, and then it is not counted.
+    #[must_use]
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
+        let sum = self.received_bytes + bytes + ITEM_OVERHEAD;
+        if sum > self.node.limits.received_bytes {
+            return false;
+        }
+        self.received_bytes = sum;
+        true
+    }
+
+    /// Counts a payload as taken.
+    pub(crate) fn release(&mut self, bytes: usize) {
+        self.received_bytes -= bytes + ITEM_OVERHEAD;
+    }
+}
+
+/// Why the application's message was not queued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The send queue is full; [`Event::QueueWritable`] comes when there is room.
+    QueueFull,
+    /// The stream's credits are used up; [`Event::Writable`] or [`Event::OutputWritable`] comes
+    /// when the other end has taken an item.
+    NoCredit,
+    /// It never will be.
+    Failed(CallError),
+}

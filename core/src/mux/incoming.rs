@@ -1,0 +1,636 @@
+//! The peer's calls that are served here, and what arrives for them: PROTOCOL.md section 5.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+
+use super::callee::{CalleeStream, Effect};
+use super::caller::Received;
+use super::common::{Common, Draft, Refusal};
+use super::id::IncomingKey;
+use crate::error::{CallError, CancelReason};
+use crate::event::{Event, IncomingCall};
+use crate::outbox::{Class, Data, Owner, Side};
+use crate::payload::Payload;
+use crate::route::{RouteIndex, Shape};
+use crate::time::Instant;
+use crate::timer::TimerKey;
+use crate::wire::{Flags, Header, Message, MuxConnectError, Op};
+
+const NONE: u32 = u32::MAX;
+
+/// Ids that were refused and are remembered, so that each is told so once (ledger L27).
+const REFUSED: usize = 1024;
+
+#[derive(Debug)]
+enum Kind {
+    Request { seq: u32 },
+    Stream(Box<CalleeStream>),
+}
+
+#[derive(Debug)]
+struct Served {
+    mux: u64,
+    kind: Kind,
+    /// On the wire: found by its id.
+    live: bool,
+    /// The handler still runs, or has not been given the call yet.
+    running: bool,
+    deadline: Option<Instant>,
+    /// The next one with the same id: requests may share one.
+    next_same: u32,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Free { next: u32 },
+    Served(Served),
+}
+
+/// Calls by slot; a map finds the slot of an id, which is the peer's choice.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    slots: Vec<(u32, Slot)>,
+    free: u32,
+    used: usize,
+    /// Never iterated.
+    by_id: HashMap<u64, u32, KeyedHash>,
+    refused: VecDeque<u64>,
+    requests: usize,
+    streams: usize,
+}
+
+impl Incoming {
+    pub(crate) fn new(hash_key: u64) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: NONE,
+            used: 0,
+            by_id: HashMap::with_hasher(KeyedHash(hash_key)),
+            refused: VecDeque::new(),
+            requests: 0,
+            streams: 0,
+        }
+    }
+
+    /// Live single requests and streams.
+    pub(crate) fn open(&self) -> (usize, usize) {
+        (self.requests, self.streams)
+    }
+
+    /// Calls that count against the limit: live ones and those whose handler still runs.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Whether the call is still on the wire.
+    pub(crate) fn is_live(&self, key: IncomingKey) -> bool {
+        match self.slots.get(key.slot()) {
+            Some((generation, Slot::Served(served))) => {
+                *generation == key.generation && served.live
+            }
+            _ => false,
+        }
+    }
+
+    // ---- what the peer sends ----
+
+    pub(crate) fn on_message(
+        &mut self,
+        now: Instant,
+        message: Message,
+        accepting: bool,
+        common: &mut Common,
+    ) {
+        match message.header.op {
+            Op::Request | Op::ConnectMux => self.on_open(now, message, accepting, common),
+            Op::DisconnectServerMux => self.on_cancel(message.header.mux, common),
+            _ => self.on_stream_message(now, message, common),
+        }
+    }
+
+    fn on_open(&mut self, now: Instant, message: Message, accepting: bool, common: &mut Common) {
+        let header = message.header;
+        let is_stream = header.op == Op::ConnectMux;
+        if is_stream && self.live_stream(header.mux).is_some() {
+            return;
+        }
+        let route = match self.admit(&message, is_stream, accepting, common) {
+            Ok(route) => route,
+            Err(reason) => return refuse(header, reason, common),
+        };
+        self.refused.retain(|id| *id != header.mux);
+        let shape = common.node.routes.get(route).shape;
+        let deadline = (header.deadline_ms > 0)
+            .then(|| now.after(Duration::from_millis(header.deadline_ms.into())));
+        let kind = match shape {
+            Shape::Single => Kind::Request { seq: header.seq },
+            Shape::Stream { in_capacity, out_capacity } => {
+                let input_ended = header.flags.contains(Flags::EOF);
+                let capacities = (in_capacity, out_capacity);
+                let mut stream = CalleeStream::new(header.seq, capacities, input_ended);
+                let silence = common.node.timings.mux_ping_silence;
+                if deadline.is_none_or(|deadline| deadline.since(now) > silence) {
+                    stream.watch(now);
+                }
+                Kind::Stream(Box::new(stream))
+            }
+        };
+        let key = self.insert(Served {
+            mux: header.mux,
+            kind,
+            live: true,
+            running: true,
+            deadline,
+            next_same: NONE,
+        });
+        if let Some(Served { kind: Kind::Stream(stream), .. }) = self.served_mut(key) {
+            stream.acknowledge(owner(header.mux), common);
+        }
+        self.arm(key, common);
+        let payload = if message.is_nil() { Payload::NIL } else { Payload::from(message.payload) };
+        common.calls.push_back(IncomingCall { key, route, payload, deadline });
+    }
+
+    /// The route of a call that may begin, or why it may not.
+    fn admit(
+        &self,
+        message: &Message,
+        is_stream: bool,
+        accepting: bool,
+        common: &mut Common,
+    ) -> Result<RouteIndex, &'static str> {
+        let header = message.header;
+        if !accepting {
+            return Err("shutting down");
+        }
+        if is_stream && header.flags.contains(Flags::STATELESS) {
+            return Err("Stateless streams not supported");
+        }
+        let node = common.node.clone();
+        let route = node.routes.find(header.handler, message.subroute.as_ref());
+        let route = route.ok_or(match message.subroute {
+            Some(_) => "no handler for this subroute",
+            None => "no handler with this id",
+        })?;
+        if is_stream != matches!(node.routes.get(route).shape, Shape::Stream { .. }) {
+            return Err(match is_stream {
+                true => "this handler serves single requests",
+                false => "this handler serves streams",
+            });
+        }
+        if self.used >= node.limits.incoming_muxes {
+            return Err("too many calls");
+        }
+        if !common.hold(message.payload.len()) {
+            return Err("too much received data waits to be taken");
+        }
+        Ok(route)
+    }
+
+    /// The layer above has taken the call out of the queue.
+    pub(crate) fn on_taken(call: &IncomingCall, common: &mut Common) {
+        common.release(call.payload.as_slice().len());
+    }
+
+    fn on_cancel(&mut self, mux: u64, common: &mut Common) {
+        // Requests may share an id: all of them are cancelled.
+        while let Some(key) = self.find(mux, |_| true) {
+            let is_stream =
+                matches!(self.served_mut(key), Some(Served { kind: Kind::Stream(_), .. }));
+            self.cancel(key, CancelReason::Caller, common);
+            if is_stream {
+                send_disconnect(mux, common);
+            }
+        }
+    }
+
+    fn on_stream_message(&mut self, now: Instant, message: Message, common: &mut Common) {
+        let Header { mux, seq, op, .. } = message.header;
+        let Some(key) = self.live_stream(mux) else {
+            return self.on_unknown(mux, seq, op, common);
+        };
+        let Some(Served { kind: Kind::Stream(stream), .. }) = self.served_mut(key) else { return };
+        match stream.on_message(now, owner(mux), message, common) {
+            Effect::Nothing => {}
+            Effect::Readable => common.events.push_back(Event::InputReadable(key)),
+            Effect::Credit => {
+                if stream.flush_end(owner(mux), common) {
+                    self.retire(key, common);
+                } else {
+                    common.events.push_back(Event::OutputWritable(key));
+                }
+            }
+            Effect::Violation(text) => {
+                self.refuse_stream(key, &text, CancelReason::Violation, common);
+                if op == Op::Ping {
+                    common.send_mux_pong(owner(mux), seq, false, Some(text));
+                }
+            }
+            Effect::OverLimit => {
+                let text = "too much received data waits to be taken";
+                self.refuse_stream(key, text, CancelReason::ReceiveLimit, common);
+            }
+        }
+    }
+
+    /// A message for a stream that is not live: PROTOCOL.md section 5's table.
+    fn on_unknown(&self, mux: u64, seq: u32, op: Op, common: &mut Common) {
+        match op {
+            Op::Ping => common.send_mux_pong(owner(mux), seq, true, None),
+            Op::MuxClientMsg
+                if self.find(mux, |_| true).is_none() && !self.refused.contains(&mux) =>
+            {
+                let draft = Draft::bare(Op::DisconnectClientMux, 0);
+                common.send(owner(mux), draft, Class::Reply);
+            }
+            _ => {}
+        }
+    }
+
+    // ---- what the application does ----
+
+    /// Answers a single request. Nothing is sent if it has been cancelled or has expired.
+    pub(crate) fn respond(
+        &mut self,
+        key: IncomingKey,
+        result: Result<Data<'_>, &str>,
+        common: &mut Common,
+    ) {
+        let Some(served) = self.served_mut(key) else { return };
+        let (mux, live) = (served.mux, served.live);
+        let Kind::Request { seq } = served.kind else { return };
+        if live {
+            let draft = match result {
+                Ok(data) => Draft::item(Op::Response, seq, data),
+                Err(text) => Draft::error(Op::Response, seq, text),
+            };
+            let draft = draft.with_flags(Flags::EOF);
+            if let Err(Refusal::Failed(error)) = common.admit(&draft, mux) {
+                let text = error.to_string();
+                let draft = Draft::error(Op::Response, seq, &text).with_flags(Flags::EOF);
+                common.send(owner(mux), draft, Class::Data);
+            } else {
+                common.send(owner(mux), draft, Class::Data);
+            }
+        }
+        self.retire(key, common);
+        self.handler_gone(key, common);
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        key: IncomingKey,
+        data: Data<'_>,
+        common: &mut Common,
+    ) -> Result<(), Refusal> {
+        match self.stream_mut(key) {
+            Some((mux, stream)) => stream.send(owner(mux), data, common),
+            None => Err(Refusal::Failed(CallError::Cancelled)),
+        }
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        key: IncomingKey,
+        common: &mut Common,
+    ) -> Received<CancelReason> {
+        match self.stream_mut(key) {
+            Some((mux, stream)) => stream.receive(owner(mux), common),
+            None => Received::Failed(CancelReason::Disconnected),
+        }
+    }
+
+    pub(crate) fn drop_input(&mut self, key: IncomingKey, common: &mut Common) {
+        if let Some((mux, stream)) = self.stream_mut(key) {
+            stream.drop_input(owner(mux), common);
+        }
+    }
+
+    /// A stream's handler has returned: its end goes out after all that it sent, as soon as
+    /// there is a credit for it.
+    pub(crate) fn finish(
+        &mut self,
+        key: IncomingKey,
+        end: Result<(), String>,
+        common: &mut Common,
+    ) {
+        self.drop_input(key, common);
+        let Some(served) = self.served_mut(key) else { return };
+        let (mux, live) = (served.mux, served.live);
+        if live && let Kind::Stream(stream) = &mut served.kind {
+            stream.finish(end);
+            if stream.flush_end(owner(mux), common) {
+                self.retire(key, common);
+            }
+        }
+        self.handler_gone(key, common);
+    }
+
+    /// The handler does not run any more: it was cancelled and dropped, or has answered.
+    pub(crate) fn handler_gone(&mut self, key: IncomingKey, common: &mut Common) {
+        let Some(served) = self.served_mut(key) else { return };
+        served.running = false;
+        if let Kind::Stream(stream) = &mut served.kind {
+            stream.drop_items(common);
+        }
+        if !served.live {
+            self.free(key);
+        }
+    }
+
+    /// Cancels every handler that runs: the grace period is over.
+    pub(crate) fn cancel_all(&mut self, reason: CancelReason, common: &mut Common) {
+        for slot in 0..self.slots.len() as u32 {
+            let key = IncomingKey { slot, generation: self.slots[slot as usize].0 };
+            self.cancel(key, reason, common);
+        }
+    }
+
+    // ---- time and loss ----
+
+    pub(crate) fn on_timer(&mut self, now: Instant, slot: u32, common: &mut Common) {
+        let Some((generation, _)) = self.slots.get(slot as usize) else { return };
+        let key = IncomingKey { slot, generation: *generation };
+        let Some(served) = self.served_mut(key) else { return };
+        let mux = served.mux;
+        let expired = served.deadline.is_some_and(|deadline| now >= deadline);
+        let is_stream = matches!(served.kind, Kind::Stream(_));
+        let silent = match &served.kind {
+            Kind::Stream(stream) => stream.silent_at(common).is_some_and(|at| now >= at),
+            Kind::Request { .. } => false,
+        };
+        if !expired && !silent {
+            return self.arm(key, common);
+        }
+        let reason = if expired { CancelReason::Deadline } else { CancelReason::CallerSilent };
+        self.cancel(key, reason, common);
+        if is_stream {
+            send_disconnect(mux, common);
+        }
+    }
+
+    pub(crate) fn on_link_lost(&mut self, common: &mut Common) {
+        self.cancel_all(CancelReason::Disconnected, common);
+        self.refused.clear();
+    }
+
+    /// Time during which this node could not run does not count as the peers' silence.
+    pub(crate) fn forgive(&mut self, lost: Duration) {
+        for (_, slot) in &mut self.slots {
+            if let Slot::Served(Served { kind: Kind::Stream(stream), .. }) = slot {
+                stream.forgive(lost);
+            }
+        }
+    }
+
+    // ---- ends ----
+
+    fn refuse_stream(
+        &mut self,
+        key: IncomingKey,
+        text: &str,
+        reason: CancelReason,
+        common: &mut Common,
+    ) {
+        let Some((mux, stream)) = self.stream_mut(key) else { return };
+        stream.send_end(owner(mux), Err(text), common);
+        self.cancel(key, reason, common);
+        if self.refused.len() == REFUSED {
+            self.refused.pop_front();
+        }
+        self.refused.push_back(mux);
+    }
+
+    /// Takes the call off the wire and tells its handler, if it still runs.
+    fn cancel(&mut self, key: IncomingKey, reason: CancelReason, common: &mut Common) {
+        let Some(served) = self.served_mut(key) else { return };
+        if !served.live {
+            return;
+        }
+        if let Kind::Stream(stream) = &mut served.kind {
+            stream.on_cancel(reason);
+        }
+        let running = served.running;
+        self.retire(key, common);
+        if running {
+            common.events.push_back(Event::Cancelled(key, reason));
+            common.events.push_back(Event::InputReadable(key));
+            common.events.push_back(Event::OutputWritable(key));
+        }
+    }
+
+    /// Takes the call off the wire.
+    fn retire(&mut self, key: IncomingKey, common: &mut Common) {
+        let Some(served) = self.served_mut(key) else { return };
+        if !std::mem::replace(&mut served.live, false) {
+            return;
+        }
+        let (mux, running) = (served.mux, served.running);
+        if matches!(served.kind, Kind::Stream(_)) {
+            self.streams -= 1;
+        } else {
+            self.requests -= 1;
+        }
+        common.timers.cancel(timer(key.slot));
+        self.unlink(mux, key.slot);
+        if !running {
+            self.free(key);
+        }
+    }
+
+    // ---- slots ----
+
+    fn insert(&mut self, mut served: Served) -> IncomingKey {
+        let mux = served.mux;
+        if matches!(served.kind, Kind::Stream(_)) {
+            self.streams += 1;
+        } else {
+            self.requests += 1;
+        }
+        self.used += 1;
+        served.next_same = self.by_id.get(&mux).copied().unwrap_or(NONE);
+        let slot = self.free;
+        let key = if slot == NONE {
+            self.slots.push((0, Slot::Served(served)));
+            IncomingKey { slot: self.slots.len() as u32 - 1, generation: 0 }
+        } else {
+            let (generation, state) = &mut self.slots[slot as usize];
+            if let Slot::Free { next } = *state {
+                self.free = next;
+            }
+            *generation = generation.wrapping_add(1);
+            *state = Slot::Served(served);
+            IncomingKey { slot, generation: *generation }
+        };
+        self.by_id.insert(mux, key.slot);
+        key
+    }
+
+    fn free(&mut self, key: IncomingKey) {
+        if self.served_mut(key).is_some() {
+            self.slots[key.slot()].1 = Slot::Free { next: self.free };
+            self.free = key.slot;
+            self.used -= 1;
+        }
+    }
+
+    fn unlink(&mut self, mux: u64, slot: u32) {
+        let next = self.next_same(slot);
+        let Some(head) = self.by_id.get(&mux).copied() else { return };
+        if head == slot {
+            if next == NONE {
+                self.by_id.remove(&mux);
+            } else {
+                self.by_id.insert(mux, next);
+            }
+            return;
+        }
+        let mut at = head;
+        while at != NONE {
+            let following = self.next_same(at);
+            if following == slot {
+                if let (_, Slot::Served(served)) = &mut self.slots[at as usize] {
+                    served.next_same = next;
+                }
+                return;
+            }
+            at = following;
+        }
+    }
+
+    fn next_same(&self, slot: u32) -> u32 {
+        match &self.slots[slot as usize].1 {
+            Slot::Served(served) => served.next_same,
+            Slot::Free { .. } => NONE,
+        }
+    }
+
+    /// The live call with this id that fits.
+    fn find(&self, mux: u64, fits: impl Fn(&Kind) -> bool) -> Option<IncomingKey> {
+        let mut slot = self.by_id.get(&mux).copied()?;
+        while slot != NONE {
+            let (generation, Slot::Served(served)) = &self.slots[slot as usize] else {
+                return None;
+            };
+            if fits(&served.kind) {
+                return Some(IncomingKey { slot, generation: *generation });
+            }
+            slot = served.next_same;
+        }
+        None
+    }
+
+    fn live_stream(&self, mux: u64) -> Option<IncomingKey> {
+        self.find(mux, |kind| matches!(kind, Kind::Stream(_)))
+    }
+
+    fn served_mut(&mut self, key: IncomingKey) -> Option<&mut Served> {
+        match self.slots.get_mut(key.slot())? {
+            (generation, Slot::Served(served)) if *generation == key.generation => Some(served),
+            _ => None,
+        }
+    }
+
+    fn stream_mut(&mut self, key: IncomingKey) -> Option<(u64, &mut CalleeStream)> {
+        match self.served_mut(key)? {
+            Served { mux, kind: Kind::Stream(stream), .. } => Some((*mux, stream)),
+            _ => None,
+        }
+    }
+
+    fn arm(&mut self, key: IncomingKey, common: &mut Common) {
+        let Some(served) = self.served_mut(key) else { return };
+        let silent = match &served.kind {
+            Kind::Stream(stream) => stream.silent_at(common),
+            Kind::Request { .. } => None,
+        };
+        if let Some(at) = [served.deadline, silent].into_iter().flatten().min() {
+            common.timers.arm(timer(key.slot), at);
+        }
+    }
+
+    /// Internal consistency, for tests and simulation.
+    ///
+    /// # Panics
+    /// If the counters, the map and the slots disagree.
+    pub(crate) fn check_invariants(&self) {
+        let served = || {
+            self.slots.iter().filter_map(|(_, slot)| match slot {
+                Slot::Served(served) => Some(served),
+                Slot::Free { .. } => None,
+            })
+        };
+        assert_eq!(served().count(), self.used, "used slots");
+        let live = |stream: bool| {
+            served().filter(|s| s.live && matches!(s.kind, Kind::Stream(_)) == stream).count()
+        };
+        assert_eq!((live(false), live(true)), (self.requests, self.streams), "live calls");
+        for served in served() {
+            assert!(served.live || served.running, "a slot that nobody needs");
+            let found = self.find(served.mux, |kind| std::ptr::eq(kind, &raw const served.kind));
+            assert_eq!(found.is_some(), served.live, "live calls are found by id");
+        }
+    }
+}
+
+fn refuse(header: Header, reason: &str, common: &mut Common) {
+    let mut payload = Vec::new();
+    MuxConnectError { error: reason.into() }.encode(&mut payload);
+    let draft = Draft {
+        op: Op::MuxConnectError,
+        seq: header.seq,
+        deadline_ms: header.deadline_ms,
+        handler: header.handler,
+        flags: header.flags - Flags::SUBROUTE,
+        subroute: None,
+        data: Data::Borrowed(&payload),
+    };
+    common.send(owner(header.mux), draft, Class::Reply);
+}
+
+fn send_disconnect(mux: u64, common: &mut Common) {
+    common.send(owner(mux), Draft::bare(Op::DisconnectClientMux, 0), Class::Data);
+}
+
+const fn owner(mux: u64) -> Owner {
+    Owner { side: Side::Callee, mux }
+}
+
+const fn timer(slot: u32) -> TimerKey {
+    slot << 1 | 1
+}
+
+/// A hash of ids that is keyed, since the ids are the peer's choice.
+#[derive(Clone, Copy, Debug)]
+struct KeyedHash(u64);
+
+impl BuildHasher for KeyedHash {
+    type Hasher = IdHasher;
+
+    fn build_hasher(&self) -> IdHasher {
+        IdHasher(self.0)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        let mixed = u128::from(self.0 ^ id) * 0x9e37_79b9_7f4a_7c15_u128;
+        self.0 = (mixed as u64) ^ ((mixed >> 64) as u64);
+    }
+}

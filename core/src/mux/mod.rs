@@ -1,0 +1,19 @@
+//! One call or stream on a link: PROTOCOL.md section 5.
+
+mod callee;
+mod caller;
+mod common;
+mod credit;
+mod id;
+mod incoming;
+mod outgoing;
+mod seq;
+
+pub use self::caller::Received;
+pub use self::common::Refusal;
+pub use self::id::{IncomingKey, OutgoingKey};
+pub use self::outgoing::Target;
+
+pub(crate) use self::common::{Common, Draft};
+pub(crate) use self::incoming::Incoming;
+pub(crate) use self::outgoing::{Lookup, Outgoing};

@@ -1,0 +1,317 @@
+//! What leaves next: PROTOCOL.md sections 3 and 7.5–7.7.
+//!
+//! Three parts. *Control* messages overtake everything and leave alone. *Batches* hold
+//! everything else up to 16 KiB a message, in order, already encoded as the frame they leave
+//! in. *Large* messages leave alone, taking turns by mux. While a mux has a large message
+//! waiting, its later messages wait behind it; between two large ones all waiting batches
+//! go first, at most eight, so that neither starves.
+
+mod batch;
+mod control;
+mod large;
+
+use bytes::Bytes;
+
+use self::batch::Batches;
+use self::control::Control;
+use self::large::Lanes;
+use crate::payload::Payload;
+use crate::wire::{Flags, Header, MessageRef, SubrouteId};
+
+/// Room in front of a frame for the WebSocket header (RFC 6455 section 5.2).
+pub const FRAME_ROOM: usize = 14;
+
+/// An encoded message longer than this leaves alone.
+pub(crate) const BATCH_LIMIT: usize = 16 * 1024;
+
+/// Batches that may pass between two large messages.
+const BATCHES_BETWEEN_LARGE: u32 = 8;
+
+/// One thing to hand to the socket. At most one is with the socket at a time.
+#[derive(Debug)]
+#[must_use]
+pub enum Transmit {
+    /// A whole frame payload at `buf[start..]`, with at least [`FRAME_ROOM`] bytes before it.
+    Frame {
+        /// Give it back with [`crate::peer::Peer::recycle`].
+        buf: Vec<u8>,
+        /// Where the payload begins.
+        start: usize,
+    },
+    /// A large message, to be encoded by the writer: [`LargeMessage::encode`].
+    Large(LargeMessage),
+}
+
+/// A message over 16 KiB, not yet encoded, so that its one copy happens without a lock.
+#[derive(Debug, Clone)]
+pub struct LargeMessage {
+    header: Header,
+    subroute: Option<SubrouteId>,
+    payload: Bytes,
+}
+
+impl LargeMessage {
+    /// Appends the whole message to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.message().encode(out);
+    }
+
+    /// The exact number of bytes that [`Self::encode`] appends.
+    pub fn encoded_len(&self) -> usize {
+        self.message().encoded_len()
+    }
+
+    fn message(&self) -> MessageRef<'_> {
+        MessageRef { header: self.header, subroute: self.subroute, payload: &self.payload }
+    }
+}
+
+/// Which side of the mux this message is sent from: the two id spaces are separate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    Caller,
+    Callee,
+}
+
+/// The mux that a message belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owner {
+    pub(crate) side: Side,
+    pub(crate) mux: u64,
+}
+
+/// How a queued message is accounted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// What the application sends: counted as queued bytes.
+    Data,
+    /// What the core answers of itself: counted as reply bytes.
+    Reply,
+}
+
+/// Where a message waits, so that one can tell whether it has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// In the batch of this number.
+    Batch(u64),
+    /// Behind or as a large message of its mux.
+    Lane,
+    /// Handed to the transport.
+    Left,
+}
+
+/// What was handed out last, until it is known whether a byte of it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InFlight {
+    Nothing,
+    Batch(u64),
+    Large(Owner),
+}
+
+/// A payload to queue: copied when the message is small, kept when it is large.
+#[derive(Debug, Clone)]
+pub enum Data<'a> {
+    /// Not there at all, which is not the same as empty (PROTOCOL.md section 2).
+    Nil,
+    /// Bytes that stay the caller's.
+    Borrowed(&'a [u8]),
+    /// Bytes that can be kept without a copy.
+    Owned(Bytes),
+}
+
+impl Data<'_> {
+    /// The bytes; none for nil.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Nil => &[],
+            Self::Borrowed(slice) => slice,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Nil => Bytes::new(),
+            Self::Borrowed(slice) => Bytes::copy_from_slice(slice),
+            Self::Owned(bytes) => bytes,
+        }
+    }
+
+    /// The flag that tells present and empty from nil.
+    pub(crate) fn flags(&self) -> Flags {
+        match self {
+            Self::Nil => Flags::empty(),
+            data if data.as_slice().is_empty() => Flags::PAYLOAD_IS_ZERO,
+            _ => Flags::empty(),
+        }
+    }
+}
+
+impl From<Payload> for Data<'static> {
+    fn from(payload: Payload) -> Self {
+        payload.into_inner().map_or(Data::Nil, Data::Owned)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    control: Control,
+    batches: Batches,
+    lanes: Lanes,
+    batches_since_large: u32,
+    in_flight: InFlight,
+    data_bytes: usize,
+    reply_bytes: usize,
+}
+
+impl Outbox {
+    pub(crate) fn new() -> Self {
+        Self {
+            control: Control::default(),
+            batches: Batches::new(),
+            lanes: Lanes::default(),
+            batches_since_large: 0,
+            in_flight: InFlight::Nothing,
+            data_bytes: 0,
+            reply_bytes: 0,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.batches.is_empty() && self.lanes.is_empty()
+    }
+
+    /// Bytes of the application's messages that wait.
+    pub(crate) fn data_bytes(&self) -> usize {
+        self.data_bytes
+    }
+
+    /// Bytes of the core's own replies that wait.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.reply_bytes + self.control.bytes()
+    }
+
+    /// The messages that overtake.
+    pub(crate) fn control(&mut self) -> &mut Control {
+        &mut self.control
+    }
+
+    /// Queues a message behind everything that its mux has queued.
+    pub(crate) fn push(
+        &mut self,
+        owner: Owner,
+        header: Header,
+        subroute: Option<SubrouteId>,
+        data: Data<'_>,
+        class: Class,
+    ) -> Position {
+        let message = MessageRef { header, subroute, payload: data.as_slice() };
+        let len = message.encoded_len();
+        match class {
+            Class::Data => self.data_bytes += len,
+            Class::Reply => self.reply_bytes += len,
+        }
+        if len <= BATCH_LIMIT && !self.lanes.holds(owner) {
+            return Position::Batch(self.batches.push(&message, len, class));
+        }
+        let message = LargeMessage { header, subroute, payload: data.into_bytes() };
+        self.lanes.push(owner, message, len, class, self.batches.next_number());
+        Position::Lane
+    }
+
+    /// Whether what waits at `position` has been handed out. `untouched` says that not a byte of
+    /// the last thing handed out was written.
+    pub(crate) fn has_left(&self, position: Position, owner: Owner, untouched: bool) -> bool {
+        match position {
+            Position::Left => !(untouched && self.in_flight == InFlight::Large(owner)),
+            Position::Lane => false,
+            Position::Batch(number) => {
+                number < self.batches.first_number()
+                    && !(untouched && self.in_flight == InFlight::Batch(number))
+            }
+        }
+    }
+
+    /// Forgets what waits behind or as a large message of this mux.
+    pub(crate) fn discard_lane(&mut self, owner: Owner) {
+        for (len, class) in self.lanes.discard(owner) {
+            self.release(len, class);
+        }
+    }
+
+    /// The next thing to hand to the socket. `left` is told the owner of a large message that
+    /// leaves.
+    pub(crate) fn poll(&mut self, mut left: impl FnMut(Owner)) -> Option<Transmit> {
+        if let Some((buf, start)) = self.control.take() {
+            self.in_flight = InFlight::Nothing;
+            return Some(Transmit::Frame { buf, start });
+        }
+        let large_turn =
+            self.batches.is_empty() || self.batches_since_large >= BATCHES_BETWEEN_LARGE;
+        if large_turn && let Some(large) = self.poll_large(&mut left) {
+            return Some(large);
+        }
+        let batch = self.batches.take()?;
+        self.batches_since_large = self.batches_since_large.saturating_add(1);
+        self.in_flight = InFlight::Batch(batch.number);
+        self.data_bytes -= batch.data_bytes;
+        self.reply_bytes -= batch.reply_bytes;
+        Some(Transmit::Frame { buf: batch.buf, start: batch.start })
+    }
+
+    fn poll_large(&mut self, left: &mut impl FnMut(Owner)) -> Option<Transmit> {
+        let (owner, large) = self.lanes.take(self.batches.first_number())?;
+        self.batches_since_large = 0;
+        self.in_flight = InFlight::Large(owner);
+        self.release(large.len, large.class);
+        left(owner);
+        while let Some(small) =
+            self.lanes.take_small(owner, BATCH_LIMIT, self.batches.next_number())
+        {
+            self.batches.push(&small.message.message(), small.len, small.class);
+        }
+        Some(Transmit::Large(large.message))
+    }
+
+    fn release(&mut self, len: usize, class: Class) {
+        match class {
+            Class::Data => self.data_bytes -= len,
+            Class::Reply => self.reply_bytes -= len,
+        }
+    }
+
+    /// Takes a buffer back for a later batch.
+    pub(crate) fn recycle(&mut self, buf: Vec<u8>) {
+        self.batches.recycle(buf);
+    }
+
+    /// Gives back what an idle link does not need.
+    pub(crate) fn shrink(&mut self) {
+        self.batches.shrink();
+    }
+
+    /// The link is gone: nothing that waits will leave. Batch numbers go on.
+    pub(crate) fn clear(&mut self) {
+        self.control = Control::default();
+        self.batches.clear();
+        self.lanes = Lanes::default();
+        self.batches_since_large = 0;
+        self.in_flight = InFlight::Nothing;
+        self.data_bytes = 0;
+        self.reply_bytes = 0;
+    }
+
+    /// Internal consistency, for tests and simulation.
+    ///
+    /// # Panics
+    /// If the counters and the queues disagree.
+    pub(crate) fn check_invariants(&self) {
+        let (data, reply) = self.batches.bytes();
+        let (lane_data, lane_reply) = self.lanes.bytes();
+        assert_eq!(self.data_bytes, data + lane_data, "queued bytes");
+        assert_eq!(self.reply_bytes, reply + lane_reply, "reply bytes");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! From dialling to loss: PROTOCOL.md sections 4, 7.6 and 7.11.
+
+use std::time::Duration;
+
+use super::Peer;
+use crate::error::{CallError, LinkError};
+use crate::event::{CloseHow, Event, LinkCommand, LinkId};
+use crate::link::{
+    Link, LinkState, Liveness, Verdict, connect, connect_response, duplicate_reason,
+    is_duplicate_reason, link_message,
+};
+use crate::time::{Instant, Now};
+use crate::wire::{Connect, Flags, Header, MessageRef, Op, Ping};
+
+impl Peer {
+    /// Opens the start gate: from now on this side dials, if it is the one to (PROTOCOL.md section 7.12).
+    pub fn start(&mut self, now: Now) {
+        if std::mem::replace(&mut self.started, true) || self.drain.is_on() {
+            return;
+        }
+        if self.dials {
+            self.retry.at(now.instant);
+        }
+        self.drive_link(now);
+    }
+
+    /// The connection that [`LinkCommand::Dial`] asked for is upgraded.
+    pub fn handle_upgraded(&mut self, now: Now, link: LinkId) {
+        let Link::Dialling { link: current, started, .. } = self.link else {
+            return self.count_stale(link);
+        };
+        if current != link {
+            return self.count_stale(link);
+        }
+        let until = now.instant.after(self.node().timings.dialler_handshake);
+        self.link = Link::Handshaking { link, started, until };
+        let payload = connect(self.node(), now.wall);
+        self.common.outbox.clear();
+        self.common.outbox.control().set_handshake(&link_message(Op::Connect, &payload));
+        self.common.stats.messages_out += 1;
+    }
+
+    /// The attempt that [`LinkCommand::Dial`] asked for has failed.
+    pub fn handle_dial_failed(&mut self, now: Now, link: LinkId, error: LinkError) {
+        if self.link.id() != Some(link) {
+            return self.count_stale(link);
+        }
+        self.lose_link(now, error, false);
+        self.drive_drain(now);
+    }
+
+    /// The connection is gone. `untouched`: not a byte of what was handed out last was written.
+    pub fn handle_link_down(&mut self, now: Now, link: LinkId, error: LinkError, untouched: bool) {
+        if self.link.id() != Some(link) {
+            return self.count_stale(link);
+        }
+        self.lose_link(now, error, untouched);
+        self.drive_drain(now);
+    }
+
+    /// A connection of this peer has come in and its Connect is good as far as
+    /// [`check_connect`](crate::link::check_connect) can tell. The answer is queued: it is the
+    /// first thing that [`Peer::poll_transmit`] gives for the new link.
+    ///
+    /// # Errors
+    /// The reason of the refusal, for a ConnectResponse that the caller sends:
+    /// [`Peer::refusal`] makes it.
+    pub fn handle_hello(&mut self, now: Now, hello: &Connect) -> Result<LinkId, String> {
+        if hello.host != *self.name {
+            return Err(format!("{} is not the name of this link", hello.host));
+        }
+        if self.dials {
+            return Err(format!("{} is to be dialled, it does not dial", hello.host));
+        }
+        if self.drain.is_on() {
+            return Err("shutting down".into());
+        }
+        if !self.started {
+            return Err("not started".into());
+        }
+        if !self.duplicates.may_connect(hello.id, self.link.is_up()) {
+            return Err(duplicate_reason(&hello.host));
+        }
+        self.duplicates.on_connected(hello.id);
+        if let Some(old) = self.link.id() {
+            self.commands.push_back(LinkCommand::Close {
+                link: old,
+                how: CloseHow::Abort,
+                reason: LinkError::Replaced,
+            });
+            self.lose_link(now, LinkError::Replaced, false);
+        }
+        let link = self.next_link();
+        self.common.outbox.clear();
+        let payload = connect_response(self.node().instance, Ok(()));
+        self.common.outbox.control().set_handshake(&link_message(Op::ConnectResponse, &payload));
+        self.common.stats.messages_out += 1;
+        self.bring_up(now.instant, link);
+        Ok(link)
+    }
+
+    /// The ConnectResponse that refuses with this reason.
+    pub fn refusal(instance: [u8; 16], reason: &str) -> Vec<u8> {
+        let payload = connect_response(instance, Err(reason));
+        let mut message = Vec::new();
+        link_message(Op::ConnectResponse, &payload).encode(&mut message);
+        message
+    }
+
+    /// The acceptor has answered our Connect.
+    pub(super) fn on_connect_response(&mut self, now: Now, answer: Result<(), LinkError>) {
+        let Link::Handshaking { link, .. } = self.link else { return };
+        match answer {
+            Ok(()) => self.bring_up(now.instant, link),
+            Err(error) => self.drop_link(now, error),
+        }
+    }
+
+    fn bring_up(&mut self, now: Instant, link: LinkId) {
+        let liveness = Liveness::new(now, &self.common.node.timings);
+        self.link = Link::Up { link, since: now, liveness };
+        self.links_made += 1;
+        self.attempted = true;
+        self.peer_leaves = false;
+        self.last_failure = None;
+        self.retry.stop();
+        self.outgoing.start_epoch(link.0);
+        tracing::info!(node = %self.node().name, peer = %self.name, link = link.0, "connected");
+        self.set_state(LinkState::Connected);
+    }
+
+    /// Ends the link from this side.
+    pub(super) fn drop_link(&mut self, now: Now, reason: LinkError) {
+        if let Some(link) = self.link.id() {
+            self.commands.push_back(LinkCommand::Close {
+                link,
+                how: CloseHow::Abort,
+                reason: reason.clone(),
+            });
+            self.lose_link(now, reason, false);
+        }
+    }
+
+    /// The link or attempt is over: every call fails, every handler is cancelled, nothing is
+    /// kept for a later link; then the next attempt is planned.
+    fn lose_link(&mut self, now: Now, reason: LinkError, untouched: bool) {
+        let former = std::mem::replace(&mut self.link, Link::Down);
+        self.attempted = true;
+        self.in_flight = false;
+        let removed = self.drain.is_removal();
+        let error = |may_have_run| match removed {
+            true => CallError::PeerRemoved { may_have_run },
+            false => CallError::Disconnected { may_have_run },
+        };
+        self.outgoing.on_link_lost(untouched, error, &mut self.common);
+        self.incoming.on_link_lost(&mut self.common);
+        self.common.outbox.clear();
+        self.common.announce_loss();
+        self.log_failure(&former, &reason);
+        self.plan_retry(now.instant, &former, &reason);
+        self.peer_leaves = false;
+        if matches!(former, Link::Closing { .. }) || self.drain.is_on() {
+            self.set_state(LinkState::Shutdown);
+        } else {
+            self.set_state(LinkState::ConnectionError);
+        }
+        self.last_failure = Some(reason);
+    }
+
+    fn plan_retry(&mut self, now: Instant, former: &Link, reason: &LinkError) {
+        if !self.dials || !self.started || self.drain.is_on() {
+            return self.retry.stop();
+        }
+        let timings = &self.common.node.timings;
+        match former {
+            Link::Up { since, .. } => {
+                let leaves = self.peer_leaves;
+                self.retry.after_loss(now, *since, leaves, timings, &mut self.rng);
+            }
+            Link::Dialling { started, .. } | Link::Handshaking { started, .. } => match reason {
+                LinkError::Rejected(text) if is_duplicate_reason(text) => {
+                    self.retry.after_duplicate(now, timings, &mut self.rng);
+                }
+                _ => self.retry.after_attempt(now, *started, timings, &mut self.rng),
+            },
+            Link::Down | Link::Closing { .. } => self.retry.stop(),
+        }
+    }
+
+    fn log_failure(&self, former: &Link, reason: &LinkError) {
+        let (node, peer) = (&self.node().name, &self.name);
+        let link = former.id().map(LinkId::get);
+        if matches!(former, Link::Closing { .. }) {
+            tracing::info!(%node, %peer, link, "closed");
+        } else if former.is_up() {
+            tracing::warn!(%node, %peer, link, %reason, "link lost");
+        } else if self.last_failure.as_ref() == Some(reason) {
+            tracing::debug!(%node, %peer, link, %reason, "cannot connect, still");
+        } else {
+            tracing::warn!(%node, %peer, link, %reason, "cannot connect");
+        }
+    }
+
+    /// What the link's own clock asks for.
+    pub(super) fn drive_link(&mut self, now: Now) {
+        match &mut self.link {
+            Link::Down if self.retry.next().is_some_and(|at| now.instant >= at) => {
+                self.dial(now.instant);
+            }
+            Link::Dialling { until, .. } if now.instant >= *until => {
+                self.drop_link(now, LinkError::TimedOut("connecting and upgrading"));
+            }
+            Link::Handshaking { until, .. } if now.instant >= *until => {
+                self.drop_link(now, LinkError::TimedOut("waiting for the ConnectResponse"));
+            }
+            Link::Up { liveness, .. } if now.instant >= liveness.next_ping() => {
+                match liveness.tick(now, &self.common.node.timings) {
+                    Verdict::Ping(time) => self.send_ping(time),
+                    Verdict::Silent => self.drop_link(now, LinkError::PeerSilent),
+                    Verdict::NoAnswer => self.drop_link(now, LinkError::PeerDoesNotAnswer),
+                }
+            }
+            Link::Closing { until, .. } if now.instant >= *until => {
+                self.drop_link(now, LinkError::ShutDown);
+            }
+            _ => {}
+        }
+    }
+
+    fn dial(&mut self, now: Instant) {
+        self.retry.stop();
+        let link = self.next_link();
+        let until = now.after(self.node().timings.dial);
+        self.link = Link::Dialling { link, started: now, until };
+        self.commands.push_back(LinkCommand::Dial { link });
+        self.set_state(LinkState::Connecting);
+    }
+
+    fn send_ping(&mut self, time: crate::wire::Timestamp) {
+        let mut payload = Vec::new();
+        Ping { time }.encode(&mut payload);
+        // The receiver's patience, in its field of 32 bits.
+        let deadline_ms = self.node().timings.ping_interval.as_millis().try_into();
+        let header = Header {
+            deadline_ms: deadline_ms.unwrap_or(u32::MAX),
+            flags: Flags::empty(),
+            ..Header::new(Op::Ping)
+        };
+        let message = MessageRef { header, subroute: None, payload: &payload };
+        self.common.outbox.control().set_ping(&message);
+        self.common.stats.messages_out += 1;
+    }
+
+    fn next_link(&mut self) -> LinkId {
+        self.last_link += 1;
+        LinkId(self.last_link)
+    }
+
+    pub(super) fn set_state(&mut self, state: LinkState) {
+        if std::mem::replace(&mut self.state, state) != state {
+            self.common.events.push_back(Event::LinkState);
+        }
+    }
+
+    pub(super) fn count_stale(&mut self, link: LinkId) {
+        self.common.stats.stale_inputs += 1;
+        tracing::trace!(peer = %self.name, link = link.0, "input for a link that is not the current one");
+    }
+
+    /// The link's time so far, while it is up.
+    pub fn connected_for(&self, now: Instant) -> Option<Duration> {
+        match &self.link {
+            Link::Up { since, .. } => Some(now.since(*since)),
+            _ => None,
+        }
+    }
+}

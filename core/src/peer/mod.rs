@@ -1,0 +1,314 @@
+//! One peer: its link, its muxes, its outbox, as one machine.
+//!
+//! - `link_life`: dialling, the handshake, pings, loss (PROTOCOL.md section 4)
+//! - `receive`: what arrives in a frame and where it goes (section 5)
+//! - `calls`: what the application does
+//! - `drain`: the graceful end (section 7.9)
+
+mod calls;
+mod drain;
+mod link_life;
+mod receive;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::drain::Drain;
+use crate::error::LinkError;
+use crate::event::{Event, IncomingCall, LinkCommand, LinkId};
+use crate::link::{Duplicates, Link, LinkState, Retry, base_flags, dials};
+use crate::mux::{Common, Incoming, Outgoing};
+use crate::node::Node;
+use crate::outbox::Transmit;
+use crate::rng::Rng;
+use crate::stats::Stats;
+use crate::time::{Instant, Now};
+use crate::timer::Wheel;
+
+pub use self::receive::Inbound;
+
+/// Waking this much later than asked is taken for a pause of the process, not for silence of its peers.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a machine wants to be woken: so that every wake-up has a name in a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WakeReason {
+    /// There is output: a command, an event, a call or something to transmit.
+    Output,
+    /// The next dial attempt starts.
+    Dial,
+    /// Dialling, upgrade or handshake has taken too long.
+    HandshakeTimeout,
+    /// The link ping is due.
+    LinkPing,
+    /// A stage of the drain ends.
+    Drain,
+    /// A deadline or a ping of a mux is due; may be early by the grain of the timer wheel.
+    Mux,
+}
+
+/// The machine of one peer. Nothing in it blocks, reads a clock or knows a thread; the same
+/// inputs give the same outputs, byte for byte.
+///
+/// - **Inputs** are `handle_*`. Each names the link by its [`LinkId`]; one for any link but the
+///   current one is ignored and counted ([`Stats::stale_inputs`]).
+/// - **Application commands** are the other `&mut self` methods ([`Peer::request`], …).
+/// - **Outputs** are `poll_*`; drain all of them after every input, in any order, but calls
+///   before events: an event may be about a call that still waits.
+/// - **Time** must not go back. [`Peer::poll_timeout`] may be early, never late; calling
+///   [`Peer::handle_timeout`] early or twice changes nothing. It is the current moment while there is output.
+#[derive(Debug)]
+pub struct Peer {
+    name: Arc<str>,
+    common: Common,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    link: Link,
+    retry: Retry,
+    duplicates: Duplicates,
+    commands: VecDeque<LinkCommand>,
+    drain: Drain,
+    rng: Rng,
+    last_link: u64,
+    dials: bool,
+    started: bool,
+    /// A link was up, or an attempt was made, before.
+    attempted: bool,
+    links_made: u64,
+    /// The peer has said that it is shutting down.
+    peer_leaves: bool,
+    /// Something was handed out and not yet reported written.
+    in_flight: bool,
+    /// Already logged, so that a lasting problem is logged once.
+    last_failure: Option<LinkError>,
+    state: LinkState,
+}
+
+impl Peer {
+    /// The machine of the peer `name`. `seed` makes jitter, ping spread and hash keys;
+    /// `first_generation` is where the generations of mux ids begin (PROTOCOL.md section 7.1).
+    pub fn new(
+        node: Arc<Node>,
+        name: &str,
+        seed: u64,
+        first_generation: u32,
+        now: Instant,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        let hash_key = rng.next_u64();
+        let ping_rng = Rng::new(rng.next_u64());
+        let dials = dials(&node.name, name);
+        let flags = base_flags(&node.name, name);
+        Self {
+            name: name.into(),
+            common: Common::new(node, flags, Wheel::new(now)),
+            outgoing: Outgoing::new(first_generation, ping_rng),
+            incoming: Incoming::new(hash_key),
+            link: Link::Down,
+            retry: Retry::default(),
+            duplicates: Duplicates::default(),
+            commands: VecDeque::new(),
+            drain: Drain::No,
+            rng,
+            last_link: 0,
+            dials,
+            started: false,
+            attempted: false,
+            links_made: 0,
+            peer_leaves: false,
+            in_flight: false,
+            last_failure: None,
+            state: LinkState::Unconnected,
+        }
+    }
+
+    /// The peer's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The node that this is a peer of.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.common.node
+    }
+
+    /// Whether this node is the side that dials.
+    pub const fn dials(&self) -> bool {
+        self.dials
+    }
+
+    /// The state of the link.
+    pub const fn state(&self) -> LinkState {
+        self.state
+    }
+
+    /// The current connection or attempt, if there is one.
+    pub const fn link(&self) -> Option<LinkId> {
+        self.link.id()
+    }
+
+    /// Counters and gauges as of `now`.
+    pub fn stats(&self, now: Instant) -> Stats {
+        let mut stats = self.common.stats;
+        (stats.outgoing_requests, stats.outgoing_streams) = self.outgoing.open();
+        (stats.incoming_requests, stats.incoming_streams) = self.incoming.open();
+        stats.queued_bytes = self.common.outbox.data_bytes();
+        stats.received_bytes = self.common.received_bytes;
+        stats.reconnects = self.links_made.saturating_sub(1);
+        if let Link::Up { liveness, .. } = &self.link {
+            stats.links_up = 1;
+            stats.last_pong = liveness.last_pong(now);
+            stats.round_trip = liveness.round_trip();
+        }
+        stats
+    }
+
+    // ---- outputs ----
+
+    /// The next thing to do about the connection.
+    pub fn poll_command(&mut self) -> Option<LinkCommand> {
+        self.commands.pop_front()
+    }
+
+    /// The next event. Take the calls first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.common.events.pop_front()
+    }
+
+    /// The next call of the peer to be served; one that was cancelled before it was taken is skipped.
+    pub fn poll_call(&mut self) -> Option<IncomingCall> {
+        while let Some(call) = self.common.calls.pop_front() {
+            Incoming::on_taken(&call, &mut self.common);
+            if self.incoming.is_live(call.key) {
+                return Some(call);
+            }
+            self.incoming.handler_gone(call.key, &mut self.common);
+        }
+        None
+    }
+
+    /// The next thing to write on `link`. Ask only when the one before has been written whole;
+    /// asking says so. The bytes of a [`Transmit::Frame`] are one frame's payload.
+    pub fn poll_transmit(&mut self, now: Now, link: LinkId) -> Option<Transmit> {
+        self.in_flight = false;
+        if self.link.id() != Some(link) {
+            return None;
+        }
+        let outgoing = &mut self.outgoing;
+        let transmit = self.common.outbox.poll(|owner| outgoing.on_left(owner.mux));
+        match &transmit {
+            Some(_) => {
+                self.in_flight = true;
+                self.common.announce_room();
+            }
+            None => self.drive_drain(now),
+        }
+        transmit
+    }
+
+    /// Takes back the buffer of a [`Transmit::Frame`] that has been written.
+    pub fn recycle(&mut self, buf: Vec<u8>) {
+        self.common.outbox.recycle(buf);
+    }
+
+    /// Counts bytes that were handed to the transport.
+    pub fn handle_written(&mut self, link: LinkId, bytes: u64) {
+        if self.link.id() == Some(link) {
+            self.common.stats.bytes_out += bytes;
+        }
+    }
+
+    /// Gives back memory that an idle link does not need.
+    pub fn shrink(&mut self) {
+        if self.common.outbox.is_empty() {
+            self.common.outbox.shrink();
+        }
+    }
+
+    /// Whether a call of [`Self::poll_transmit`] would give something.
+    pub fn has_transmit(&self) -> bool {
+        self.link.id().is_some() && !self.common.outbox.is_empty()
+    }
+
+    /// When to call [`Self::handle_timeout`], and why. Now, while there is output; with
+    /// something handed out and not yet written, what waits behind it does not count as output.
+    pub fn poll_timeout(&self, now: Instant) -> Option<(Instant, WakeReason)> {
+        let output = !self.commands.is_empty()
+            || !self.common.events.is_empty()
+            || !self.common.calls.is_empty()
+            || (!self.in_flight && self.has_transmit());
+        if output {
+            return Some((now, WakeReason::Output));
+        }
+        self.next_timer().map(|(at, reason)| (at.max(now), reason))
+    }
+
+    fn next_timer(&self) -> Option<(Instant, WakeReason)> {
+        let link = match &self.link {
+            Link::Down => self.retry.next().map(|at| (at, WakeReason::Dial)),
+            Link::Dialling { until, .. } | Link::Handshaking { until, .. } => {
+                Some((*until, WakeReason::HandshakeTimeout))
+            }
+            Link::Up { liveness, .. } => Some((liveness.next_ping(), WakeReason::LinkPing)),
+            Link::Closing { until, .. } => Some((*until, WakeReason::Drain)),
+        };
+        let drain = self.drain.next_stage().map(|at| (at, WakeReason::Drain));
+        let mux = self.common.timers.next().map(|at| (at, WakeReason::Mux));
+        [link, drain, mux].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.forgive_pause(now.instant);
+        self.drive_link(now);
+        while let Some(key) = self.common.timers.pop_due(now.instant) {
+            let slot = key >> 1;
+            if key & 1 == 0 {
+                self.outgoing.on_timer(now.instant, slot, &mut self.common);
+            } else {
+                self.incoming.on_timer(now.instant, slot, &mut self.common);
+            }
+        }
+        self.drive_drain(now);
+    }
+
+    /// A process that was stopped finds all timers due at once. What was not received in that
+    /// time may lie in the socket: the silence of the peers is counted without it.
+    fn forgive_pause(&mut self, now: Instant) {
+        let Some((due, _)) = self.next_timer() else { return };
+        let lost = now.since(due);
+        if lost < PAUSE || due == Instant::ZERO {
+            return;
+        }
+        if let Link::Up { liveness, .. } = &mut self.link {
+            liveness.forgive(lost);
+            self.outgoing.forgive(lost);
+            self.incoming.forgive(lost);
+        }
+    }
+
+    /// Whether nothing of the peer's calls is left: no call, nothing queued, no timer of a mux.
+    pub fn is_quiescent(&self) -> bool {
+        self.outgoing.held() == 0
+            && self.incoming.used() == 0
+            && self.common.outbox.is_empty()
+            && self.common.timers.armed() == 0
+            && self.common.received_bytes == 0
+    }
+
+    /// Internal consistency of every machine, for tests and simulation.
+    ///
+    /// # Panics
+    /// If anything does not add up.
+    pub fn check_invariants(&self) {
+        self.outgoing.check_invariants();
+        self.incoming.check_invariants();
+        self.common.outbox.check_invariants();
+        let limits = &self.common.node.limits;
+        assert!(self.common.received_bytes <= limits.received_bytes, "received bytes");
+        assert!(self.incoming.used() <= limits.incoming_muxes, "incoming muxes");
+        assert_eq!(self.state == LinkState::Connected, self.link.is_up(), "link state");
+    }
+}

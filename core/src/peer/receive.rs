@@ -1,0 +1,179 @@
+//! What arrives: PROTOCOL.md sections 3 to 5.
+
+use bytes::Bytes;
+
+use super::Peer;
+use crate::error::LinkError;
+use crate::event::LinkId;
+use crate::link::{Link, check_response};
+use crate::mux::{Draft, Lookup};
+use crate::outbox::{Class, Owner, Side};
+use crate::time::Now;
+use crate::wire::{self, DecodeError, Header, Message, MessageRef, Op, Pong, for_each_message};
+
+/// A payload shorter than this gets an allocation of its own size.
+const COPY_BELOW: usize = 4 * 1024;
+
+/// What a batch of frames held, decoded and checked outside the peer's lock.
+#[derive(Debug, Default)]
+pub struct Inbound {
+    /// The messages, each with whether it is the first of its frame.
+    messages: Vec<(bool, Message)>,
+    error: Option<DecodeError>,
+    bytes: u64,
+}
+
+impl Inbound {
+    /// An empty batch; reuse it, so that it allocates no more.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes were received, whatever they were: they count as life (PROTOCOL.md section 7.6).
+    pub const fn add_bytes(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// Decodes one frame's payload. After an error nothing more is taken in: the link is to be
+    /// dropped once the messages before the error are handled.
+    ///
+    /// `held` is how much memory a slice of the frame keeps alive, in bytes: a small payload, or one
+    /// under a quarter of that, is copied to memory of its own size.
+    pub fn add_frame(&mut self, frame: &Bytes, held: usize, max_message: usize) {
+        if self.error.is_some() {
+            return;
+        }
+        let mut first = true;
+        let messages = &mut self.messages;
+        let result = for_each_message(frame, max_message, |message: MessageRef<'_>| {
+            let len = message.payload.len();
+            let copy = len < COPY_BELOW || len < held / 4;
+            let message = if copy { message.to_message() } else { message.to_message_in(frame) };
+            messages.push((std::mem::take(&mut first), message));
+        });
+        self.error = result.err();
+    }
+
+    /// Whether there is nothing to tell the peer.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.error.is_none() && self.bytes == 0
+    }
+
+    /// Gives the batch's memory back.
+    pub fn shrink(&mut self) {
+        self.messages.shrink_to_fit();
+    }
+
+    /// Messages that wait to be handled.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+}
+
+impl Peer {
+    /// One WebSocket message's payload, decoded and handled at once. A runtime that wants the
+    /// decoding outside its lock uses [`Peer::handle_inbound`].
+    pub fn handle_frame(&mut self, now: Now, link: LinkId, frame: &Bytes) {
+        let mut inbound = Inbound::new();
+        inbound.add_bytes(frame.len() as u64);
+        inbound.add_frame(frame, frame.len(), self.node().limits.message);
+        self.handle_inbound(now, link, &mut inbound);
+    }
+
+    /// Handles a decoded batch and empties it.
+    pub fn handle_inbound(&mut self, now: Now, link: LinkId, inbound: &mut Inbound) {
+        let bytes = std::mem::take(&mut inbound.bytes);
+        let error = inbound.error.take();
+        if self.link.id() != Some(link) {
+            inbound.messages.clear();
+            return self.count_stale(link);
+        }
+        self.common.stats.bytes_in += bytes;
+        if let Link::Up { liveness, .. } = &mut self.link
+            && bytes > 0
+        {
+            liveness.on_received(now.instant);
+        }
+        let mut answered = false;
+        for (first_of_frame, message) in inbound.messages.drain(..) {
+            answered &= !first_of_frame;
+            if self.link.id() == Some(link) {
+                self.on_message(now, message, &mut answered);
+            }
+        }
+        if self.link.id() == Some(link) {
+            if let Some(error) = error {
+                self.drop_link(now, LinkError::Malformed(error));
+            } else if self.common.outbox.reply_bytes() > self.node().limits.reply_bytes {
+                self.drop_link(now, LinkError::PeerDoesNotRead);
+            }
+        }
+        self.drive_drain(now);
+    }
+
+    /// `answered`: an id that we never issued has been answered for this frame.
+    fn on_message(&mut self, now: Now, message: Message, answered: &mut bool) {
+        self.common.stats.messages_in += 1;
+        if matches!(self.link, Link::Handshaking { .. }) {
+            return self.on_connect_response(now, check_response(&message));
+        }
+        let Header { mux, op, .. } = message.header;
+        match op {
+            Op::Ping | Op::Pong if mux == 0 => self.on_link_ping(now, &message),
+            Op::Disconnect => self.on_peer_leaves(now),
+            Op::Request
+            | Op::ConnectMux
+            | Op::MuxClientMsg
+            | Op::UnblockSrvMux
+            | Op::Ping
+            | Op::DisconnectServerMux => {
+                let accepting = !self.drain.is_on();
+                self.incoming.on_message(now.instant, message, accepting, &mut self.common);
+            }
+            Op::Response
+            | Op::MuxConnectError
+            | Op::AckMux
+            | Op::MuxServerMsg
+            | Op::UnblockClMux
+            | Op::Pong
+            | Op::DisconnectClientMux => self.on_answer(now, message, answered),
+            // A Connect on a live link is ignored, as are a stray ConnectResponse, a merged
+            // message within a merged one, and what this version does not know.
+            Op::Connect | Op::ConnectResponse | Op::Merged | Op::Unknown(_) => {}
+        }
+    }
+
+    /// What a callee sends. An id that we never issued is told so, once a frame: PROTOCOL.md
+    /// section 5's table.
+    fn on_answer(&mut self, now: Now, message: Message, answered: &mut bool) {
+        let Header { mux, op, flags, .. } = message.header;
+        let lookup = self.outgoing.on_message(now.instant, message, &mut self.common);
+        let wants_answer = match op {
+            Op::AckMux | Op::Pong => true,
+            Op::MuxServerMsg => !flags.contains(wire::Flags::EOF),
+            _ => false,
+        };
+        if lookup == Lookup::NeverIssued && wants_answer && !*answered {
+            *answered = true;
+            let owner = Owner { side: Side::Caller, mux };
+            self.common.send(owner, Draft::bare(Op::DisconnectServerMux, 0), Class::Reply);
+        }
+    }
+
+    fn on_link_ping(&mut self, now: Now, message: &Message) {
+        if message.header.op == Op::Pong {
+            let Ok(pong) = Pong::decode(&message.payload) else { return };
+            if let Link::Up { liveness, .. } = &mut self.link {
+                liveness.on_pong(now.instant, pong.time);
+            }
+            return;
+        }
+        let time = wire::Ping::decode(&message.payload).map_or(wire::Timestamp::ZERO, |p| p.time);
+        let mut payload = Vec::new();
+        Pong { not_found: false, error: None, time }.encode(&mut payload);
+        let header = Header { op: Op::Pong, flags: self.common.base_flags, ..message.header };
+        let pong = MessageRef { header, subroute: None, payload: &payload };
+        self.common.outbox.control().set_pong(&pong);
+        self.common.stats.messages_out += 1;
+    }
+}
