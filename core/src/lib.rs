@@ -2,10 +2,13 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod builder;
 pub mod connection;
+pub mod driver;
 pub mod error;
 pub mod event;
 pub mod grid;
+pub mod handle;
 pub mod limits;
 pub mod link;
 pub mod mux;

@@ -87,6 +87,19 @@ impl Outgoing {
         self.slots.iter().filter(|slot| !matches!(slot.kind, Kind::Free { .. })).count()
     }
 
+    /// Whether the slot is still this call's.
+    pub(crate) fn holds(&self, key: OutgoingKey) -> bool {
+        self.slots.get(key.slot()).is_some_and(|slot| {
+            slot.generation == key.generation && !matches!(slot.kind, Kind::Free { .. })
+        })
+    }
+
+    /// A generation that no slot has had yet.
+    pub(crate) fn next_generation(&self) -> u32 {
+        let used = self.slots.iter().map(|slot| slot.generation).max();
+        used.unwrap_or(self.first_generation).wrapping_add(1) & GENERATION_MASK
+    }
+
     /// A new link: what was issued before is unknown on it.
     pub(crate) fn start_epoch(&mut self, epoch: u64) {
         self.epoch = epoch;

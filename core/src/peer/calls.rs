@@ -99,6 +99,11 @@ impl Peer {
         self.drive_drain(now);
     }
 
+    /// Whether the machine knows this call: it was not let go, nor lost in a bug of ours.
+    pub fn holds(&self, key: OutgoingKey) -> bool {
+        self.outgoing.holds(key)
+    }
+
     /// Lets go of a call of ours: cancelled at the peer if it is still open, its slot free. To be
     /// called once for each stream, and for each single request whose response was not taken.
     pub fn release(&mut self, now: Now, key: OutgoingKey) {

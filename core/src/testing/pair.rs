@@ -545,7 +545,7 @@ impl Pair {
             let Some(link) = joint.links[index] else { return false };
             let Some(transmit) = end.peer().poll_transmit(now, link) else { return false };
             let frame = match transmit {
-                Transmit::Frame { buf, start } => {
+                Transmit::Frame { buf, start, .. } => {
                     let frame = Bytes::copy_from_slice(&buf[start..]);
                     end.peer().recycle(buf);
                     frame
