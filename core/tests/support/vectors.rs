@@ -140,10 +140,7 @@ pub fn link(name: &str) -> Vec<Entry> {
 
 /// All links, each with its name.
 pub fn links() -> impl Iterator<Item = (&'static str, Vec<Entry>)> {
-    LINKS
-        .into_iter()
-        .chain([WRONG_DIRECTION])
-        .map(|name| (name, link(name)))
+    LINKS.into_iter().map(|name| (name, link(name)))
 }
 
 /// What a node answered to what was sent by hand.
