@@ -273,7 +273,7 @@ enum RawEvent {
         opcode: u8,
         hex: String,
     },
-    Message(RawMessage),
+    Message(Box<RawMessage>),
 }
 
 impl From<RawEvent> for Event {
@@ -284,7 +284,7 @@ impl From<RawEvent> for Event {
                 opcode,
                 bytes: unhex(&hex),
             },
-            RawEvent::Message(message) => Self::Message(message.into()),
+            RawEvent::Message(message) => Self::Message((*message).into()),
         }
     }
 }
