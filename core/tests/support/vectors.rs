@@ -250,7 +250,7 @@ enum RawEvent {
         opcode: u8,
         hex: String,
     },
-    Message(RawMessage),
+    Message(Box<RawMessage>),
 }
 
 impl From<RawEvent> for Event {
@@ -258,7 +258,7 @@ impl From<RawEvent> for Event {
         match raw {
             RawEvent::Http { http } => Self::Http(http),
             RawEvent::Frame { opcode, hex } => Self::Frame { opcode, bytes: unhex(&hex) },
-            RawEvent::Message(message) => Self::Message(message.into()),
+            RawEvent::Message(message) => Self::Message((*message).into()),
         }
     }
 }
