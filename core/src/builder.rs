@@ -52,6 +52,9 @@ pub enum BuildError {
     /// No authentication was chosen; [`crate::auth::SharedSecret`] is the ready-made one.
     #[error("no authentication was set")]
     NoAuth,
+    /// The runtime cannot run anything, or gives no random bytes.
+    #[error("the runtime: {0}")]
+    Runtime(#[source] io::Error),
     /// The address to listen on is malformed or taken.
     #[error("cannot listen: {0}")]
     Listen(#[from] io::Error),
@@ -249,8 +252,9 @@ impl<R: Runtime> Builder<R> {
         if let Some(error) = self.error {
             return Err(error.into());
         }
+        self.runtime.check().map_err(BuildError::Runtime)?;
         let auth = self.auth.ok_or(BuildError::NoAuth)?;
-        let random = self.runtime.random();
+        let random = self.runtime.random().map_err(BuildError::Runtime)?;
         let (low, high) = random.split_at(8);
         let word = |bytes: &[u8]| bytes.iter().fold(0, |word, b| word << 8 | u64::from(*b));
         let mut seeds =
@@ -262,7 +266,7 @@ impl<R: Runtime> Builder<R> {
                 id.copy_from_slice(words.as_flattened());
                 id
             }
-            None => self.runtime.random(),
+            None => self.runtime.random().unwrap_or(random),
         });
         let mut node = Node::new(self.name.clone(), instance, auth);
         node.routes = self.routes;

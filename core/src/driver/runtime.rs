@@ -78,6 +78,14 @@ pub trait Connector: Send + Sync + 'static {
 
 /// An async runtime.
 pub trait Runtime: Clock + Clone + Sized {
+    /// Whether the runtime can run anything at all.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Runs `future` to its end, concurrently.
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F);
 
@@ -91,5 +99,8 @@ pub trait Runtime: Clock + Clone + Sized {
     fn connector(&self) -> Box<dyn Connector>;
 
     /// Random bytes from the system, for seeds and the instance id.
-    fn random(&self) -> [u8; 16];
+    ///
+    /// # Errors
+    /// The system has none to give.
+    fn random(&self) -> io::Result<[u8; 16]>;
 }

@@ -90,7 +90,15 @@ impl<R: Runtime> Grid<R> {
         grid
     }
 
-    /// Settings of a node of this name, its base URL.
+    /// Settings of a node of this name, its base URL, on the runtime that is current.
+    pub fn builder(name: impl Into<String>) -> Builder<R>
+    where
+        R: Default,
+    {
+        Builder::new(R::default(), name.into())
+    }
+
+    /// Settings of a node of this name, its base URL, on this runtime.
     pub fn builder_on(runtime: R, name: impl Into<String>) -> Builder<R> {
         Builder::new(runtime, name.into())
     }
