@@ -226,7 +226,7 @@ fn bucket_end(bucket: usize) -> u64 {
     let bucket = bucket as u64;
     let shift = (bucket / STEPS).saturating_sub(1);
     let first = bucket - shift * STEPS;
-    ((u128::from(first) + 1 << shift) - 1) as u64
+    (((u128::from(first) + 1) << shift) - 1) as u64
 }
 
 /// The processor time this process has used: user and system, of all threads.

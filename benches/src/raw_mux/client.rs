@@ -89,17 +89,14 @@ impl RawClient {
 
     /// How many calls and streams are open.
     pub fn open_calls(&self) -> usize {
-        self.inner.link.lock().side.len()
+        self.inner.link.side().len()
     }
 
     fn open(&self, mode: Mode) -> io::Result<RawStream<'_>> {
         let link = &*self.inner.link;
-        let id = link.send(|state| {
-            let id = state.side.stream();
-            state.out.push_copy(Kind::Open, id, &mode.encode());
-            (id, Flush::Soon)
-        })?;
-        Ok(RawStream { link, id, items: VecDeque::new() })
+        let stream = RawStream { link, id: link.side().stream(), items: VecDeque::new() };
+        link.send(Flush::Soon, |out| out.push_copy(Kind::Open, stream.id, &mode.encode()))?;
+        Ok(stream)
     }
 }
 
@@ -125,9 +122,9 @@ fn deliver(
     reader: &mut FrameReader<OwnedReadHalf>,
     wakers: &mut Vec<Waker>,
 ) -> io::Result<()> {
-    let mut state = link.lock();
+    let mut side = link.side();
     while let Some(frame) = reader.next()? {
-        wakers.extend(state.side.deliver(frame));
+        wakers.extend(side.deliver(frame));
     }
     Ok(())
 }
@@ -153,13 +150,13 @@ impl Call<'_> {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let waker = cx.waker().clone();
-        let id = self.link.send(|state| {
-            let id = state.side.call(waker);
-            state.out.push(Kind::Request, id, payload);
-            (id, if state.side.len() == 1 { Flush::Now } else { Flush::Soon })
-        })?;
+        let mut side = self.link.side();
+        let id = side.call(waker);
+        let flush = if side.len() == 1 { Flush::Now } else { Flush::Soon };
+        drop(side);
+        // From here on, dropping the call frees its slot.
         self.step = Step::Waiting(id);
-        Ok(())
+        self.link.send(flush, |out| out.push(Kind::Request, id, payload))
     }
 }
 
@@ -173,7 +170,7 @@ impl Future for Call<'_> {
                 Poll::Pending
             }
             Step::Waiting(id) => {
-                let result = self.link.lock().side.poll_call(id, cx);
+                let result = self.link.side().poll_call(id, cx);
                 if result.is_pending() {
                     self.step = Step::Waiting(id);
                 }
@@ -187,7 +184,7 @@ impl Future for Call<'_> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         if let Step::Waiting(id) = self.step {
-            self.link.lock().side.remove(id);
+            self.link.side().remove(id);
         }
     }
 }
@@ -224,10 +221,7 @@ impl RawStream<'_> {
     }
 
     fn push(&self, kind: Kind, item: Bytes) -> io::Result<()> {
-        self.link.send(|state| {
-            state.out.push(kind, self.id, item);
-            ((), Flush::Soon)
-        })
+        self.link.send(Flush::Soon, |out| out.push(kind, self.id, item))
     }
 
     /// The next item from the server; `None` at the end.
@@ -237,7 +231,7 @@ impl RawStream<'_> {
     /// If the connection is lost.
     pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
         if self.items.is_empty() {
-            poll_fn(|cx| match self.link.lock().side.inbox(self.id) {
+            poll_fn(|cx| match self.link.side().inbox(self.id) {
                 Some(inbox) => inbox.poll_take(cx, &mut self.items),
                 None => Poll::Ready(Ok(false)),
             })
@@ -249,6 +243,6 @@ impl RawStream<'_> {
 
 impl Drop for RawStream<'_> {
     fn drop(&mut self) {
-        self.link.lock().side.remove(self.id);
+        self.link.side().remove(self.id);
     }
 }

@@ -34,19 +34,17 @@ enum Right {
     Writer,
 }
 
-/// What a side of the connection keeps under the connection's lock.
+/// What a side of the connection keeps, under a lock of its own.
 pub(super) trait Side: Send + 'static {
     /// The connection is lost: fails everything that waits and collects whom to wake.
     fn fail(&mut self, wakers: &mut Vec<Waker>);
 }
 
-/// What the lock protects.
+/// What waits to be written, and by whom.
 #[derive(Debug)]
-pub(super) struct State<S> {
+struct State {
     /// What waits to be written.
-    pub(super) out: Batch,
-    /// What this side of the connection keeps.
-    pub(super) side: S,
+    out: Batch,
     /// An empty batch whose memory is reused.
     spare: Batch,
     /// A batch that someone else than the writer task began to write.
@@ -60,7 +58,8 @@ pub(super) struct State<S> {
 /// The connection, shared by its reader, its writer and everyone who sends.
 #[derive(Debug)]
 pub(super) struct Link<S> {
-    state: Mutex<State<S>>,
+    state: Mutex<State>,
+    side: Mutex<S>,
     socket: OwnedWriteHalf,
 }
 
@@ -68,18 +67,22 @@ impl<S: Side> Link<S> {
     pub(super) fn new(socket: OwnedWriteHalf, side: S) -> Self {
         let state = State {
             out: Batch::default(),
-            side,
             spare: Batch::default(),
             begun: None,
             right: Right::Free,
             writer: None,
             closed: None,
         };
-        Self { state: Mutex::new(state), socket }
+        Self { state: Mutex::new(state), side: Mutex::new(side), socket }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State<S>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this side of the connection keeps. No message may be sent while it is locked.
+    pub(super) fn side(&self) -> MutexGuard<'_, S> {
+        self.side.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets `append` put messages into the outgoing batch and sees to it that they are written.
@@ -90,13 +93,14 @@ impl<S: Side> Link<S> {
     #[inline]
     pub(super) fn send<T>(
         &self,
-        append: impl FnOnce(&mut State<S>) -> (T, Flush),
+        flush: Flush,
+        append: impl FnOnce(&mut Batch) -> T,
     ) -> io::Result<T> {
         let mut state = self.lock();
         if let Some(kind) = state.closed {
             return Err(kind.into());
         }
-        let (result, flush) = append(&mut state);
+        let result = append(&mut state.out);
         if state.right != Right::Free || state.out.is_empty() {
             return Ok(result);
         }
@@ -107,7 +111,7 @@ impl<S: Side> Link<S> {
         Ok(result)
     }
 
-    fn leave_to_writer(mut state: MutexGuard<'_, State<S>>) {
+    fn leave_to_writer(mut state: MutexGuard<'_, State>) {
         state.right = Right::Writer;
         let writer = state.writer.take();
         drop(state);
@@ -117,7 +121,7 @@ impl<S: Side> Link<S> {
     }
 
     /// Writes what is queued, leaving to the writer task what the socket does not take.
-    fn write_now(&self, mut state: MutexGuard<'_, State<S>>) {
+    fn write_now(&self, mut state: MutexGuard<'_, State>) {
         state.right = Right::Sender;
         let spare = std::mem::take(&mut state.spare);
         let mut batch = std::mem::replace(&mut state.out, spare);
@@ -148,9 +152,9 @@ impl<S: Side> Link<S> {
         let mut wakers = Vec::new();
         let mut state = self.lock();
         state.closed.get_or_insert(kind);
-        state.side.fail(&mut wakers);
         wakers.extend(state.writer.take());
         drop(state);
+        self.side().fail(&mut wakers);
         wakers.into_iter().for_each(Waker::wake);
     }
 

@@ -106,18 +106,17 @@ async fn serve_inline(
 ) -> io::Result<()> {
     let mut streams = HashMap::new();
     while reader.fill().await? {
-        let answered = link.send(|state| {
-            let answered = loop {
+        let answered = link.send(Flush::Now, |out| {
+            loop {
                 match reader.next() {
-                    Ok(Some(frame)) => match answer(frame, &mut streams, &mut state.out) {
+                    Ok(Some(frame)) => match answer(frame, &mut streams, out) {
                         Ok(()) => {}
                         Err(error) => break Err(error),
                     },
                     Ok(None) => break Ok(()),
                     Err(error) => break Err(error),
                 }
-            };
-            (answered, Flush::Now)
+            }
         })?;
         answered?;
     }
@@ -184,11 +183,11 @@ async fn serve_with_tasks(
                 Kind::Response => return Err(invalid("a response to a server")),
                 Kind::Open => {
                     let mode = Mode::decode(&payload)?;
-                    link.lock().side.0.insert(header.call, Inbox::default());
+                    link.side().0.insert(header.call, Inbox::default());
                     tokio::spawn(serve_stream(Arc::clone(link), header.call, mode));
                 }
                 Kind::Item | Kind::End => {
-                    if let Some(inbox) = link.lock().side.0.get_mut(&header.call) {
+                    if let Some(inbox) = link.side().0.get_mut(&header.call) {
                         wakers.extend(inbox.deliver(header.kind, payload));
                     }
                 }
@@ -202,20 +201,13 @@ async fn serve_with_tasks(
 /// The handler of a call.
 async fn respond(link: Arc<Link<Inboxes>>, call: u64, payload: Bytes, flush: Flush) {
     // Where the connection is lost, nobody waits for the response.
-    let _ = link.send(|state| {
-        state.out.push(Kind::Response, call, payload);
-        ((), flush)
-    });
+    let _ = link.send(flush, |out| out.push(Kind::Response, call, payload));
 }
 
 /// The handler of a stream.
 async fn serve_stream(link: Arc<Link<Inboxes>>, call: u64, mode: Mode) {
-    let send = |kind, payload| {
-        link.send(|state| {
-            state.out.push(kind, call, payload);
-            ((), Flush::Soon)
-        })
-    };
+    let send =
+        |kind, payload| link.send(Flush::Soon, |out: &mut Batch| out.push(kind, call, payload));
     let served = async {
         match mode {
             Mode::Server { items, size } => {
@@ -243,7 +235,7 @@ async fn serve_stream(link: Arc<Link<Inboxes>>, call: u64, mode: Mode) {
     };
     // Where the connection is lost, nobody waits for the rest.
     let _: io::Result<()> = served.await;
-    link.lock().side.0.remove(&call);
+    link.side().0.remove(&call);
 }
 
 async fn take_items(
@@ -251,7 +243,7 @@ async fn take_items(
     call: u64,
     items: &mut VecDeque<Bytes>,
 ) -> io::Result<bool> {
-    poll_fn(|cx| match link.lock().side.0.get_mut(&call) {
+    poll_fn(|cx| match link.side().0.get_mut(&call) {
         Some(inbox) => inbox.poll_take(cx, items),
         None => Poll::Ready(Ok(false)),
     })
