@@ -11,6 +11,8 @@ use tokio::runtime::Handle;
 
 pub use gridmux_core::*;
 
+pub use self::tcp::TcpTransport;
+
 /// A node that runs on tokio; see [`gridmux_core::handle::Grid`].
 pub type Grid = handle::Grid<Tokio>;
 
@@ -82,12 +84,11 @@ pub struct TcpConnector;
 
 impl Connector for TcpConnector {
     fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
-        let target = tcp::target(name);
+        let target = node::dial_target(name);
         Box::pin(async move {
-            let stream = tokio::net::TcpStream::connect(target?).await?;
+            let target = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+            let stream = tokio::net::TcpStream::connect(target).await?;
             Ok(Box::new(TcpTransport::new(stream)?) as Box<dyn Transport>)
         })
     }
 }
-
-pub use tcp::TcpTransport;

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use gridmux_core::driver::runtime::{Listener, Transport};
-use gridmux_core::node::{authority, is_secure};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
@@ -86,14 +85,4 @@ impl Listener for TcpListener {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
-}
-
-/// Host and port of a node's name, with the scheme's port if it has none.
-pub(crate) fn target(name: &str) -> io::Result<String> {
-    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "not a node's name");
-    let authority = authority(name).ok_or_else(invalid)?;
-    let host_end = authority.rfind(']').map_or(0, |at| at + 1);
-    let has_port = authority[host_end..].contains(':');
-    let port = if is_secure(name) { 443 } else { 80 };
-    Ok(if has_port { authority.into() } else { format!("{authority}:{port}") })
 }
