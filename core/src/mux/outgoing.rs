@@ -16,6 +16,10 @@ use crate::wire::{self, Flags, Message, MuxConnectError, Op, SubrouteId};
 
 const NONE: u32 = u32::MAX;
 
+/// What a stream that is held by its user and unknown here has come to: the machine that knew it
+/// was replaced.
+const LOST: CallError = CallError::Disconnected { may_have_run: true };
+
 /// Where a call goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -211,7 +215,7 @@ impl Outgoing {
     ) -> Result<(), Refusal> {
         match self.stream_mut(key) {
             Some(stream) => stream.send(owner(key), data, common),
-            None => Err(Refusal::Failed(CallError::Ended)),
+            None => Err(Refusal::Failed(LOST)),
         }
     }
 
@@ -224,7 +228,7 @@ impl Outgoing {
     pub(crate) fn receive(&mut self, key: OutgoingKey, common: &mut Common) -> Received<CallError> {
         match self.stream_mut(key) {
             Some(stream) => stream.receive(owner(key), common),
-            None => Received::Failed(CallError::Cancelled),
+            None => Received::Failed(LOST),
         }
     }
 
