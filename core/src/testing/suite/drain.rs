@@ -167,6 +167,8 @@ pub async fn dropping_the_last_handle_of_a_grid_closes_its_links<R: Runtime>(rt:
     let (to, from) = (grid.peer(0, 1), grid.peer(1, 0));
     let (mut call, mut back) = (to.call(HANG, &NoPayload), from.call(HANG, &NoPayload));
     assert!((&mut call).now_or_never().is_none() && (&mut back).now_or_never().is_none());
+    eventually(&rt, "it is served", || to.stats().incoming_requests == 1).await;
+    eventually(&rt, "it is served", || from.stats().incoming_requests == 1).await;
     let node = grid.take(1);
     let clone = node.clone();
     drop(node);
