@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use futures::future::pending;
 use futures::{FutureExt, StreamExt};
 use shuttle::future::{block_on, spawn};
 use shuttle::scheduler::RandomScheduler;
-use shuttle::sync::Mutex;
+use shuttle::sync::{Mutex, MutexGuard};
 use shuttle::{Config, Runner};
 
 use super::{Context, Fault, Grid, Input, Output, PeerHandle};
@@ -43,7 +43,14 @@ struct Still {
     nodes: Nodes,
 }
 
-type Nodes = Arc<Mutex<BTreeMap<String, Grid<Still>>>>;
+type Nodes = Arc<Mutex<Net>>;
+
+/// Who can be dialled, and all that was dialled.
+#[derive(Default)]
+struct Net {
+    nodes: BTreeMap<String, Grid<Still>>,
+    pipes: Vec<Arc<Pipe>>,
+}
 
 impl Clock for Still {
     fn instant(&self) -> Instant {
@@ -90,10 +97,12 @@ struct PipeConnector(Nodes);
 
 impl Connector for PipeConnector {
     fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
-        let node = self.0.lock().expect("not poisoned").get(name).cloned();
+        let net = self.0.clone();
+        let node = locked(&net).nodes.get(name).cloned();
         Box::pin(async move {
             let node = node.ok_or(io::ErrorKind::ConnectionRefused)?;
             let (near, far) = (Arc::new(Pipe::default()), Arc::new(Pipe::default()));
+            locked(&net).pipes.extend([near.clone(), far.clone()]);
             node.accept(Box::new(Ends { read: near.clone(), write: far.clone() }));
             Ok(Box::new(Ends { read: far, write: near }) as Box<dyn Transport>)
         })
@@ -112,7 +121,7 @@ struct PipeState {
 
 impl Pipe {
     fn with<T>(&self, act: impl FnOnce(&mut PipeState) -> T) -> T {
-        let mut state = self.0.lock().expect("not poisoned");
+        let mut state = locked(&self.0);
         let result = act(&mut state);
         let reader = state.reader.take();
         drop(state);
@@ -132,7 +141,7 @@ impl Transport for Ends {
         cx: &mut TaskContext<'_>,
         buf: &mut BytesMut,
     ) -> Poll<io::Result<usize>> {
-        let mut state = self.read.0.lock().expect("not poisoned");
+        let mut state = locked(&self.read.0);
         if state.bytes.is_empty() && !state.closed {
             state.reader = Some(cx.waker().clone());
             return Poll::Pending;
@@ -164,6 +173,12 @@ impl Drop for Ends {
             pipe.with(|state| state.closed = true);
         }
     }
+}
+
+/// Whatever another task's panic has come through: shuttle's tasks share one thread, which
+/// counts as panicking for all of them.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // ---- two nodes ----
@@ -202,7 +217,7 @@ impl Two {
                 .build()
                 .expect("good settings")
         });
-        nodes.lock().expect("not poisoned").insert(names[1].to_owned(), acceptor.clone());
+        locked(&nodes).nodes.insert(names[1].to_owned(), acceptor.clone());
         acceptor.start();
         dialler.start();
         let to = dialler.peer(names[1]).expect("known");
@@ -214,7 +229,8 @@ impl Two {
 
     /// Both end in all order, and nothing is left.
     async fn end(self) {
-        self.nodes.lock().expect("not poisoned").clear();
+        let nodes = std::mem::take(&mut locked(&self.nodes).nodes);
+        drop(nodes);
         self.dialler.shutdown(Duration::ZERO).await;
         self.acceptor.shutdown(Duration::ZERO).await;
         for peer in [self.to, self.from] {
@@ -313,7 +329,12 @@ fn two_halves_work_on_two_threads() {
 
 #[test]
 fn everyone_who_waits_is_told_that_the_link_is_lost() {
-    explore(200, || everyone_is_told(|two| drop(two.nodes.lock().expect("not poisoned"))));
+    explore(200, || {
+        everyone_is_told(|two| {
+            let pipes = std::mem::take(&mut locked(&two.nodes).pipes);
+            pipes.iter().for_each(|pipe| pipe.with(|state| state.closed = true));
+        })
+    });
 }
 
 #[test]
