@@ -108,7 +108,7 @@ pub async fn a_wrong_token_is_refused_in_the_upgrade<R: Runtime>(rt: R) {
     let scene = Scene::good(&rt).await;
     let mut raw = Raw::connect(&rt, &scene.node).await;
     let nanos = rt.now().wall.to_unix_nanos();
-    let refused = raw.upgrade(&scene.node, "v1.guess", nanos).await.unwrap_err();
+    let refused = raw.upgrade(&scene.node, "v1.guess", nanos).await.expect_err("refused");
     assert!(refused.contains("403") && refused.contains("token"), "{refused}");
     scene.logged_once("403");
     scene.nobody_else_noticed().await;
@@ -119,7 +119,7 @@ pub async fn a_wrong_token_is_refused_in_the_connect<R: Runtime>(rt: R) {
     let mut raw = scene.upgraded(&rt).await;
     let wall = rt.now().wall;
     let hello = Raw::hello(&scene.stranger, [9; 16], "v1.guess".into(), wall);
-    let refused = raw.greet(&hello).await.unwrap_err();
+    let refused = raw.greet(&hello).await.expect_err("refused");
     assert!(refused.starts_with("auth token: "), "{refused}");
     assert!(!refused.contains("guess"));
     scene.logged_once("auth token");
@@ -168,7 +168,7 @@ pub async fn a_name_that_is_to_be_dialled_may_not_dial<R: Runtime>(rt: R) {
     let mut raw = scene.upgraded(&rt).await;
     let wall = rt.now().wall;
     let hello = Raw::hello(&dialled, [9; 16], Raw::token(&dialled, wall), wall);
-    let refused = raw.greet(&hello).await.unwrap_err();
+    let refused = raw.greet(&hello).await.expect_err("refused");
     assert!(refused.contains("is to be dialled"), "{refused}");
     scene.grid.node(1).remove_peer(&dialled).expect("it is there");
     scene.nobody_else_noticed().await;
@@ -179,10 +179,11 @@ pub async fn a_wrong_clock_is_refused_in_the_upgrade_and_in_the_connect<R: Runti
     let (now, late) = (rt.now().wall, rt.now().wall.saturating_add(MINUTES_10));
     let mut raw = Raw::connect(&rt, &scene.node).await;
     let token = Raw::token(&scene.stranger, now);
-    let refused = raw.upgrade(&scene.node, &token, late.to_unix_nanos()).await.unwrap_err();
+    let refused =
+        raw.upgrade(&scene.node, &token, late.to_unix_nanos()).await.expect_err("refused");
     assert!(refused.contains("the clocks differ"), "{refused}");
     let mut raw = scene.upgraded(&rt).await;
-    let refused = raw.greet(&scene.hello(late)).await.unwrap_err();
+    let refused = raw.greet(&scene.hello(late)).await.expect_err("refused");
     assert!(refused.contains("the clocks differ by") && refused.contains("300 s"), "{refused}");
     assert_eq!(scene.logs.problems(&scene.node, "the clocks differ").len(), 2, "one each");
     scene.nobody_else_noticed().await;
@@ -192,7 +193,7 @@ pub async fn a_first_message_that_is_no_connect_is_refused<R: Runtime>(rt: R) {
     let scene = Scene::good(&rt).await;
     for message in [&b"no message at all"[..], b"\x97\x00\x00\x00\x00\x03\x00\xc4\x00"] {
         let mut raw = scene.upgraded(&rt).await;
-        let refused = raw.greet(message).await.unwrap_err();
+        let refused = raw.greet(message).await.expect_err("refused");
         assert!(refused.contains("first message") || refused.contains("expected Connect"));
         assert_eq!(raw.receive().await, None);
     }

@@ -127,16 +127,16 @@ pub async fn a_deadline_under_a_millisecond_is_refused<R: Runtime>(rt: R) {
 
 pub async fn a_handler_s_error_is_remote_with_its_text<R: Runtime>(rt: R) {
     let grid = pair(&rt, serve).await;
-    let error = server(&grid).call(FAIL, &NoPayload).await.unwrap_err();
+    let error = server(&grid).call(FAIL, &NoPayload).await.expect_err("refused");
     assert_eq!(error, CallError::Remote("no such volume: é".into()));
     assert!(error.may_have_run());
 }
 
 pub async fn an_unknown_handler_is_refused_and_has_not_run<R: Runtime>(rt: R) {
     let grid = pair(&rt, serve).await;
-    let error = server(&grid).call(UNKNOWN, &NoPayload).await.unwrap_err();
+    let error = server(&grid).call(UNKNOWN, &NoPayload).await.expect_err("refused");
     assert!(matches!(error, CallError::Refused(_)) && !error.may_have_run(), "{error:?}");
-    let subrouted = server(&grid).call(ECHO.at("nowhere"), &text("")).await.unwrap_err();
+    let subrouted = server(&grid).call(ECHO.at("nowhere"), &text("")).await.expect_err("refused");
     assert!(matches!(subrouted, CallError::Refused(_)), "{subrouted:?}");
     let other = server(&grid).call(ECHO, &text("still here")).await;
     assert_eq!(other, Ok(text("still here")));

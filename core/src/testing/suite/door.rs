@@ -104,6 +104,6 @@ pub async fn a_raw_connection_can_be_handed_over<R: Runtime>(rt: R) {
     });
     let mut raw = Raw::connect(&rt, &name).await;
     serving.await;
-    let refused = raw.upgrade(&name, "no token", 0).await.unwrap_err();
+    let refused = raw.upgrade(&name, "no token", 0).await.expect_err("refused");
     assert!(refused.contains("403"), "{refused}");
 }

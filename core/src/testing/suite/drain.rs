@@ -99,7 +99,7 @@ pub async fn a_grace_too_short_cancels_what_runs<R: Runtime>(rt: R) {
     eventually(&rt, "it is served", || to.stats().incoming_requests == 1).await;
     eventually(&rt, "it is served", || from.stats().incoming_requests == 1).await;
     grid.take(1).shutdown(Duration::from_millis(20)).await;
-    let lost = call.await.unwrap_err();
+    let lost = call.await.expect_err("refused");
     assert!(matches!(lost, CallError::Disconnected { may_have_run: true }), "{lost:?}");
     assert_eq!(back.await, Err(CallError::Cancelled));
 }

@@ -73,12 +73,10 @@ struct Seen {
     output: Result<(), CallError>,
 }
 
-type Watched = UnboundedReceiver<Result<Seen, Box<dyn Fn() -> bool + Send>>>;
+/// What the handler tells: first how to see whether it is gone, then what it saw.
+type Tale = Result<Seen, Box<dyn Fn() -> bool + Send>>;
 
-fn chat<R: Runtime>(
-    builder: Builder<R>,
-    told: &UnboundedSender<Result<Seen, Box<dyn Fn() -> bool + Send>>>,
-) -> Builder<R> {
+fn chat<R: Runtime>(builder: Builder<R>, told: &UnboundedSender<Tale>) -> Builder<R> {
     let told = told.clone();
     builder.serve_two_way(
         CHAT,
@@ -98,7 +96,7 @@ fn chat<R: Runtime>(
     )
 }
 
-async fn watched<R: Runtime>(rt: &R) -> (TestGrid<R>, Watched) {
+async fn watched<R: Runtime>(rt: &R) -> (TestGrid<R>, UnboundedReceiver<Tale>) {
     let (told, seen) = mpsc::unbounded();
     (pair(rt, move |builder| chat(builder, &told)).await, seen)
 }
@@ -106,7 +104,7 @@ async fn watched<R: Runtime>(rt: &R) -> (TestGrid<R>, Watched) {
 /// The handler is told, its input and output are over, and it is dropped at its next await.
 async fn is_cancelled<R: Runtime>(
     rt: &R,
-    seen: &mut Watched,
+    seen: &mut UnboundedReceiver<Tale>,
     reason: CancelReason,
     gone: impl FnMut() -> bool,
 ) {
@@ -176,7 +174,7 @@ pub async fn a_run_to_end_handler_runs_on_and_counts_against_the_limit<R: Runtim
     let call = peer.call(STUBBORN, &NoPayload).timeout(Duration::from_secs(1));
     assert_eq!(call.await, Err(CallError::DeadlineExceeded { may_have_run: true }));
     ends.next().await.expect("it was told");
-    let full = peer.call(ECHO, &Payload::NIL).await.unwrap_err();
+    let full = peer.call(ECHO, &Payload::NIL).await.expect_err("refused");
     assert_eq!(full, CallError::Refused("too many calls".into()));
     go.send(()).expect("it waits");
     ends.next().await.expect("it ran to its end");
@@ -206,7 +204,7 @@ pub async fn a_panic_in_a_handler_is_an_error_and_harms_nothing_else<R: Runtime>
     let peer = server(&grid);
     let links = grid.peer(1, 0).stats().reconnects;
     for route in [PANIC, PANIC_INLINE] {
-        let error = peer.call(route, &"out of cheese".into()).await.unwrap_err();
+        let error = peer.call(route, &"out of cheese".into()).await.expect_err("refused");
         let text = "the handler panicked: out of cheese";
         assert_eq!(error, CallError::Remote(text.into()));
     }
@@ -227,7 +225,7 @@ pub async fn a_panic_before_the_first_await_is_caught_too<R: Runtime>(rt: R) {
         })
     })
     .await;
-    let error = server(&grid).call(WAIT, &NoPayload).await.unwrap_err();
+    let error = server(&grid).call(WAIT, &NoPayload).await.expect_err("refused");
     assert_eq!(error, CallError::Remote("the handler panicked: at once".into()));
     assert_eq!(server(&grid).call(ECHO, &Payload::EMPTY).await, Ok(Payload::EMPTY));
 }
@@ -268,7 +266,7 @@ pub async fn a_panic_in_the_encoding_is_an_error_and_harms_nothing_else<R: Runti
     let peer = server(&grid);
     for id in 9..=12 {
         let route: Unary<Payload, NoPayload> = Unary::new(id, "trap");
-        let error = peer.call(route, &Payload::from(vec![1])).await.unwrap_err();
+        let error = peer.call(route, &Payload::from(vec![1])).await.expect_err("refused");
         assert!(matches!(error, CallError::Remote(_)), "{id}: {error:?}");
     }
     assert_eq!(peer.call(ECHO, &Payload::EMPTY).await, Ok(Payload::EMPTY));

@@ -180,7 +180,7 @@ pub async fn strangers_over_the_limit_are_closed_and_logged_once<R: Runtime>(rt:
         // Until both are known to be gone.
         loop {
             let mut raw = Raw::connect(&runtime, &name).await;
-            if raw.upgrade(&name, "no token", 0).await.unwrap_err().contains("403") {
+            if raw.upgrade(&name, "no token", 0).await.expect_err("refused").contains("403") {
                 return;
             }
         }

@@ -103,14 +103,14 @@ pub async fn a_message_at_the_limit_arrives_and_one_above_it_is_refused_here<R: 
     });
     grid.connected().await;
     let peer = server(&grid);
-    let error = peer.call(LEN, &Payload::from(vec![0; 100_000])).await.unwrap_err();
+    let error = peer.call(LEN, &Payload::from(vec![0; 100_000])).await.expect_err("refused");
     let CallError::TooLarge { size, limit: 100_000 } = error else { panic!("{error:?}") };
     let most = 100_000 - (size - 100_000);
     assert_eq!(peer.call(LEN, &Payload::from(vec![0; most])).await, Ok(most as u64));
     let above = peer.call(LEN, &Payload::from(vec![0; most + 1])).await;
     assert_eq!(above, Err(CallError::TooLarge { size: 100_001, limit: 100_000 }));
     let make: Unary<u64, Payload> = Unary::new(3, "make");
-    let error = peer.call(make, &100_001).await.unwrap_err();
+    let error = peer.call(make, &100_001).await.expect_err("refused");
     assert!(matches!(&error, CallError::Remote(text) if text.contains("limit")), "{error:?}");
     assert_eq!(peer.call(make, &90_000).await.map(|made| made.len()), Ok(90_000));
 }
@@ -124,10 +124,10 @@ pub async fn a_payload_that_is_not_the_route_s_type_is_an_error_of_its_own<R: Ru
     .await;
     let peer = server(&grid);
     let wrong: Unary<Payload, DiskInfo> = Unary::new(1, "wrong");
-    let error = peer.call(wrong, &Payload::from(vec![1])).await.unwrap_err();
+    let error = peer.call(wrong, &Payload::from(vec![1])).await.expect_err("refused");
     assert!(matches!(error, CallError::Decode(_)) && error.may_have_run(), "{error:?}");
     let strict: Unary<Payload, NoPayload> = Unary::new(4, "strict");
-    let error = peer.call(strict, &Payload::from(vec![1])).await.unwrap_err();
+    let error = peer.call(strict, &Payload::from(vec![1])).await.expect_err("refused");
     let text = "cannot decode the request";
     assert!(matches!(&error, CallError::Remote(got) if got.starts_with(text)), "{error:?}");
 }
@@ -151,11 +151,11 @@ pub async fn a_value_that_cannot_be_encoded_is_not_sent<R: Runtime>(rt: R) {
     let peer = server(&grid);
     let before = peer.stats().messages_out;
     let route: Unary<Unwritable, NoPayload> = Unary::new(1, "unwritable");
-    let error = peer.call(route, &Unwritable).await.unwrap_err();
+    let error = peer.call(route, &Unwritable).await.expect_err("refused");
     assert!(matches!(error, CallError::Encode(_)) && !error.may_have_run(), "{error:?}");
     assert_eq!(peer.stats().messages_out, before);
     let route: Unary<NoPayload, Payload> = Unary::new(5, "unwritable");
-    let error = peer.call(route, &NoPayload).await.unwrap_err();
+    let error = peer.call(route, &NoPayload).await.expect_err("refused");
     let text = "it cannot be written";
     assert!(matches!(&error, CallError::Remote(got) if got.contains(text)), "{error:?}");
 }

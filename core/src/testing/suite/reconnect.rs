@@ -134,7 +134,7 @@ pub async fn a_closed_start_gate_lets_nobody_through<R: Runtime>(rt: R) {
     node.listen_on(listener).expect("it has an address");
     let back = node.peer(&own).expect("it knows it");
     let mut raw = super::super::Raw::connect(&rt, &gated).await;
-    let refused = raw.upgrade(&gated, "any", 0).await.unwrap_err();
+    let refused = raw.upgrade(&gated, "any", 0).await.expect_err("refused");
     assert!(refused.contains("503"), "{refused}");
     assert_eq!(back.state(), LinkState::Unconnected);
     assert_ne!(peer.state(), LinkState::Connected);
