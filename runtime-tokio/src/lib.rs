@@ -111,7 +111,7 @@ impl Clock for Tokio {
 
     fn timer(&self) -> Box<dyn driver::runtime::Timer> {
         let _entered = self.handle.as_ref().map(Handle::enter);
-        Box::new(clock::Alarm::new(self.clock))
+        Box::new(clock::Alarm::new(self.clock.clone()))
     }
 }
 
