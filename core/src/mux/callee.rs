@@ -231,9 +231,9 @@ impl CalleeStream {
     }
 
     /// Time during which this node could not run does not count as the caller's silence.
-    pub(super) fn forgive(&mut self, lost: std::time::Duration) {
+    pub(super) fn forgive(&mut self, now: Instant, lost: std::time::Duration) {
         if let Some(last) = &mut self.last_ping {
-            *last = last.after(lost);
+            *last = last.after(lost).min(now);
         }
     }
 }
