@@ -149,6 +149,11 @@ impl Peer {
         self.link.id()
     }
 
+    /// Why the last link or attempt ended; `None` while a link is up.
+    pub const fn last_failure(&self) -> Option<&LinkError> {
+        self.last_failure.as_ref()
+    }
+
     /// Counters and gauges as of `now`.
     pub fn stats(&self, now: Instant) -> Stats {
         let mut stats = self.common.stats;
