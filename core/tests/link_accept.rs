@@ -93,7 +93,8 @@ fn an_upgrade_request_gets_the_status_that_names_its_fault() {
     let mut node = started();
     let wall = node.clocks().wall.to_unix_nanos();
     let at = |seconds: i128| (wall + seconds * 1_000_000_000).to_string();
-    let cases: Vec<(u16, &str, Vec<(&str, String)>)> = vec![
+    type Case = (u16, &'static str, Vec<(&'static str, String)>);
+    let cases: Vec<Case> = vec![
         (101, ROUTE, vec![]),
         (101, "/minio/grid/v1?x=1", vec![]),
         (404, "/minio/grid/lock/v1", vec![]),

@@ -153,7 +153,8 @@ fn an_acceptor_that_never_answers_connect_is_given_up_after_2_s() {
 
 #[test]
 fn anything_but_an_accepting_connect_response_is_a_failed_attempt() {
-    let answers: [(&str, fn(&mut Lone)); 5] = [
+    type Answer = (&'static str, fn(&mut Lone));
+    let answers: [Answer; 5] = [
         ("rejected by the peer: no", |node| node.receive_response(false, "no")),
         ("expected ConnectResponse, got Ping", |node| node.receive(Header::new(Op::Ping), &[])),
         ("malformed message", |node| node.receive_frame(b"")),

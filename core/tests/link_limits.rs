@@ -257,7 +257,8 @@ fn answers_are_never_refused_by_the_send_limit() {
 #[test]
 fn replies_of_the_core_that_pile_up_drop_the_link() {
     // Refusals, answers to unknown muxes and mux pongs count; link pongs replace each other.
-    let floods: [(&str, fn(&mut Lone, u64)); 3] = [
+    type Flood = (&'static str, fn(&mut Lone, u64));
+    let floods: [Flood; 3] = [
         ("refusals", |node, n| {
             let header = Header { mux: n, handler: 200, ..Header::new(Op::Request) };
             node.receive(header, b"x");

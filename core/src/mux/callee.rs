@@ -198,7 +198,7 @@ impl CalleeStream {
             return false;
         }
         let end = self.finishing.take().unwrap_or(Ok(()));
-        self.send_end(owner, end.as_ref().map(|()| ()).map_err(String::as_str), common);
+        self.send_end(owner, end.as_ref().copied().map_err(String::as_str), common);
         true
     }
 
