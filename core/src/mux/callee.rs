@@ -198,7 +198,7 @@ impl CalleeStream {
             return false;
         }
         let end = self.finishing.take().unwrap_or(Ok(()));
-        self.send_end(owner, end.as_ref().map(|()| ()).map_err(String::as_str), common);
+        self.send_end(owner, end.as_ref().copied().map_err(String::as_str), common);
         true
     }
 
@@ -231,9 +231,9 @@ impl CalleeStream {
     }
 
     /// Time during which this node could not run does not count as the caller's silence.
-    pub(super) fn forgive(&mut self, lost: std::time::Duration) {
+    pub(super) fn forgive(&mut self, now: Instant, lost: std::time::Duration) {
         if let Some(last) = &mut self.last_ping {
-            *last = last.after(lost);
+            *last = last.after(lost).min(now);
         }
     }
 }

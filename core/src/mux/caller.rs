@@ -247,9 +247,9 @@ impl CallerStream {
     }
 
     /// Time during which this node could not run does not count as the peer's silence.
-    pub(super) fn forgive(&mut self, lost: Duration) {
+    pub(super) fn forgive(&mut self, now: Instant, lost: Duration) {
         if let Some(liveness) = &mut self.liveness {
-            liveness.last_heard = liveness.last_heard.after(lost);
+            liveness.last_heard = liveness.last_heard.after(lost).min(now);
         }
     }
 }

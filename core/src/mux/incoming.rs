@@ -378,10 +378,10 @@ impl Incoming {
     }
 
     /// Time during which this node could not run does not count as the peers' silence.
-    pub(crate) fn forgive(&mut self, lost: Duration) {
+    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration) {
         for (_, slot) in &mut self.slots {
             if let Slot::Served(Served { kind: Kind::Stream(stream), .. }) = slot {
-                stream.forgive(lost);
+                stream.forgive(now, lost);
             }
         }
     }

@@ -274,7 +274,7 @@ impl Outgoing {
     pub(crate) fn remove_all(&mut self, common: &mut Common) {
         for key in self.open_keys() {
             let opener = self.slots[key.slot()].opener;
-            let may_have_run = common.outbox.has_left(opener, owner(key), false);
+            let may_have_run = common.outbox.has_left(opener, false);
             self.withdraw(key, common);
             self.end(key, Err(CallError::PeerRemoved { may_have_run }), common);
         }
@@ -389,7 +389,7 @@ impl Outgoing {
         let Some(state) = self.slots.get_mut(slot as usize) else { return };
         let key = OutgoingKey { slot, generation: state.generation };
         if state.deadline.is_some_and(|deadline| now >= deadline) {
-            let may_have_run = common.outbox.has_left(state.opener, owner(key), false);
+            let may_have_run = common.outbox.has_left(state.opener, false);
             self.withdraw(key, common);
             self.end(key, Err(CallError::DeadlineExceeded { may_have_run }), common);
             return;
@@ -418,27 +418,27 @@ impl Outgoing {
             let key = OutgoingKey { slot, generation: state.generation };
             if self.awaits_end(key) {
                 let opener = self.slots[slot as usize].opener;
-                let may_have_run = common.outbox.has_left(opener, owner(key), untouched);
+                let may_have_run = common.outbox.has_left(opener, untouched);
                 self.end(key, Err(error(may_have_run)), common);
             }
         }
     }
 
     /// A large opening message has been handed out.
-    pub(crate) fn on_left(&mut self, mux: u64) {
+    pub(crate) fn on_left(&mut self, mux: u64, position: Position) {
         if let Ok(key) = self.lookup(mux) {
             let slot = &mut self.slots[key.slot()];
             if waits_in_lane(slot.opener) {
-                slot.opener = Position::Left;
+                slot.opener = position;
             }
         }
     }
 
     /// Time during which this node could not run does not count as the peers' silence.
-    pub(crate) fn forgive(&mut self, lost: Duration) {
+    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration) {
         for slot in &mut self.slots {
             if let Kind::Stream(stream) = &mut slot.kind {
-                stream.forgive(lost);
+                stream.forgive(now, lost);
             }
         }
     }
@@ -470,6 +470,7 @@ impl Outgoing {
         }
         let in_lane = waits_in_lane(slot.opener);
         common.outbox.discard_lane(owner(key));
+        common.announce_room();
         if !in_lane {
             common.send(owner(key), Draft::bare(Op::DisconnectServerMux, 0), Class::Data);
         }
