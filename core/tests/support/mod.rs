@@ -1,4 +1,7 @@
 //! What several test files need.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its share of this module")]
 
+pub mod app;
+pub mod messages;
+pub mod solo;
 pub mod vectors;

@@ -188,6 +188,11 @@ pub fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
+/// Bytes as hexadecimal text.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The array that a hexadecimal text stands for.
 pub fn unhex_array<const N: usize>(text: &str) -> [u8; N] {
     unhex(text).try_into().unwrap()
