@@ -163,7 +163,7 @@ struct Line {
 
 enum LineEnd {
     Knocking(Acceptor),
-    Open(Connection),
+    Open(Box<Connection>),
     Closed,
 }
 
@@ -216,7 +216,7 @@ impl Probed {
         match verdict {
             Ok(link) => {
                 let connection = acceptor.accept(self.now.instant, link).expect("greeted");
-                line.end = LineEnd::Open(connection);
+                line.end = LineEnd::Open(Box::new(connection));
             }
             Err(reason) => {
                 acceptor.refuse(&reason);
@@ -345,7 +345,10 @@ fn react_to_second_connect(probed: &mut Probed) -> (Vec<String>, Vec<String>) {
     // The command to close the first came with the second.
     if let LineEnd::Open(connection) = &mut first.end {
         let how = gridmux_core::event::CloseHow::Abort;
-        assert_ne!(Some(connection.link()), probed.grid.peer(PROBER).and_then(|peer| peer.link()));
+        assert_ne!(
+            Some(connection.link()),
+            probed.grid.peer(PROBER).and_then(gridmux_core::peer::Peer::link)
+        );
         connection.close(probed.now.instant, how);
     }
     probed.exchange(&mut first);

@@ -3,5 +3,6 @@
 
 pub mod app;
 pub mod messages;
+pub mod replayer;
 pub mod solo;
 pub mod vectors;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gridmux_core::auth::StaticToken;
-use gridmux_core::error::LinkError;
+use gridmux_core::error::{CallError, CancelReason, LinkError};
 use gridmux_core::event::{Event, IncomingCall, LinkCommand, LinkId};
 use gridmux_core::grid::GridState;
 use gridmux_core::link::{LinkState, check_connect};
+use gridmux_core::mux::{IncomingKey, OutgoingKey, Received, Target};
 use gridmux_core::node::Node;
-use gridmux_core::outbox::Transmit;
+use gridmux_core::outbox::{Data, Transmit};
 use gridmux_core::peer::Peer;
 use gridmux_core::route::{RouteInfo, RouteTable, Shape};
 use gridmux_core::time::{Instant, Now};
@@ -19,10 +20,11 @@ use gridmux_core::wire::{
     Connect, ConnectResponse, Flags, Header, Message, MessageRef, Op, Timestamp,
 };
 
-use super::messages::{Edit, line, unpack};
+use super::messages::{Edit, line, message, opening, unpack};
 
 pub const DIALLER: &str = "http://127.0.0.1:9101";
 pub const ACCEPTOR: &str = "http://127.0.0.1:9102";
+const WALL: Timestamp = Timestamp { seconds: 1_795_230_600, nanos: 0 };
 pub const TOKEN: &str = "secret-token";
 
 /// The routes that the recorded Go node has, and some that tests need.
@@ -77,7 +79,17 @@ impl Solo {
     /// A started node that is not connected.
     pub fn new(node: Node, other: &str, first_generation: u32) -> Self {
         let now = Instant::from_millis(1000);
-        let wall = Timestamp { seconds: 1_795_230_600, nanos: 0 };
+        Self::new_at(node, other, first_generation, now, WALL)
+    }
+
+    /// The same, with the clocks as given.
+    pub fn new_at(
+        node: Node,
+        other: &str,
+        first_generation: u32,
+        now: Instant,
+        wall: Timestamp,
+    ) -> Self {
         let names = [node.name.clone(), other.to_owned()];
         let grid = GridState::new(Arc::new(node), &names, 7, first_generation, now);
         let mut solo = Self {
@@ -167,6 +179,83 @@ impl Solo {
     #[track_caller]
     pub fn call(&mut self) -> IncomingCall {
         self.calls.pop_front().expect("a call has come in")
+    }
+
+    /// A single request of ours.
+    #[track_caller]
+    pub fn request(&mut self, payload: &[u8], timeout: Option<Duration>) -> OutgoingKey {
+        let (now, target) = (self.now, Target { handler: 1, subroute: None });
+        let key = self.peer().request(now, target, Data::Borrowed(payload), timeout);
+        self.pump();
+        key.expect("connected")
+    }
+
+    /// A stream of ours with these capacities.
+    #[track_caller]
+    pub fn open(&mut self, capacities: (u32, u32), timeout: Option<Duration>) -> OutgoingKey {
+        let (now, target) = (self.now, Target { handler: 11, subroute: None });
+        let key = self.peer().open(now, target, capacities, Data::Nil, timeout);
+        self.pump();
+        key.expect("connected")
+    }
+
+    /// The same, acked, and nothing of it left to look at.
+    #[track_caller]
+    pub fn open_acked(&mut self, capacities: (u32, u32), timeout: Option<Duration>) -> OutgoingKey {
+        let key = self.open(capacities, timeout);
+        self.give(&message(Op::AckMux, key.mux_id(), 0));
+        self.sent.clear();
+        self.events.clear();
+        key
+    }
+
+    /// Takes what a stream of ours has to read.
+    pub fn receive(&mut self, key: OutgoingKey) -> Received<CallError> {
+        let received = self.peer().receive(key);
+        self.pump();
+        received
+    }
+
+    /// Serves a stream that the other node opens on this handler, and forgets the ack.
+    #[track_caller]
+    pub fn serve(&mut self, mux: u64, handler: u8) -> IncomingKey {
+        self.give(&opening(Op::ConnectMux, mux, handler, b""));
+        self.sent.clear();
+        self.call().key
+    }
+
+    /// Takes the input of a stream that is served.
+    pub fn take_input(&mut self, key: IncomingKey) -> Received<CancelReason> {
+        let received = self.peer().take_input(key);
+        self.pump();
+        received
+    }
+
+    /// The handler returns.
+    pub fn finish(&mut self, key: IncomingKey, end: Result<(), &str>) {
+        let now = self.clocks();
+        self.peer().finish(now, key, end.map_err(str::to_owned));
+        self.pump();
+    }
+
+    /// The handler of a cancelled call has been dropped.
+    pub fn gone(&mut self, key: IncomingKey) {
+        let now = self.clocks();
+        self.peer().handler_gone(now, key);
+    }
+
+    /// Answers a single request.
+    pub fn respond(&mut self, key: IncomingKey, result: Result<&[u8], &str>) {
+        let now = self.clocks();
+        self.peer().respond(now, key, result.map(Data::Borrowed));
+        self.pump();
+    }
+
+    /// Lets go of a call of ours.
+    pub fn release(&mut self, key: OutgoingKey) {
+        let now = self.clocks();
+        self.peer().release(now, key);
+        self.pump();
     }
 
     /// One message from the other node.
@@ -277,14 +366,19 @@ impl Solo {
         self.grid.poll_timeout(self.now).map(|(at, _)| at)
     }
 
-    /// Moves the clocks and wakes the node once.
-    pub fn jump_to(&mut self, at: Instant) {
+    /// Moves the clocks and wakes the node once. Link pings stay unanswered.
+    pub fn jump_without_answer(&mut self, at: Instant) {
         let wall = self.wall.to_unix_nanos() + i128::from(at.as_nanos() - self.now.as_nanos());
         self.now = at;
         self.wall = Timestamp::from_unix_nanos(wall);
         let now = self.clocks();
         self.grid.handle_timeout(now);
         self.pump();
+    }
+
+    /// Moves the clocks and wakes the node once. Link pings are answered.
+    pub fn jump_to(&mut self, at: Instant) {
+        self.jump_without_answer(at);
         let pings: Vec<_> = self.sent.extract_if(.., |m| is_link_ping(m)).collect();
         for ping in pings {
             let time = gridmux_core::wire::Ping::decode(&ping.payload).expect("a ping").time;
