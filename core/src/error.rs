@@ -165,6 +165,8 @@ pub enum CancelReason {
     CallerSilent,
     /// Items received and not taken passed their limit.
     ReceiveLimit,
+    /// For what a handler has left running: the handler itself has returned.
+    HandlerEnded,
 }
 
 impl fmt::Display for CancelReason {
@@ -177,6 +179,7 @@ impl fmt::Display for CancelReason {
             Self::Violation => "the caller broke the stream's rules",
             Self::CallerSilent => "the caller is silent",
             Self::ReceiveLimit => "too much received data not taken",
+            Self::HandlerEnded => "the handler has returned",
         })
     }
 }

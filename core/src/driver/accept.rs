@@ -1,5 +1,7 @@
 //! Incoming connections, until each has proved who it is.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,6 +20,9 @@ use crate::time::Instant;
 /// How long the accept loop rests after an error such as running out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Turns of one connection before other tasks get theirs.
+const BUDGET: usize = 16;
+
 /// A refused connection may take this long to take its refusal.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -25,10 +30,12 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Doorway {
     node: Arc<Node>,
-    peers: RwLock<std::collections::BTreeMap<Arc<str>, Arc<Shared>>>,
+    peers: RwLock<BTreeMap<Arc<str>, Arc<Shared>>>,
     started: AtomicBool,
     closed: AtomicBool,
     unauthenticated: AtomicUsize,
+    /// That there are too many is logged once, until half of them are gone.
+    crowded: AtomicBool,
     seeds: Mutex<Rng>,
     /// The accept loops, to be told when the doorway closes.
     loops: Mutex<Vec<Waker>>,
@@ -42,6 +49,7 @@ impl Doorway {
             started: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             unauthenticated: AtomicUsize::new(0),
+            crowded: AtomicBool::new(false),
             seeds: Mutex::new(Rng::new(seed)),
             loops: Mutex::default(),
         }
@@ -71,9 +79,16 @@ impl Doorway {
         peers.values().cloned().collect()
     }
 
-    pub(crate) fn insert(&self, shared: Arc<Shared>) {
+    /// `false` if there is a peer of this name.
+    pub(crate) fn insert(&self, shared: Arc<Shared>) -> bool {
         let mut peers = self.peers.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        peers.insert(shared.name.clone(), shared);
+        match peers.entry(shared.name.clone()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(shared);
+                true
+            }
+        }
     }
 
     pub(crate) fn remove(&self, name: &str) -> Option<Arc<Shared>> {
@@ -154,7 +169,9 @@ pub(crate) fn admit<R: Runtime>(
     let before = doorway.unauthenticated.fetch_add(1, Ordering::AcqRel);
     let slot = Slot(doorway);
     if before >= slot.0.node.limits.unauthenticated {
-        tracing::warn!(node = %slot.0.node.name, "too many unauthenticated connections");
+        if !slot.0.crowded.swap(true, Ordering::AcqRel) {
+            tracing::warn!(node = %slot.0.node.name, "too many unauthenticated connections");
+        }
         return;
     }
     let timer = runtime.timer();
@@ -164,6 +181,7 @@ pub(crate) fn admit<R: Runtime>(
         acceptor: Some(acceptor),
         transport: Some(transport),
         timer,
+        fresh: true,
         outcome: None,
     };
     runtime.spawn(task);
@@ -175,7 +193,10 @@ struct Slot(Arc<Doorway>);
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.unauthenticated.fetch_sub(1, Ordering::AcqRel);
+        let before = self.0.unauthenticated.fetch_sub(1, Ordering::AcqRel);
+        if before <= self.0.node.limits.unauthenticated.div_ceil(2) {
+            self.0.crowded.store(false, Ordering::Release);
+        }
     }
 }
 
@@ -186,6 +207,8 @@ struct Admission<R> {
     acceptor: Option<Acceptor>,
     transport: Option<Box<dyn Transport>>,
     timer: Box<dyn Timer>,
+    /// What was read before it came here has not been looked at.
+    fresh: bool,
     /// Refused: written out, until then at the latest, and closed.
     outcome: Option<Instant>,
 }
@@ -197,11 +220,13 @@ impl<R: Runtime> Future for Admission<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        loop {
+        for _ in 0..BUDGET {
             if let Some(done) = this.step(cx) {
                 return done;
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -221,14 +246,17 @@ impl<R: Runtime> Admission<R> {
         if let Some(until) = self.outcome {
             return Some(self.linger(until, cx));
         }
-        let outcome = match transport.poll_read(cx, acceptor.read_buf()) {
-            Poll::Ready(Ok(0) | Err(_)) => acceptor.handle_eof(),
-            Poll::Ready(Ok(_)) => acceptor.handle_read(self.runtime.now(), &*self.slot.0),
-            Poll::Pending => {
-                if self.timer.poll_until(acceptor.poll_timeout(), cx).is_pending() {
-                    return Some(Poll::Pending);
-                }
-                acceptor.handle_timeout(self.runtime.instant())
+        // Before reading: whoever never stops sending has no more time than the others.
+        let late = self.timer.poll_until(acceptor.poll_timeout(), cx).is_ready();
+        let outcome = if late {
+            acceptor.handle_timeout(self.runtime.instant())
+        } else if std::mem::take(&mut self.fresh) {
+            acceptor.handle_read(self.runtime.now(), &*self.slot.0)
+        } else {
+            match transport.poll_read(cx, acceptor.read_buf()) {
+                Poll::Ready(Ok(0) | Err(_)) => acceptor.handle_eof(),
+                Poll::Ready(Ok(_)) => acceptor.handle_read(self.runtime.now(), &*self.slot.0),
+                Poll::Pending => return Some(Poll::Pending),
             }
         };
         self.on_outcome(outcome)
@@ -263,24 +291,22 @@ impl<R: Runtime> Admission<R> {
             return Err(format!("unknown incoming host: {}", hello.host));
         };
         let now = self.runtime.now();
-        let mut driver = None;
-        shared
-            .with(|state| {
-                let link = state.peer.handle_hello(now, hello)?;
-                let taken = self.acceptor.take().zip(self.transport.take());
-                if let Some((acceptor, transport)) = taken
-                    && let Ok(connection) = acceptor.accept(now.instant, link)
-                {
-                    state.newcomer = Some((connection, transport));
-                }
-                driver = state.rouse_driver();
-                Ok(())
-            })
-            .inspect(|()| {
-                if let Some(driver) = driver.take() {
-                    driver.wake();
-                }
-            })
+        let (mut driver, mut former) = (None, None);
+        let taken = shared.with(|state| {
+            let link = state.peer.handle_hello(now, hello)?;
+            let taken = self.acceptor.take().zip(self.transport.take());
+            if let Some((acceptor, transport)) = taken
+                && let Ok(connection) = acceptor.accept(now.instant, link)
+            {
+                former = state.newcomer.replace((connection, transport));
+            }
+            driver = state.rouse_driver();
+            Ok(())
+        });
+        // Not under the lock: closing a transport is the runtime's code.
+        drop(former);
+        driver.into_iter().for_each(Waker::wake);
+        taken
     }
 
     /// The refusal is on its way out: closes once it is written, or soon.

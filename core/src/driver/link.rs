@@ -50,13 +50,22 @@ pub(crate) struct PeerTask<R> {
 
 impl<R> Unpin for PeerTask<R> {}
 
+/// Whoever still waits when the runtime ends is told: nothing will come any more.
+impl<R> Drop for PeerTask<R> {
+    fn drop(&mut self) {
+        self.shared.abandon();
+    }
+}
+
 impl<R: Runtime> Future for PeerTask<R> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         for _ in 0..BUDGET {
-            match this.turn(cx) {
+            // A panic in there is a bug of ours: the link is dropped, the node goes on.
+            let turn = catch_unwind(AssertUnwindSafe(|| this.turn(cx)));
+            match turn.unwrap_or_else(|_| this.recover()) {
                 Turn::Again => {}
                 Turn::Yield => break,
                 Turn::Parked => return Poll::Pending,
@@ -132,6 +141,16 @@ impl<R: Runtime> PeerTask<R> {
         }
     }
 
+    fn recover(&mut self) -> Turn {
+        self.shared.log_bug();
+        self.active = None;
+        self.dial = None;
+        self.batch.keep_wakers();
+        let now = self.runtime.now();
+        self.shared.lock().recover(now, &mut self.batch.wakers);
+        Turn::Again
+    }
+
     fn poll_dial(&mut self, cx: &mut Context<'_>) -> bool {
         let Some((link, dial)) = &mut self.dial else { return false };
         let link = *link;
@@ -173,26 +192,33 @@ impl<R: Runtime> PeerTask<R> {
         true
     }
 
-    /// Everything that needs the lock. A panic in there is a bug of ours: the link is dropped, the
-    /// node goes on.
     fn exchange(&mut self, cx: &Context<'_>, progress: bool) -> (Found, Option<Instant>) {
-        let exchanged = catch_unwind(AssertUnwindSafe(|| self.exchange_locked(cx, progress)));
-        exchanged.unwrap_or_else(|_| {
-            tracing::error!(peer = %self.shared.name, "a bug: the link's machine panicked");
-            self.active = None;
-            self.dial = None;
-            let now = self.runtime.now();
-            self.shared.lock().recover(now, &mut self.batch);
-            (Found::Work, None)
-        })
+        let mut former = None;
+        let found = self.exchange_locked(cx, progress, &mut former);
+        // Not under the lock: closing a transport is the runtime's code.
+        drop(former);
+        found
     }
 
-    fn exchange_locked(&mut self, cx: &Context<'_>, progress: bool) -> (Found, Option<Instant>) {
+    /// Everything that needs the lock.
+    fn exchange_locked(
+        &mut self,
+        cx: &Context<'_>,
+        progress: bool,
+        former: &mut Option<Active>,
+    ) -> (Found, Option<Instant>) {
         let now = self.runtime.now();
-        let mut state = self.shared.lock();
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
         state.unpark_driver();
+        state.strike(true);
+        if state.take_replaced() {
+            *former = self.active.take();
+            self.dial = None;
+        }
         if let Some((connection, transport)) = state.newcomer.take() {
-            self.active = Some(Active { connection, transport });
+            let replaced = self.active.replace(Active { connection, transport });
+            *former = replaced.or(former.take());
         }
         if state.peer.is_due(now.instant) {
             state.peer.handle_timeout(now);
@@ -255,7 +281,7 @@ impl<R: Runtime> PeerTask<R> {
         self.batch.calls = calls;
         let mut commands = std::mem::take(&mut self.batch.commands);
         for command in commands.drain(..) {
-            self.obey(command);
+            self.obey(&command);
         }
         self.batch.commands = commands;
         let finished = self.active.as_mut().is_some_and(|active| active.connection.is_finished());
@@ -285,8 +311,8 @@ impl<R: Runtime> PeerTask<R> {
         }
     }
 
-    fn obey(&mut self, command: LinkCommand) {
-        match command {
+    fn obey(&mut self, command: &LinkCommand) {
+        match *command {
             LinkCommand::Dial { link } => {
                 self.active = None;
                 self.dial = Some((link, self.connector.connect(&self.shared.name)));

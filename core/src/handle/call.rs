@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::shared::{Shared, State};
 use super::wait::Alarm;
+use super::wakers::{List, Place};
 use crate::error::{CallError, LimitKind};
 use crate::mux::{OutgoingKey, Refusal, Target};
 use crate::outbox::{BATCH_LIMIT, Data};
@@ -51,11 +52,21 @@ pub(crate) struct Start {
     link_wait: Option<Duration>,
     link_alarm: Option<Alarm>,
     no_wait: bool,
+    queue: Place,
+    state: Place,
 }
 
 impl Start {
     pub(crate) const fn new() -> Self {
-        Self { timeout: None, deadline: None, link_wait: None, link_alarm: None, no_wait: false }
+        Self {
+            timeout: None,
+            deadline: None,
+            link_wait: None,
+            link_alarm: None,
+            no_wait: false,
+            queue: Place::new(List::Queue),
+            state: Place::new(List::State),
+        }
     }
 
     pub(crate) const fn timeout(&mut self, timeout: Duration) {
@@ -68,6 +79,11 @@ impl Start {
 
     pub(crate) const fn no_wait(&mut self) {
         self.no_wait = true;
+    }
+
+    /// Waits for nothing any more.
+    pub(crate) fn leave(&mut self, shared: &Shared) {
+        shared.leave([&mut self.queue, &mut self.state]);
     }
 
     /// Tries to start; waits for the link and for room in the queue as far as it may.
@@ -95,16 +111,19 @@ impl Start {
                 Err(refusal) => refusal,
             };
             match &refusal {
-                Refusal::QueueFull if !self.no_wait => state.wait_queue(cx.waker()),
+                Refusal::QueueFull if !self.no_wait => self.queue.wait(state, cx.waker()),
                 Refusal::Failed(CallError::Disconnected { .. }) if self.link_wait.is_some() => {
-                    state.wait_state(cx.waker());
+                    self.state.wait(state, cx.waker());
                 }
                 _ => {}
             }
             Err(refusal)
         });
         match first {
-            Ok(key) => Poll::Ready(Ok(key)),
+            Ok(key) => {
+                self.leave(shared);
+                Poll::Ready(Ok(key))
+            }
             Err(Refusal::QueueFull | Refusal::NoCredit) if self.no_wait => {
                 Poll::Ready(Err(CallError::Limit(LimitKind::QueuedBytes)))
             }
@@ -251,7 +270,7 @@ impl<Req: Body, Res: Body> Future for Call<'_, Req, Res> {
         let outcome = this.shared.with(|state| {
             let outcome = state.peer.take_response(key);
             match outcome {
-                Some(_) => state.forget(key),
+                Some(_) => state.forget_slot(key),
                 None if !state.peer.holds(key) => {
                     return Some(Err(CallError::Disconnected { may_have_run: true }));
                 }
@@ -269,6 +288,7 @@ impl<Req: Body, Res: Body> Future for Call<'_, Req, Res> {
 
 impl<Req, Res> Drop for Call<'_, Req, Res> {
     fn drop(&mut self) {
+        self.start.leave(&self.shared);
         if let Phase::Waiting(key) = self.phase {
             let now = self.shared.clock.now();
             self.shared.with(|state| {

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use super::peer::PeerHandle;
+use super::peer::{LinkWait, PeerHandle};
 use super::service::Services;
 use super::shared::Shared;
-use super::wait::Alarm;
+use super::wakers::{List, Waiting};
 use crate::builder::Builder;
 use crate::driver::runtime::{Connector, Listener, Runtime, Transport};
 use crate::driver::{Doorway, PeerTask, accept_loop, admit};
@@ -184,15 +184,14 @@ impl<R: Runtime> Grid<R> {
     /// [`NotConnected`] names those that are not within `timeout`.
     pub async fn connected(&self, timeout: Duration) -> Result<(), NotConnected> {
         let at = self.inner.runtime.instant().after(timeout);
-        let mut waiting: Vec<_> =
-            self.peers().into_iter().map(|peer| (peer, Alarm::new(at))).collect();
+        let mut waiting: Vec<_> = self.peers().iter().map(|peer| LinkWait::new(peer, at)).collect();
         let mut names = Vec::new();
         std::future::poll_fn(|cx| {
-            waiting.retain_mut(|(peer, alarm)| match peer.poll_connected(alarm, cx) {
+            waiting.retain_mut(|wait| match wait.poll(cx) {
                 Poll::Pending => true,
                 Poll::Ready(Ok(())) => false,
                 Poll::Ready(Err(_)) => {
-                    names.push(peer.name().to_owned());
+                    names.push(wait.name().to_owned());
                     false
                 }
             });
@@ -222,14 +221,20 @@ impl<R: Runtime> Grid<R> {
         }
         let now = inner.runtime.now();
         let seed = lock(&inner.seeds).next_u64();
-        let mut peer =
-            Peer::new(inner.node.clone(), name, seed, inner.first_generation, now.instant);
-        if inner.draining.load(Ordering::Acquire) {
-            peer.shutdown(now, Duration::ZERO);
-        } else if inner.doorway.has_started() {
-            peer.start(now);
-        }
-        Ok(PeerHandle::new(inner.adopt(peer)))
+        let peer = Peer::new(inner.node.clone(), name, seed, inner.first_generation, now.instant);
+        let Some(shared) = inner.adopt(peer) else {
+            return Err(ConfigError::NameTaken(name.into()));
+        };
+        // Only now that the peer can be found: a start or a shutdown meanwhile has seen it, or is
+        // seen here.
+        shared.with(|state| {
+            if inner.draining.load(Ordering::Acquire) {
+                state.peer.shutdown(now, Duration::ZERO);
+            } else if inner.doorway.has_started() {
+                state.peer.start(now);
+            }
+        });
+        Ok(PeerHandle::new(shared))
     }
 
     /// Takes a peer out of the running grid: its calls fail with `PeerRemoved`, its link ends as
@@ -259,18 +264,17 @@ impl<R: Runtime> Grid<R> {
         for shared in &peers {
             shared.with(|state| state.peer.shutdown(now, grace));
         }
+        let mut waiting: Vec<_> =
+            peers.into_iter().map(|shared| Waiting::new(shared, List::State)).collect();
         std::future::poll_fn(|cx| {
-            let drained = |shared: &Arc<Shared>| {
-                let mut state = shared.lock();
-                let drained = state.peer.is_drained();
-                if !drained {
-                    state.wait_state(cx.waker());
-                }
-                drained
-            };
             // Every one is asked, so that every one wakes us.
-            let left = peers.iter().filter(|shared| !drained(shared)).count();
-            if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+            waiting.retain_mut(|waiting| {
+                waiting.look(cx.waker(), |state| {
+                    let left = !state.peer.is_drained();
+                    (left, left)
+                })
+            });
+            if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         self.inner.doorway.close();
@@ -278,11 +282,13 @@ impl<R: Runtime> Grid<R> {
 }
 
 impl<R: Runtime> GridInner<R> {
-    /// Starts the task of a peer.
-    fn adopt(&self, peer: Peer) -> Arc<Shared> {
+    /// Starts the task of a peer, unless there is one of its name.
+    fn adopt(&self, peer: Peer) -> Option<Arc<Shared>> {
         let clock = Arc::new(self.runtime.clone());
         let shared = Arc::new(Shared::new(clock, peer));
-        self.doorway.insert(shared.clone());
+        if !self.doorway.insert(shared.clone()) {
+            return None;
+        }
         let seed = lock(&self.seeds).next_u64();
         let task = PeerTask::new(
             self.runtime.clone(),
@@ -292,7 +298,7 @@ impl<R: Runtime> GridInner<R> {
             seed,
         );
         self.runtime.spawn(task);
-        shared
+        Some(shared)
     }
 }
 

@@ -4,13 +4,14 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
 
 use super::call::with_data;
 use super::shared::Shared;
+use super::wakers::{List, Place, Waiting};
 use crate::error::{CallError, CancelReason};
 use crate::mux::{IncomingKey, Received, Refusal};
 use crate::outbox::Data;
@@ -43,16 +44,19 @@ impl Context {
         self.deadline.map(|deadline| deadline.since(self.shared.clock.instant()))
     }
 
-    /// Why the call was cancelled, if it was.
+    /// Why the call was cancelled, if it was. [`CancelReason::HandlerEnded`] once the handler has
+    /// returned, for what it has left running.
     pub fn is_cancelled(&self) -> Option<CancelReason> {
-        self.shared.lock().cancelled(self.key)
+        self.shared.look(|state| state.cancelled(self.key))
     }
 
     /// Fires when the call is cancelled: by the caller, its deadline, the loss of the link, or
     /// the end of this node. Unless the route runs to its end, the handler is then polled once
-    /// more and dropped at its next await.
+    /// more and dropped at its next await. For what a handler has left running, it fires when the
+    /// handler has returned.
     pub fn cancelled(&self) -> Cancelled {
-        Cancelled { shared: self.shared.clone(), key: self.key }
+        let list = List::Cancelled(self.key);
+        Cancelled { waiting: Waiting::new(self.shared.clone(), list), key: self.key }
     }
 }
 
@@ -63,7 +67,7 @@ impl Context {
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Cancelled {
-    shared: Arc<Shared>,
+    waiting: Waiting,
     key: IncomingKey,
 }
 
@@ -71,14 +75,12 @@ impl Future for Cancelled {
     type Output = CancelReason;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<CancelReason> {
-        let mut state = self.shared.lock();
-        match state.cancelled(self.key) {
-            Some(reason) => Poll::Ready(reason),
-            None => {
-                state.wait_cancelled(self.key, cx.waker());
-                Poll::Pending
-            }
-        }
+        let this = self.get_mut();
+        let reason = this.waiting.look(cx.waker(), |state| {
+            let reason = state.cancelled(this.key);
+            (reason, reason.is_none())
+        });
+        reason.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -180,19 +182,36 @@ pub enum InputError {
     Decode(String),
 }
 
-/// The output of a stream that is served.
-#[derive(Debug, Clone)]
+/// The output of a stream that is served. Clones send on the same stream, each in its own order.
+#[derive(Debug)]
 pub struct Output<T> {
     shared: Arc<Shared>,
     key: IncomingKey,
+    credit: Place,
+    queue: Place,
     item: PhantomData<fn(T)>,
 }
 
-impl<T: Body> Output<T> {
-    pub(crate) const fn new(shared: Arc<Shared>, key: IncomingKey) -> Self {
-        Self { shared, key, item: PhantomData }
+impl<T> Clone for Output<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.shared.clone(), self.key)
     }
+}
 
+impl<T> Drop for Output<T> {
+    fn drop(&mut self) {
+        self.shared.leave([&mut self.credit, &mut self.queue]);
+    }
+}
+
+impl<T> Output<T> {
+    pub(crate) const fn new(shared: Arc<Shared>, key: IncomingKey) -> Self {
+        let (credit, queue) = (Place::new(List::Output(key)), Place::new(List::Queue));
+        Self { shared, key, credit, queue, item: PhantomData }
+    }
+}
+
+impl<T: Body> Output<T> {
     /// Sends an item, as soon as the caller has taken enough of those before and there is room
     /// in the send queue.
     ///
@@ -203,7 +222,7 @@ impl<T: Body> Output<T> {
     /// [`CallError::Cancelled`] once the call is over; an item that is too large or cannot be
     /// encoded leaves the stream as it was.
     pub async fn send(&mut self, item: T) -> Result<(), CallError> {
-        std::future::poll_fn(move |cx| match self.try_queue(&item, Some(cx)) {
+        std::future::poll_fn(move |cx| match self.try_queue(&item, Some(cx.waker())) {
             Err(Refusal::Failed(error)) => Poll::Ready(Err(error)),
             Err(Refusal::NoCredit | Refusal::QueueFull) => Poll::Pending,
             Ok(()) => Poll::Ready(Ok(())),
@@ -211,17 +230,17 @@ impl<T: Body> Output<T> {
         .await
     }
 
-    fn try_queue(&self, item: &T, cx: Option<&mut TaskContext<'_>>) -> Result<(), Refusal> {
+    fn try_queue(&mut self, item: &T, waker: Option<&Waker>) -> Result<(), Refusal> {
         let key = self.key;
         let queue = |data: Data<'_>| {
             self.shared.with(|state| {
                 let result = state.peer.serve_item(key, data);
-                if let Some(cx) = &cx {
+                if let Some(waker) = waker {
                     match &result {
-                        Err(Refusal::NoCredit) => state.wait_output(key, cx.waker()),
+                        Err(Refusal::NoCredit) => self.credit.wait(state, waker),
                         Err(Refusal::QueueFull) => {
-                            state.wait_queue(cx.waker());
-                            state.wait_output(key, cx.waker());
+                            self.queue.wait(state, waker);
+                            self.credit.wait(state, waker);
                         }
                         _ => {}
                     }

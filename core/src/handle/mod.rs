@@ -5,15 +5,21 @@
 //! and no handler ever runs under a lock.
 
 mod call;
+#[cfg(any(test, feature = "testing"))]
+mod fault;
 mod grid;
 mod incoming;
 mod peer;
 mod service;
 mod shared;
 mod stream;
+mod sync;
 mod wait;
+mod wakers;
 
 pub use self::call::Call;
+#[cfg(any(test, feature = "testing"))]
+pub use self::fault::Fault;
 pub use self::grid::{Grid, NotConnected};
 pub use self::incoming::{Cancelled, Context, Input, Output};
 pub use self::peer::{PeerHandle, StateWatch};

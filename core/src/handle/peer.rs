@@ -11,12 +11,14 @@ use super::call::Call;
 use super::shared::Shared;
 use super::stream::{ClientCall, Opening, Receiver, Sender};
 use super::wait::Alarm;
+use super::wakers::{List, Waiting};
 use crate::error::CallError;
 use crate::link::LinkState;
 use crate::mux::Target;
 use crate::payload::Body;
 use crate::route::{ClientStream, RouteInfo, ServerStream, Shape, TwoWay, Unary};
 use crate::stats::Stats;
+use crate::time::Instant;
 
 /// Another node of the grid. Cheap to clone; usable from any task or thread.
 #[derive(Clone, Debug)]
@@ -60,12 +62,12 @@ impl PeerHandle {
 
     /// The state of the link.
     pub fn state(&self) -> LinkState {
-        self.shared.lock().peer.state()
+        self.shared.look(|state| state.peer.state())
     }
 
     /// Every change of the link's state from now on; beginning with the current one.
     pub fn watch(&self) -> StateWatch {
-        StateWatch { shared: self.shared.clone(), last: None }
+        StateWatch { waiting: Waiting::new(self.shared.clone(), List::State), last: None }
     }
 
     /// Waits until the link is up.
@@ -77,36 +79,59 @@ impl PeerHandle {
     /// [`CallError::Disconnected`] if it is not within `timeout`; [`CallError::PeerRemoved`] or
     /// [`CallError::ShuttingDown`] if it never will be.
     pub async fn connected(&self, timeout: Duration) -> Result<(), CallError> {
-        let mut alarm = Alarm::new(self.shared.clock.instant().after(timeout));
-        std::future::poll_fn(|cx| self.poll_connected(&mut alarm, cx)).await
+        let mut wait = LinkWait::new(self, self.shared.clock.instant().after(timeout));
+        std::future::poll_fn(|cx| wait.poll(cx)).await
     }
 
-    pub(crate) fn poll_connected(
-        &self,
-        alarm: &mut Alarm,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), CallError>> {
-        let open = {
-            let mut state = self.shared.lock();
-            let open = state.peer.check_open();
-            if open.is_err() {
-                state.wait_state(cx.waker());
-            }
-            open
-        };
-        match open {
-            Ok(()) | Err(CallError::PeerShuttingDown) => Poll::Ready(Ok(())),
-            Err(error @ CallError::Disconnected { .. }) => {
-                alarm.poll(&*self.shared.clock, cx).map(|()| Err(error))
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        }
+    /// Has the machine panic once, to see that nothing but its link is harmed.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn inject(&self, fault: super::Fault) {
+        let driver = self.shared.look(|state| {
+            state.fault = Some(fault);
+            state.rouse_driver()
+        });
+        driver.into_iter().for_each(std::task::Waker::wake);
     }
 
     /// Counters and gauges of this link.
     pub fn stats(&self) -> Stats {
         let now = self.shared.clock.instant();
-        self.shared.lock().peer.stats(now)
+        self.shared.look(|state| state.peer.stats(now))
+    }
+}
+
+/// Waits for a link to be up.
+#[derive(Debug)]
+pub(crate) struct LinkWait {
+    waiting: Waiting,
+    alarm: Alarm,
+}
+
+impl LinkWait {
+    /// Until `at` at the latest.
+    pub(crate) fn new(peer: &PeerHandle, at: Instant) -> Self {
+        let waiting = Waiting::new(peer.shared.clone(), List::State);
+        Self { waiting, alarm: Alarm::new(at) }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.waiting.shared().name
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        let open = self.waiting.look(cx.waker(), |state| {
+            let open = state.peer.check_open();
+            let wait = matches!(open, Err(CallError::Disconnected { .. }));
+            (open, wait)
+        });
+        match open {
+            Ok(()) | Err(CallError::PeerShuttingDown) => Poll::Ready(Ok(())),
+            Err(error @ CallError::Disconnected { .. }) => {
+                let clock = &*self.waiting.shared().clock;
+                self.alarm.poll(clock, cx).map(|()| Err(error))
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 }
 
@@ -115,7 +140,7 @@ fn target(info: RouteInfo) -> Target {
 }
 
 /// A route of a stream, of any shape.
-pub trait StreamRoute {
+pub trait StreamRoute: Copy {
     /// What opens it.
     type Request: Body;
     /// What the caller holds.
@@ -156,7 +181,7 @@ impl<Req: Body, In: Body, Out: Body> StreamRoute for TwoWay<Req, In, Out> {
 /// look is skipped. Ends after [`LinkState::Shutdown`].
 #[derive(Debug)]
 pub struct StateWatch {
-    shared: Arc<Shared>,
+    waiting: Waiting,
     last: Option<(u64, LinkState)>,
 }
 
@@ -178,15 +203,12 @@ impl Stream for StateWatch {
             return Poll::Ready(None);
         }
         let this = &mut *self;
-        let mut state = this.shared.lock();
-        let now = (state.changes, state.peer.state());
-        let seen = this.last.is_some_and(|(changes, last)| changes == now.0 || last == now.1);
-        if seen {
-            this.last = Some(now);
-            state.wait_state(cx.waker());
-            return Poll::Pending;
-        }
+        let (now, seen) = this.waiting.look(cx.waker(), |state| {
+            let now = (state.changes, state.peer.state());
+            let seen = this.last.is_some_and(|(changes, last)| changes == now.0 || last == now.1);
+            ((now, seen), seen)
+        });
         this.last = Some(now);
-        Poll::Ready(Some(now.1))
+        if seen { Poll::Pending } else { Poll::Ready(Some(now.1)) }
     }
 }

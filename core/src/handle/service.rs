@@ -76,11 +76,9 @@ where
 {
     Service::Task(Box::new(StartFn(move |runtime: &R, served: Served| {
         let guard = Guard::new(&served);
-        let request = match Req::decode(served.payload) {
+        let request = match decode(served.payload) {
             Ok(request) => request,
-            Err(error) => {
-                return guard.respond(Err(&format!("cannot decode the request: {error}")));
-            }
+            Err(text) => return guard.respond(Err(&text)),
         };
         let future = match catch(|| handler(request, served.context)) {
             Ok(future) => future,
@@ -159,11 +157,9 @@ where
 {
     Service::Task(Box::new(StartFn(move |runtime: &R, served: Served| {
         let guard = Guard::new(&served);
-        let request = match Req::decode(served.payload) {
+        let request = match decode(served.payload) {
             Ok(request) => request,
-            Err(error) => {
-                return guard.finish(Err(format!("cannot decode the request: {error}")));
-            }
+            Err(text) => return guard.finish(Err(text)),
         };
         let future = match catch(|| handler(request, served.context)) {
             Ok(future) => future,
@@ -207,21 +203,23 @@ where
         let guard = Guard::new(&served);
         let clock = served.context.shared.clock.clone();
         let begun = clock.instant();
-        let request = match Req::decode(served.payload) {
+        let request = match decode(served.payload) {
             Ok(request) => request,
-            Err(error) => {
-                return guard.respond(Err(&format!("cannot decode the request: {error}")));
-            }
+            Err(text) => return guard.respond(Err(&text)),
         };
-        match catch(|| (self.handler)(request, &served.context)) {
-            Ok(result) => guard.answer(result),
-            Err(text) => guard.respond(Err(&text)),
+        if let Err(text) = catch(|| guard.answer((self.handler)(request, &served.context))) {
+            guard.respond(Err(&text));
         }
         let took = clock.instant().since(begun);
         if took > SLOW && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(route = served.route.name, ?took, "an inline handler is slow");
         }
     }
+}
+
+/// The request of a call, decoded by user code.
+fn decode<Req: Body>(payload: Payload) -> Result<Req, String> {
+    catch(|| Req::decode(payload))?.map_err(|error| format!("cannot decode the request: {error}"))
 }
 
 /// Runs user code; a panic becomes a text.
@@ -259,7 +257,10 @@ impl Guard {
     fn respond(&self, result: Result<Data<'_>, &str>) {
         self.done.store(true, Ordering::Relaxed);
         let now = self.shared.clock.now();
-        self.shared.with(|state| state.peer.respond(now, self.key, result));
+        self.shared.with(|state| {
+            state.peer.respond(now, self.key, result);
+            state.handler_ended(self.key);
+        });
     }
 
     /// Answers with what a handler of single requests has returned.
@@ -274,31 +275,40 @@ impl Guard {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.shared.lock().cancelled(self.key).is_some()
+        self.shared.look(|state| state.cancelled(self.key).is_some())
     }
 
     /// The handler's task is woken when the call is cancelled; at once if it has been.
     fn wait_cancelled(&self, cx: &TaskContext<'_>) {
-        let mut state = self.shared.lock();
-        if state.cancelled(self.key).is_some() {
-            drop(state);
+        let cancelled = self.shared.look(|state| {
+            let cancelled = state.cancelled(self.key).is_some();
+            if !cancelled {
+                state.wait_task(self.key, cx.waker());
+            }
+            cancelled
+        });
+        if cancelled {
             cx.waker().wake_by_ref();
-        } else {
-            state.wait_task(self.key, cx.waker());
         }
     }
 
     fn finish(&self, end: Result<(), String>) {
         self.done.store(true, Ordering::Relaxed);
         let now = self.shared.clock.now();
-        self.shared.with(|state| state.peer.finish(now, self.key, end));
+        self.shared.with(|state| {
+            state.peer.finish(now, self.key, end);
+            state.handler_ended(self.key);
+        });
     }
 
     /// The handler was cancelled and is gone.
     fn gone(&self) {
         self.done.store(true, Ordering::Relaxed);
         let now = self.shared.clock.now();
-        self.shared.with(|state| state.peer.handler_gone(now, self.key));
+        self.shared.with(|state| {
+            state.peer.handler_gone(now, self.key);
+            state.handler_ended(self.key);
+        });
     }
 }
 

@@ -1,14 +1,18 @@
 //! One peer's machine under its lock, and the wakers of those who wait for it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
+use super::sync::{Mutex, MutexGuard};
+use super::wakers::{List, Place, WaitList, WakeList, Wakers, set};
 use crate::connection::Connection;
 use crate::driver::runtime::{Clock, Transport};
-use crate::error::CancelReason;
+use crate::error::{CallError, CancelReason, LinkError};
 use crate::event::{Event, IncomingCall, LinkCommand};
-use crate::mux::{IncomingKey, OutgoingKey};
+use crate::mux::{IncomingKey, OutgoingKey, Received, Refusal};
 use crate::node::Node;
+use crate::payload::Payload;
 use crate::peer::Peer;
 use crate::time::{Instant, Now};
 
@@ -38,10 +42,20 @@ struct Outgoing {
 struct Incoming {
     generation: u32,
     read: Option<Waker>,
-    write: Option<Waker>,
+    write: WaitList,
     task: Option<Waker>,
-    watchers: Vec<Waker>,
+    watchers: WaitList,
     cancelled: Option<CancelReason>,
+    /// The handler has returned, or was dropped.
+    over: bool,
+}
+
+impl Incoming {
+    fn wake_all(&mut self, wake: &mut impl Wakers) {
+        self.read.take().into_iter().chain(self.task.take()).for_each(|waker| wake.add(waker));
+        self.write.wake_all(wake);
+        self.watchers.wake_all(wake);
+    }
 }
 
 /// The machine and all wakers; everything in here is touched under the lock only.
@@ -50,9 +64,9 @@ pub(crate) struct State {
     outgoing: Vec<Outgoing>,
     incoming: Vec<Incoming>,
     /// Waiting for room in the send queue.
-    queue: Vec<Waker>,
+    queue: WaitList,
     /// Waiting for the link's state to change.
-    state: Vec<Waker>,
+    state: WaitList,
     /// The task that drives the link, while it is parked, and what its timer is set to.
     driver: Option<Waker>,
     armed: Option<Instant>,
@@ -60,6 +74,15 @@ pub(crate) struct State {
     pub(crate) newcomer: Option<(Connection, Box<dyn Transport>)>,
     /// Counts the changes of the link's state.
     pub(crate) changes: u64,
+    /// The machine was replaced after a bug: what the task still has is the former one's.
+    replaced: bool,
+    /// To be dropped without the lock: a waker may own its task, and dropping that runs user code.
+    garbage: Vec<Waker>,
+    /// To be woken by the operation that is under way.
+    woken: Vec<Waker>,
+    /// Where the machine is to panic next.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fault: Option<super::fault::Fault>,
 }
 
 /// What is to be done once the lock is released.
@@ -81,6 +104,53 @@ impl Batch {
             waker.wake();
         }
     }
+
+    /// Whom it concerned is woken; the rest was the former machine's.
+    pub(crate) fn keep_wakers(&mut self) {
+        self.calls.clear();
+        self.commands.clear();
+    }
+}
+
+/// What an operation gives if the machine has panicked in it, which is a bug of ours.
+pub(crate) trait AfterBug {
+    fn after_bug() -> Self;
+}
+
+const LOST: CallError = CallError::Disconnected { may_have_run: true };
+
+impl AfterBug for () {
+    fn after_bug() -> Self {}
+}
+
+impl<T> AfterBug for Result<T, Refusal> {
+    fn after_bug() -> Self {
+        Err(Refusal::Failed(LOST))
+    }
+}
+
+impl<T> AfterBug for Result<T, String> {
+    fn after_bug() -> Self {
+        Err("internal error".into())
+    }
+}
+
+impl AfterBug for Option<Result<Payload, CallError>> {
+    fn after_bug() -> Self {
+        Some(Err(LOST))
+    }
+}
+
+impl AfterBug for Received<CallError> {
+    fn after_bug() -> Self {
+        Self::Failed(LOST)
+    }
+}
+
+impl AfterBug for Received<CancelReason> {
+    fn after_bug() -> Self {
+        Self::Failed(CancelReason::Disconnected)
+    }
 }
 
 impl Shared {
@@ -93,67 +163,85 @@ impl Shared {
                 peer,
                 outgoing: Vec::new(),
                 incoming: Vec::new(),
-                queue: Vec::new(),
-                state: Vec::new(),
+                queue: WaitList::default(),
+                state: WaitList::default(),
                 driver: None,
                 armed: None,
                 newcomer: None,
                 changes: 0,
+                replaced: false,
+                garbage: Vec::new(),
+                woken: Vec::new(),
+                #[cfg(any(test, feature = "testing"))]
+                fault: None,
             }),
         }
     }
 
-    /// A panic under the lock is one of our own bugs; the task drops the link for it, and
-    /// whoever comes next finds a machine that can be used.
+    /// A panic under the lock is one of our own bugs; whoever catches it replaces the machine, and
+    /// whoever comes next finds one that can be used.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something to the machine on behalf of a user, then wakes whom it concerns.
-    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    ///
+    /// If the machine panics, which is a bug of ours, the link is lost and the node goes on.
+    pub(crate) fn with<T: AfterBug>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut wake = WakeList::default();
-        let result = {
-            let mut state = self.lock();
+        let mut state = self.lock();
+        let done = catch_unwind(AssertUnwindSafe(|| {
             let result = act(&mut state);
+            state.strike(false);
             state.drain_events(&mut wake);
             state.wake_driver(&mut wake);
             result
-        };
-        wake.wake();
-        result
-    }
-}
-
-/// Wakers of one user operation: seldom more than two, so that no memory is asked for.
-#[derive(Debug, Default)]
-struct WakeList {
-    first: [Option<Waker>; 2],
-    more: Vec<Waker>,
-}
-
-/// Where wakers are collected.
-pub(crate) trait Wakers {
-    fn add(&mut self, waker: Waker);
-}
-
-impl Wakers for WakeList {
-    fn add(&mut self, waker: Waker) {
-        match self.first.iter_mut().find(|slot| slot.is_none()) {
-            Some(slot) => *slot = Some(waker),
-            None => self.more.push(waker),
+        }));
+        if done.is_err() {
+            state.recover(self.clock.now(), &mut wake);
         }
+        state.woken.drain(..).for_each(|waker| wake.add(waker));
+        let garbage = std::mem::take(&mut state.garbage);
+        drop(state);
+        drop(garbage);
+        wake.wake();
+        done.unwrap_or_else(|_| {
+            self.log_bug();
+            T::after_bug()
+        })
     }
-}
 
-impl Wakers for Batch {
-    fn add(&mut self, waker: Waker) {
-        self.wakers.push(waker);
+    /// Nobody drives the machine any more: everything that is open fails.
+    pub(crate) fn abandon(&self) {
+        let now = self.clock.now();
+        self.with(|state| {
+            state.peer.shutdown(now, std::time::Duration::ZERO);
+            if let Some(link) = state.peer.link() {
+                state.peer.handle_link_down(now, link, LinkError::ShutDown, false);
+            }
+        });
     }
-}
 
-impl WakeList {
-    fn wake(self) {
-        self.first.into_iter().flatten().chain(self.more).for_each(Waker::wake);
+    pub(crate) fn log_bug(&self) {
+        let (node, peer) = (&self.node.name, &self.name);
+        tracing::error!(%node, %peer, "a bug: the link's machine panicked; the link is dropped");
+    }
+
+    /// Looks at the machine, and changes at most who waits for what.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let seen = look(&mut state);
+        let garbage = std::mem::take(&mut state.garbage);
+        drop(state);
+        drop(garbage);
+        seen
+    }
+
+    /// Gives places back, if they are taken.
+    pub(crate) fn leave<const N: usize>(&self, places: [&mut Place; N]) {
+        if places.iter().any(|place| place.is_taken()) {
+            self.look(|state| places.into_iter().for_each(|place| place.leave(state)));
+        }
     }
 }
 
@@ -163,18 +251,22 @@ impl State {
         while let Some(event) = self.peer.poll_event() {
             match event {
                 Event::Readable(key) => {
-                    take(self.outgoing.get_mut(key.slot()), |w| &mut w.read, wake)
+                    take(self.outgoing.get_mut(key.slot()), |w| &mut w.read, wake);
                 }
                 Event::Writable(key) => {
-                    take(self.outgoing.get_mut(key.slot()), |w| &mut w.write, wake)
+                    take(self.outgoing.get_mut(key.slot()), |w| &mut w.write, wake);
                 }
                 Event::InputReadable(key) => take(self.serving(key), |w| &mut w.read, wake),
-                Event::OutputWritable(key) => take(self.serving(key), |w| &mut w.write, wake),
+                Event::OutputWritable(key) => {
+                    if let Some(serving) = self.serving(key) {
+                        serving.write.wake_all(wake);
+                    }
+                }
                 Event::Cancelled(key, reason) => self.on_cancelled(key, reason, wake),
-                Event::QueueWritable => self.queue.drain(..).for_each(|w| wake.add(w)),
+                Event::QueueWritable => self.queue.wake_all(wake),
                 Event::LinkState | Event::Drained => {
                     self.changes += 1;
-                    self.state.drain(..).for_each(|w| wake.add(w));
+                    self.state.wake_all(wake);
                 }
             }
         }
@@ -183,38 +275,45 @@ impl State {
     /// Everything that the machine gives, for the task that drives it.
     pub(crate) fn drain_all(&mut self, batch: &mut Batch) {
         while let Some(call) = self.peer.poll_call() {
+            self.begin(call.key);
             batch.calls.push(call);
         }
-        self.drain_events(batch);
+        self.drain_events(&mut batch.wakers);
         while let Some(command) = self.peer.poll_command() {
             batch.commands.push(command);
         }
     }
 
     fn on_cancelled(&mut self, key: IncomingKey, reason: CancelReason, wake: &mut impl Wakers) {
-        let incoming = self.incoming_mut(key);
-        incoming.cancelled = Some(reason);
-        if let Some(task) = incoming.task.take() {
+        let Some(serving) = self.serving(key) else { return };
+        serving.cancelled = Some(reason);
+        if let Some(task) = serving.task.take() {
             wake.add(task);
         }
-        incoming.watchers.drain(..).for_each(|w| wake.add(w));
+        serving.watchers.wake_all(wake);
     }
 
     /// The machine has panicked: a fresh one takes its place, and everyone who waits looks again.
-    pub(crate) fn recover(&mut self, now: Now, batch: &mut Batch) {
+    pub(crate) fn recover(&mut self, now: Now, wake: &mut impl Wakers) {
         self.peer = self.peer.reborn(now);
         for waiting in self.outgoing.drain(..) {
-            batch.wakers.extend([waiting.read, waiting.write].into_iter().flatten());
+            [waiting.read, waiting.write].into_iter().flatten().for_each(|w| wake.add(w));
         }
-        for waiting in &mut self.incoming {
-            waiting.cancelled = Some(CancelReason::Disconnected);
-            let wakers = [waiting.read.take(), waiting.write.take(), waiting.task.take()];
-            batch.wakers.extend(wakers.into_iter().flatten());
-            batch.wakers.append(&mut waiting.watchers);
+        for serving in &mut self.incoming {
+            serving.cancelled = serving.cancelled.or(Some(CancelReason::Disconnected));
+            serving.wake_all(wake);
         }
-        batch.wakers.append(&mut self.queue);
-        batch.wakers.append(&mut self.state);
+        self.queue.wake_all(wake);
+        self.state.wake_all(wake);
         self.changes += 1;
+        self.newcomer = None;
+        self.replaced = true;
+        self.rouse_driver().into_iter().for_each(|driver| wake.add(driver));
+    }
+
+    /// Whether the machine was replaced since this was asked last.
+    pub(crate) fn take_replaced(&mut self) -> bool {
+        std::mem::take(&mut self.replaced)
     }
 
     /// The task of the link is woken if there is output for it, or a time before its alarm.
@@ -234,14 +333,11 @@ impl State {
 
     /// The link's task goes to sleep until `armed`, unless there is something to do.
     pub(crate) fn park_driver(&mut self, waker: &Waker, armed: Option<Instant>) -> bool {
-        if self.newcomer.is_some() || self.peer.wants_drive(armed) {
+        if self.newcomer.is_some() || self.replaced || self.peer.wants_drive(armed) {
             return false;
         }
         self.armed = armed;
-        match &mut self.driver {
-            Some(parked) => parked.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
+        self.driver = Some(waker.clone());
         true
     }
 
@@ -252,46 +348,83 @@ impl State {
     // ---- who waits for what ----
 
     pub(crate) fn wait_read(&mut self, key: OutgoingKey, waker: &Waker) {
-        set(&mut self.outgoing_mut(key).read, waker);
+        let old = set(&mut self.outgoing_mut(key).read, waker);
+        self.garbage.extend(old);
     }
 
     pub(crate) fn wait_write(&mut self, key: OutgoingKey, waker: &Waker) {
-        set(&mut self.outgoing_mut(key).write, waker);
+        let old = set(&mut self.outgoing_mut(key).write, waker);
+        self.garbage.extend(old);
     }
 
     pub(crate) fn wait_input(&mut self, key: IncomingKey, waker: &Waker) {
-        set(&mut self.incoming_mut(key).read, waker);
-    }
-
-    pub(crate) fn wait_output(&mut self, key: IncomingKey, waker: &Waker) {
-        set(&mut self.incoming_mut(key).write, waker);
+        let old = self.serving(key).and_then(|serving| set(&mut serving.read, waker));
+        self.garbage.extend(old);
     }
 
     pub(crate) fn wait_task(&mut self, key: IncomingKey, waker: &Waker) {
-        set(&mut self.incoming_mut(key).task, waker);
+        let old = self.serving(key).and_then(|serving| set(&mut serving.task, waker));
+        self.garbage.extend(old);
     }
 
-    pub(crate) fn wait_cancelled(&mut self, key: IncomingKey, waker: &Waker) {
-        add(&mut self.incoming_mut(key).watchers, waker);
+    pub(crate) fn drop_later(&mut self, waker: Waker) {
+        self.garbage.push(waker);
     }
 
-    pub(crate) fn wait_queue(&mut self, waker: &Waker) {
-        add(&mut self.queue, waker);
+    /// The waiters of a kind; `None` if what they would wait for is over.
+    pub(crate) fn list(&mut self, list: List) -> Option<&mut WaitList> {
+        match list {
+            List::Queue => Some(&mut self.queue),
+            List::State => Some(&mut self.state),
+            List::Output(key) => self.serving(key).map(|serving| &mut serving.write),
+            List::Cancelled(key) => self.serving(key).map(|serving| &mut serving.watchers),
+        }
     }
 
-    pub(crate) fn wait_state(&mut self, waker: &Waker) {
-        add(&mut self.state, waker);
-    }
+    // ---- the calls ----
 
-    /// Why this handler was cancelled, if it was.
+    /// Why what belongs to this call is to stop, if it is.
     pub(crate) fn cancelled(&mut self, key: IncomingKey) -> Option<CancelReason> {
-        self.incoming_mut(key).cancelled
+        let ended = Some(CancelReason::HandlerEnded);
+        let Some(serving) = self.serving(key) else { return ended };
+        serving.cancelled.or(ended.filter(|_| serving.over))
     }
 
-    /// Nobody waits for this call any more.
+    /// A handler is about to run: its call has a place among the wakers.
+    fn begin(&mut self, key: IncomingKey) {
+        if key.slot() >= self.incoming.len() {
+            self.incoming.resize_with(key.slot() + 1, Incoming::default);
+        }
+        let serving = &mut self.incoming[key.slot()];
+        serving.wake_all(&mut self.woken);
+        serving.generation = key.generation;
+        serving.cancelled = None;
+        serving.over = false;
+    }
+
+    /// A handler has ended: whatever it left running, and waits, is told.
+    pub(crate) fn handler_ended(&mut self, key: IncomingKey) {
+        let mut woken = std::mem::take(&mut self.woken);
+        if let Some(serving) = self.serving(key) {
+            serving.over = true;
+            serving.wake_all(&mut woken);
+        }
+        self.woken = woken;
+    }
+
+    /// Nobody waits any more for this call, which is still held.
     pub(crate) fn forget(&mut self, key: OutgoingKey) {
+        // A machine that was replaced does not know it, and its slot may be another call's.
+        if self.peer.holds(key) {
+            self.forget_slot(key);
+        }
+    }
+
+    /// Nobody waits any more for the call that was taken out of this slot.
+    pub(crate) fn forget_slot(&mut self, key: OutgoingKey) {
         if let Some(waiting) = self.outgoing.get_mut(key.slot()) {
-            *waiting = Outgoing::default();
+            let old = [waiting.read.take(), waiting.write.take()];
+            self.garbage.extend(old.into_iter().flatten());
         }
     }
 
@@ -306,16 +439,16 @@ impl State {
         self.incoming.get_mut(key.slot()).filter(|w| w.generation == key.generation)
     }
 
-    fn incoming_mut(&mut self, key: IncomingKey) -> &mut Incoming {
-        if key.slot() >= self.incoming.len() {
-            self.incoming.resize_with(key.slot() + 1, Incoming::default);
+    /// Panics, if a test has asked for it here.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn strike(&mut self, driving: bool) {
+        if self.fault.take_if(|fault| fault.strikes(driving)).is_some() {
+            panic!("a fault that a test has asked for");
         }
-        let waiting = &mut self.incoming[key.slot()];
-        if waiting.generation != key.generation {
-            *waiting = Incoming { generation: key.generation, ..Incoming::default() };
-        }
-        waiting
     }
+
+    #[cfg(not(any(test, feature = "testing")))]
+    pub(crate) fn strike(&mut self, _driving: bool) {}
 }
 
 fn take<T>(
@@ -325,18 +458,5 @@ fn take<T>(
 ) {
     if let Some(waker) = waiting.and_then(|waiting| which(waiting).take()) {
         wake.add(waker);
-    }
-}
-
-fn set(slot: &mut Option<Waker>, waker: &Waker) {
-    match slot {
-        Some(current) => current.clone_from(waker),
-        None => *slot = Some(waker.clone()),
-    }
-}
-
-fn add(list: &mut Vec<Waker>, waker: &Waker) {
-    if !list.iter().any(|w| w.will_wake(waker)) {
-        list.push(waker.clone());
     }
 }

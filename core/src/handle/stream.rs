@@ -4,7 +4,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -12,6 +12,7 @@ use futures_sink::Sink;
 
 use super::call::{Start, with_data};
 use super::shared::Shared;
+use super::wakers::{List, Place};
 use crate::error::{CallError, LimitKind};
 use crate::mux::{OutgoingKey, Received, Refusal, Target};
 use crate::outbox::Data;
@@ -92,6 +93,12 @@ impl<'a, Req, Halves> Opening<'a, Req, Halves> {
     pub fn no_wait(mut self) -> Self {
         self.start.no_wait();
         self
+    }
+}
+
+impl<Req, Halves> Drop for Opening<'_, Req, Halves> {
+    fn drop(&mut self) {
+        self.start.leave(&self.shared);
     }
 }
 
@@ -216,6 +223,7 @@ impl<T> Drop for Receiver<T> {
 pub struct Sender<T> {
     held: Arc<Held>,
     closed: bool,
+    queue: Place,
     item: PhantomData<fn(T)>,
 }
 
@@ -232,7 +240,7 @@ impl<T: Body> Sender<T> {
     /// The stream has ended, or the item is too large or cannot be encoded; the latter two
     /// leave the stream as it was.
     pub async fn send(&mut self, item: T) -> Result<(), CallError> {
-        std::future::poll_fn(move |cx| match self.try_queue(&item, Some(cx)) {
+        std::future::poll_fn(move |cx| match self.try_queue(&item, Some(cx.waker())) {
             Err(Refusal::Failed(error)) => Poll::Ready(Err(error)),
             Err(Refusal::NoCredit | Refusal::QueueFull) => Poll::Pending,
             Ok(()) => Poll::Ready(Ok(())),
@@ -253,7 +261,7 @@ impl<T: Body> Sender<T> {
         })
     }
 
-    fn try_queue(&self, item: &T, cx: Option<&mut Context<'_>>) -> Result<(), Refusal> {
+    fn try_queue(&mut self, item: &T, waker: Option<&Waker>) -> Result<(), Refusal> {
         if self.closed {
             return Err(Refusal::Failed(CallError::SendClosed));
         }
@@ -261,12 +269,12 @@ impl<T: Body> Sender<T> {
         let queue = |data: Data<'_>| {
             self.held.shared.with(|state| {
                 let result = state.peer.send(key, data);
-                if let Some(cx) = &cx {
+                if let Some(waker) = waker {
                     match &result {
-                        Err(Refusal::NoCredit) => state.wait_write(key, cx.waker()),
+                        Err(Refusal::NoCredit) => state.wait_write(key, waker),
                         Err(Refusal::QueueFull) => {
-                            state.wait_queue(cx.waker());
-                            state.wait_write(key, cx.waker());
+                            self.queue.wait(state, waker);
+                            state.wait_write(key, waker);
                         }
                         _ => {}
                     }
@@ -291,6 +299,7 @@ impl<T: Body> Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        self.held.shared.leave([&mut self.queue]);
         if !self.closed {
             self.held.cancel();
         }
@@ -316,8 +325,9 @@ impl<T> Unpin for SenderSink<T> {}
 
 impl<T: Body> SenderSink<T> {
     fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        let Some(item) = &self.waiting else { return Poll::Ready(Ok(())) };
-        match self.sender.try_queue(item, Some(cx)) {
+        let Self { sender, waiting } = self;
+        let Some(item) = waiting else { return Poll::Ready(Ok(())) };
+        match sender.try_queue(item, Some(cx.waker())) {
             Err(Refusal::NoCredit | Refusal::QueueFull) => return Poll::Pending,
             Err(Refusal::Failed(error)) => {
                 self.waiting = None;
@@ -406,7 +416,8 @@ impl<T> FromOpened for Receiver<T> {
 
 impl<In, Out> FromOpened for (Sender<In>, Receiver<Out>) {
     fn from_opened(opened: Opened) -> Self {
-        let sender = Sender { held: opened.0.clone(), closed: false, item: PhantomData };
+        let (held, queue) = (opened.0.clone(), Place::new(List::Queue));
+        let sender = Sender { held, closed: false, queue, item: PhantomData };
         (sender, Receiver::from_opened(opened))
     }
 }

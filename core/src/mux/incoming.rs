@@ -53,6 +53,7 @@ enum Slot {
 #[derive(Debug)]
 pub(crate) struct Incoming {
     slots: Vec<(u32, Slot)>,
+    first_generation: u32,
     free: u32,
     used: usize,
     /// Never iterated.
@@ -66,6 +67,7 @@ impl Incoming {
     pub(crate) fn new(hash_key: u64) -> Self {
         Self {
             slots: Vec::new(),
+            first_generation: 0,
             free: NONE,
             used: 0,
             by_id: HashMap::with_hasher(KeyedHash(hash_key)),
@@ -73,6 +75,17 @@ impl Incoming {
             requests: 0,
             streams: 0,
         }
+    }
+
+    /// Where the generations of new slots begin.
+    pub(crate) fn start_generations(&mut self, first: u32) {
+        self.first_generation = first;
+    }
+
+    /// A generation that no slot has had yet.
+    pub(crate) fn next_generation(&self) -> u32 {
+        let used = self.slots.iter().map(|(generation, _)| *generation).max();
+        used.unwrap_or(self.first_generation).wrapping_add(1)
     }
 
     /// Live single requests and streams.
@@ -450,8 +463,9 @@ impl Incoming {
         served.next_same = self.by_id.get(&mux).copied().unwrap_or(NONE);
         let slot = self.free;
         let key = if slot == NONE {
-            self.slots.push((0, Slot::Served(served)));
-            IncomingKey { slot: self.slots.len() as u32 - 1, generation: 0 }
+            let generation = self.first_generation;
+            self.slots.push((generation, Slot::Served(served)));
+            IncomingKey { slot: self.slots.len() as u32 - 1, generation }
         } else {
             let (generation, state) = &mut self.slots[slot as usize];
             if let Slot::Free { next } = *state {

@@ -19,6 +19,10 @@ const NONE: u32 = u32::MAX;
 /// What the deadline's field of 32 bits can say: longer ones are cut to it at both ends.
 const MAX_TIMEOUT: Duration = Duration::from_millis(u32::MAX as u64);
 
+/// What a stream that is held by its user and unknown here has come to: the machine that knew it
+/// was replaced.
+const LOST: CallError = CallError::Disconnected { may_have_run: true };
+
 /// Where a call goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -215,7 +219,7 @@ impl Outgoing {
     ) -> Result<(), Refusal> {
         match self.stream_mut(key) {
             Some(stream) => stream.send(owner(key), data, common),
-            None => Err(Refusal::Failed(CallError::Ended)),
+            None => Err(Refusal::Failed(LOST)),
         }
     }
 
@@ -228,7 +232,7 @@ impl Outgoing {
     pub(crate) fn receive(&mut self, key: OutgoingKey, common: &mut Common) -> Received<CallError> {
         match self.stream_mut(key) {
             Some(stream) => stream.receive(owner(key), common),
-            None => Received::Failed(CallError::Cancelled),
+            None => Received::Failed(LOST),
         }
     }
 

@@ -264,18 +264,29 @@ impl Peer {
     }
 
     /// A machine in this one's place after a bug of ours has made it panic: no link, no calls.
-    /// Whoever holds a call of the former one finds that it does not know it.
+    /// Whoever holds a call of the former one finds that it does not know it: no key of the former
+    /// is one of this. It dials again after the normal spacing, so that a message that makes it
+    /// panic each time makes no storm.
     #[must_use]
     pub fn reborn(&self, now: Now) -> Self {
         let seed = self.rng.clone().next_u64();
         let generation = self.outgoing.next_generation();
         let mut peer = Self::new(self.node().clone(), &self.name, seed, generation, now.instant);
+        peer.incoming.start_generations(self.incoming.next_generation());
+        peer.common.stats = self.common.stats;
         peer.last_link = self.last_link;
-        if self.started {
-            peer.start(now);
-        }
-        if self.drain.is_on() {
+        peer.links_made = self.links_made;
+        peer.attempted = self.attempted;
+        peer.started = self.started;
+        peer.state = LinkState::ConnectionError;
+        peer.last_failure = Some(LinkError::Internal("the machine panicked".into()));
+        if self.drain.is_removal() {
+            peer.remove(now);
+        } else if self.drain.is_on() {
             peer.shutdown(now, Duration::ZERO);
+        } else if self.started && self.dials {
+            let timings = &peer.common.node.timings;
+            peer.retry.after_attempt(now.instant, now.instant, timings, &mut peer.rng);
         }
         peer
     }
