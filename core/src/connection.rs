@@ -245,8 +245,15 @@ impl Connection {
 
     // ---- the peer ----
 
-    /// Tells the peer what has come, and takes what is to be written next if nothing is.
+    /// Tells the peer what has come, and takes what is to be written next if nothing is:
+    /// [`Self::deliver`], then [`Self::fetch`].
     pub fn exchange(&mut self, now: Now, peer: &mut Peer) {
+        self.deliver(now, peer);
+        let _ = self.fetch(now, peer);
+    }
+
+    /// Tells the peer what has come, and that the connection is over if it is.
+    pub fn deliver(&mut self, now: Now, peer: &mut Peer) {
         if let Phase::Open { announced: announced @ false, .. } = &mut self.phase {
             *announced = true;
             peer.handle_upgraded(now, self.link);
@@ -260,20 +267,12 @@ impl Connection {
         if !self.inbound.is_empty() {
             peer.handle_inbound(now, self.link, &mut self.inbound);
         }
-        match self.failed.clone() {
-            Some(error) if !self.reported => {
-                self.reported = true;
-                let untouched = self.take_back();
-                peer.handle_link_down(now, self.link, error, untouched);
-                self.closing.get_or_insert(now.instant.after(IDLE_AFTER));
-            }
-            None if self.closing.is_none() && self.is_written() => {
-                if let Some(transmit) = peer.poll_transmit(now, self.link) {
-                    self.writing = Writing::Fetched(transmit);
-                    self.last_progress = now.instant;
-                }
-            }
-            _ => {}
+        if let Some(error) = self.failed.clone()
+            && !std::mem::replace(&mut self.reported, true)
+        {
+            let untouched = self.take_back();
+            peer.handle_link_down(now, self.link, error, untouched);
+            self.closing.get_or_insert(now.instant.after(IDLE_AFTER));
         }
     }
 
@@ -289,6 +288,31 @@ impl Connection {
             self.writing = Writing::Nothing;
         }
         untouched
+    }
+
+    /// Takes what is to be written next, if nothing is being written; gives the number of messages in it.
+    pub fn fetch(&mut self, now: Now, peer: &mut Peer) -> Option<usize> {
+        if !self.wants_transmit() {
+            return None;
+        }
+        let transmit = peer.poll_transmit(now, self.link)?;
+        let messages = match &transmit {
+            Transmit::Frame { messages, .. } => *messages,
+            Transmit::Large(_) => 1,
+        };
+        self.writing = Writing::Fetched(transmit);
+        self.last_progress = now.instant;
+        Some(messages)
+    }
+
+    /// Whether something was fetched of which no byte has been asked for yet.
+    pub const fn has_fetched(&self) -> bool {
+        matches!(self.writing, Writing::Fetched(_))
+    }
+
+    /// Whether what comes is still of interest.
+    pub const fn wants_read(&self) -> bool {
+        self.failed.is_none() && !self.finished
     }
 
     /// Whether the peer's next transmit can be fetched.
@@ -336,7 +360,7 @@ impl Connection {
         }
         let (mut buf, start, reusable) =
             match std::mem::replace(&mut self.writing, Writing::Nothing) {
-                Writing::Fetched(Transmit::Frame { buf, start }) => (buf, start, true),
+                Writing::Fetched(Transmit::Frame { buf, start, .. }) => (buf, start, true),
                 Writing::Fetched(Transmit::Large(large)) => {
                     let mut buf = Vec::with_capacity(FRAME_ROOM + large.encoded_len());
                     buf.resize(FRAME_ROOM, 0);

@@ -93,6 +93,17 @@ pub fn authority(name: &str) -> Option<&str> {
     ["http://", "https://", "ws://", "wss://"].iter().find_map(|scheme| name.strip_prefix(scheme))
 }
 
+/// What to connect to for a node of this name: `host:port`, with the scheme's port if the name has none.
+pub fn dial_target(name: &str) -> Option<String> {
+    let authority = authority(name)?;
+    let host_end = authority.rfind(']').map_or(0, |at| at + 1);
+    if authority[host_end..].contains(':') {
+        return Some(authority.into());
+    }
+    let port = if is_secure(name) { 443 } else { 80 };
+    Some(format!("{authority}:{port}"))
+}
+
 /// Whether a name asks for TLS.
 pub fn is_secure(name: &str) -> bool {
     name.starts_with("https://") || name.starts_with("wss://")

@@ -348,7 +348,7 @@ fn a_peer_that_is_removed_fails_its_calls_by_name_and_closes_gracefully() {
     let link = peer.link().expect("still closing");
     let mut frames = Vec::new();
     while let Some(transmit) = peer.poll_transmit(now, link) {
-        let gridmux_core::outbox::Transmit::Frame { buf, start } = transmit else {
+        let gridmux_core::outbox::Transmit::Frame { buf, start, .. } = transmit else {
             panic!("small")
         };
         frames.push(bytes::Bytes::from(buf).slice(start..));

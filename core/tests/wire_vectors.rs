@@ -1,4 +1,5 @@
 //! The recorded traffic decodes to what its description says, and encodes to the same bytes.
+#![allow(clippy::unwrap_used, reason = "a panic in a helper is a failed test")]
 
 mod support;
 

@@ -1,1 +1,162 @@
-//! Placeholder until the layer below stands.
+//! gridmux on tokio: node-to-node RPC and streams over one multiplexed WebSocket connection per
+//! pair of nodes, on the wire of MinIO's grid.
+//!
+//! A node is configured with its own name and those of its peers. It listens, dials the peers that
+//! it is the one to dial, reconnects, and serves routes; any node calls any other. Everything is
+//! re-exported from [`gridmux_core`]: see [`Grid`], [`Builder`], [`handle::PeerHandle`], and
+//! [`route`] for what can be called.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use gridmux_tokio::Grid;
+//! use gridmux_tokio::auth::SharedSecret;
+//! use gridmux_tokio::route::{ServerStream, Unary};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Greeting {
+//!     name: String,
+//! }
+//!
+//! // Declared once, used at both ends.
+//! const GREET: Unary<Greeting, String> = Unary::new(1, "greet");
+//! const COUNT: ServerStream<u32, u32> = ServerStream::new(2, "count").out_capacity(16);
+//!
+//! async fn node(name: &str, names: &[String]) -> Result<Grid, Box<dyn std::error::Error>> {
+//!     let address = name.strip_prefix("http://").ok_or("a name is a URL")?;
+//!     let grid = Grid::builder(name)
+//!         .peers(names)
+//!         .auth(SharedSecret::new("at least 16 bytes of secret")?)
+//!         .serve(GREET, |hello, context| async move {
+//!             Ok::<_, String>(format!("{} greets {}", context.caller(), hello.name))
+//!         })
+//!         .serve_stream(COUNT, |to, mut out, _context| async move {
+//!             for n in 1..=to {
+//!                 out.send(n).await?;
+//!             }
+//!             Ok::<_, gridmux_tokio::error::CallError>(())
+//!         })
+//!         .bind(address)
+//!         .await?;
+//!     Ok(grid)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let port = || Ok::<_, std::io::Error>(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?);
+//! # let names = [format!("http://{}", port()?), format!("http://{}", port()?)];
+//! // `names` holds the names of all nodes, like "http://10.0.0.1:9000".
+//! let (one, two) = (node(&names[0], &names).await?, node(&names[1], &names).await?);
+//! one.connected(Duration::from_secs(10)).await?;
+//!
+//! let peer = one.peer(&names[1])?;
+//! let hello = Greeting { name: "you".into() };
+//! let answer = peer.call(GREET, &hello).timeout(Duration::from_secs(2)).await?;
+//! assert_eq!(answer, format!("{} greets you", names[0]));
+//!
+//! let mut numbers = peer.open(COUNT, &100).await?;
+//! let mut sum = 0;
+//! while let Some(n) = numbers.try_next().await? {
+//!     sum += n;
+//! }
+//! assert_eq!(sum, 5050);
+//!
+//! one.shutdown(Duration::from_secs(1)).await;
+//! two.shutdown(Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod clock;
+mod tcp;
+
+use std::io;
+
+use gridmux_core::driver::runtime::{BoxFuture, Clock, Connector, Listener, Runtime, Transport};
+use tokio::runtime::Handle;
+
+pub use gridmux_core::*;
+
+pub use self::tcp::TcpTransport;
+
+/// A node that runs on tokio; see [`gridmux_core::handle::Grid`].
+pub type Grid = handle::Grid<Tokio>;
+
+/// Settings of a [`Grid`]; see [`gridmux_core::builder::Builder`].
+pub type Builder = builder::Builder<Tokio>;
+
+/// The tokio runtime that was current when this was made.
+#[derive(Clone, Debug)]
+pub struct Tokio {
+    handle: Option<Handle>,
+    clock: clock::TokioClock,
+}
+
+impl Default for Tokio {
+    fn default() -> Self {
+        Self { handle: Handle::try_current().ok(), clock: clock::TokioClock::new() }
+    }
+}
+
+impl Clock for Tokio {
+    fn instant(&self) -> time::Instant {
+        self.clock.instant()
+    }
+
+    fn now(&self) -> time::Now {
+        self.clock.now()
+    }
+
+    fn timer(&self) -> Box<dyn driver::runtime::Timer> {
+        let _entered = self.handle.as_ref().map(Handle::enter);
+        Box::new(clock::Alarm::new(self.clock.clone()))
+    }
+}
+
+impl Runtime for Tokio {
+    fn check(&self) -> io::Result<()> {
+        match self.handle {
+            Some(_) => Ok(()),
+            None => Err(io::Error::other("not within a tokio runtime")),
+        }
+    }
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        if let Some(handle) = &self.handle {
+            handle.spawn(future);
+        }
+    }
+
+    fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
+        self.check()?;
+        let _entered = self.handle.as_ref().map(Handle::enter);
+        Ok(Box::new(tcp::TcpListener::bind(address)?))
+    }
+
+    fn connector(&self) -> Box<dyn Connector> {
+        Box::new(TcpConnector)
+    }
+
+    fn random(&self) -> io::Result<[u8; 16]> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        Ok(bytes)
+    }
+}
+
+/// Plain TCP to the host and port of a node's name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TcpConnector;
+
+impl Connector for TcpConnector {
+    fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
+        let target = node::dial_target(name);
+        Box::pin(async move {
+            let target = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+            let stream = tokio::net::TcpStream::connect(target).await?;
+            Ok(Box::new(TcpTransport::new(stream)?) as Box<dyn Transport>)
+        })
+    }
+}

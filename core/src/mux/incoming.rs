@@ -252,29 +252,25 @@ impl Incoming {
 
     // ---- what the application does ----
 
-    /// Answers a single request. Nothing is sent if it has been cancelled or has expired.
+    /// Answers a single request. Nothing is sent if it has been cancelled or has expired, be it
+    /// that its timer has not fired yet.
     pub(crate) fn respond(
         &mut self,
+        now: Instant,
         key: IncomingKey,
         result: Result<Data<'_>, &str>,
         common: &mut Common,
     ) {
         let Some(served) = self.served_mut(key) else { return };
+        let expired = served.deadline.is_some_and(|deadline| now >= deadline);
         let (mux, live) = (served.mux, served.live);
         let Kind::Request { seq } = served.kind else { return };
-        if live {
+        if live && !expired {
             let draft = match result {
                 Ok(data) => Draft::item(Op::Response, seq, data),
                 Err(text) => Draft::error(Op::Response, seq, text),
             };
-            let draft = draft.with_flags(Flags::EOF);
-            if let Err(Refusal::Failed(error)) = common.admit(&draft, mux) {
-                let text = error.to_string();
-                let draft = Draft::error(Op::Response, seq, &text).with_flags(Flags::EOF);
-                common.send(owner(mux), draft, Class::Data);
-            } else {
-                common.send(owner(mux), draft, Class::Data);
-            }
+            common.send_checked(owner(mux), draft.with_flags(Flags::EOF));
         }
         self.retire(key, common);
         self.handler_gone(key, common);

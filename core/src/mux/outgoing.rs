@@ -16,6 +16,9 @@ use crate::wire::{self, Flags, Message, MuxConnectError, Op, SubrouteId};
 
 const NONE: u32 = u32::MAX;
 
+/// What the deadline's field of 32 bits can say: longer ones are cut to it at both ends.
+const MAX_TIMEOUT: Duration = Duration::from_millis(u32::MAX as u64);
+
 /// Where a call goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -85,6 +88,19 @@ impl Outgoing {
     /// Calls whose slot is held, open or not.
     pub(crate) fn held(&self) -> usize {
         self.slots.iter().filter(|slot| !matches!(slot.kind, Kind::Free { .. })).count()
+    }
+
+    /// Whether the slot is still this call's.
+    pub(crate) fn holds(&self, key: OutgoingKey) -> bool {
+        self.slots.get(key.slot()).is_some_and(|slot| {
+            slot.generation == key.generation && !matches!(slot.kind, Kind::Free { .. })
+        })
+    }
+
+    /// A generation that no slot has had yet.
+    pub(crate) fn next_generation(&self) -> u32 {
+        let used = self.slots.iter().map(|slot| slot.generation).max();
+        used.unwrap_or(self.first_generation).wrapping_add(1) & GENERATION_MASK
     }
 
     /// A new link: what was issued before is unknown on it.
@@ -157,6 +173,7 @@ impl Outgoing {
         if self.requests + self.streams >= common.node.limits.outgoing_muxes {
             return failed(CallError::Limit(LimitKind::OutgoingMuxes));
         }
+        let timeout = timeout.map(|timeout| timeout.min(MAX_TIMEOUT));
         let mut flags = flags | data.flags();
         flags.set(Flags::SUBROUTE, target.subroute.is_some());
         let draft = Draft {
@@ -294,7 +311,7 @@ impl Outgoing {
                 }
                 Kind::Stream(_) if op == Op::Pong => self.on_pong(now, key, &message, common),
                 Kind::Stream(stream) if op != Op::Response => {
-                    let effect = stream.on_message(now, message, common);
+                    let effect = stream.on_message(now, owner(key), message, common);
                     self.apply(key, effect, common);
                 }
                 _ => {}
@@ -349,6 +366,9 @@ impl Outgoing {
         }
         let slot = &self.slots[key.slot()];
         if slot.deadline.is_some() && now >= slot.hold_back {
+            if let Some(stream) = self.stream_mut(key) {
+                stream.on_callee_gone();
+            }
             self.close_slot(key, common);
             // The deadline stays armed and ends the call.
             self.arm(key, common);
@@ -626,7 +646,7 @@ const fn timer(slot: u32) -> TimerKey {
     slot << 1
 }
 
-/// Whole milliseconds, rounded up; what does not fit the field is clamped (PROTOCOL.md section 5.1).
+/// Whole milliseconds, rounded up (PROTOCOL.md section 5.1).
 fn deadline_ms(timeout: Duration) -> u32 {
     u32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }

@@ -28,6 +28,7 @@ pub(super) struct Leaving {
     pub(super) number: u64,
     pub(super) buf: Vec<u8>,
     pub(super) start: usize,
+    pub(super) messages: usize,
     pub(super) data_bytes: usize,
     pub(super) reply_bytes: usize,
 }
@@ -104,6 +105,7 @@ impl Batches {
             number,
             buf: batch.buf,
             start,
+            messages: batch.parts.into(),
             data_bytes: batch.data_bytes,
             reply_bytes: batch.reply_bytes,
         })

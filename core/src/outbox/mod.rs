@@ -37,6 +37,8 @@ pub enum Transmit {
         buf: Vec<u8>,
         /// Where the payload begins.
         start: usize,
+        /// How many messages travel in it.
+        messages: usize,
     },
     /// A large message, to be encoded by the writer: [`LargeMessage::encode`].
     Large(LargeMessage),
@@ -247,7 +249,7 @@ impl Outbox {
     pub(crate) fn poll(&mut self, mut left: impl FnMut(Owner, Position)) -> Option<Transmit> {
         if let Some((buf, start)) = self.control.take() {
             self.in_flight = InFlight::Nothing;
-            return Some(Transmit::Frame { buf, start });
+            return Some(Transmit::Frame { buf, start, messages: 1 });
         }
         let large_turn =
             self.batches.is_empty() || self.batches_since_large >= BATCHES_BETWEEN_LARGE;
@@ -259,7 +261,7 @@ impl Outbox {
         self.in_flight = InFlight::Batch(batch.number);
         self.data_bytes -= batch.data_bytes;
         self.reply_bytes -= batch.reply_bytes;
-        Some(Transmit::Frame { buf: batch.buf, start: batch.start })
+        Some(Transmit::Frame { buf: batch.buf, start: batch.start, messages: batch.messages })
     }
 
     fn poll_large(&mut self, left: &mut impl FnMut(Owner, Position)) -> Option<Transmit> {

@@ -17,7 +17,7 @@ fn frames(outbox: &mut Outbox) -> Vec<Vec<(u64, u32)>> {
     let mut frames = Vec::new();
     while let Some(transmit) = outbox.poll(|_, _| {}) {
         let frame = match transmit {
-            Transmit::Frame { buf, start } => buf[start..].to_vec(),
+            Transmit::Frame { buf, start, .. } => buf[start..].to_vec(),
             Transmit::Large(large) => {
                 let mut buf = Vec::new();
                 large.encode(&mut buf);
@@ -40,7 +40,9 @@ fn frames(outbox: &mut Outbox) -> Vec<Vec<(u64, u32)>> {
 fn a_lone_message_leaves_without_a_merge_header() {
     let mut outbox = Outbox::new();
     push(&mut outbox, 1, 0, 10);
-    let Some(Transmit::Frame { buf, start }) = outbox.poll(|_, _| {}) else { panic!("one frame") };
+    let Some(Transmit::Frame { buf, start, .. }) = outbox.poll(|_, _| {}) else {
+        panic!("one frame")
+    };
     assert!(start >= FRAME_ROOM);
     let decoded = MessageRef::decode(&buf[start..]).expect("one whole message");
     assert_eq!(decoded.message.header.op, Op::MuxClientMsg);

@@ -50,6 +50,11 @@ pub trait Body: Sized {
     /// The value that `payload` holds, all of it.
     fn decode(payload: Payload) -> Result<Self, DecodeBodyError>;
 
+    /// The value's payload, if it is one already: it is then sent without being encoded or copied.
+    fn as_payload(&self) -> Option<Payload> {
+        None
+    }
+
     /// The value as a payload of its own.
     fn to_payload(&self) -> Result<Payload, EncodeError> {
         let mut bytes = Vec::new();

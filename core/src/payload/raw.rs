@@ -73,6 +73,10 @@ impl Body for Payload {
         Ok(payload)
     }
 
+    fn as_payload(&self) -> Option<Payload> {
+        Some(self.clone())
+    }
+
     fn to_payload(&self) -> Result<Payload, EncodeError> {
         Ok(self.clone())
     }

@@ -99,6 +99,11 @@ impl Peer {
         self.drive_drain(now);
     }
 
+    /// Whether the machine knows this call: it was not let go, nor lost in a bug of ours.
+    pub fn holds(&self, key: OutgoingKey) -> bool {
+        self.outgoing.holds(key)
+    }
+
     /// Lets go of a call of ours: cancelled at the peer if it is still open, its slot free. To be
     /// called once for each stream, and for each single request whose response was not taken.
     pub fn release(&mut self, now: Now, key: OutgoingKey) {
@@ -109,7 +114,7 @@ impl Peer {
     /// Answers a single request of the peer. Nothing is sent if it is over; a response over
     /// the message limit becomes an error.
     pub fn respond(&mut self, now: Now, key: IncomingKey, result: Result<Data<'_>, &str>) {
-        self.incoming.respond(key, result, &mut self.common);
+        self.incoming.respond(now.instant, key, result, &mut self.common);
         self.drive_drain(now);
     }
 

@@ -242,14 +242,55 @@ impl Peer {
         self.link.id().is_some() && !self.common.outbox.is_empty()
     }
 
+    /// Whether whoever drives this peer and sleeps until `armed` (for ever, if `None`) has
+    /// something to do before: output, or an earlier time.
+    pub fn wants_drive(&self, armed: Option<Instant>) -> bool {
+        self.has_output()
+            || match (self.next_timer(), armed) {
+                (Some((at, _)), Some(armed)) => at < armed,
+                (timer, None) => timer.is_some(),
+                (None, Some(_)) => false,
+            }
+    }
+
+    /// Whether [`Self::handle_timeout`] has something to do.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.next_timer().is_some_and(|(at, _)| at <= now)
+    }
+
+    /// When to call [`Self::handle_timeout`], whatever output there is.
+    pub fn next_alarm(&self) -> Option<Instant> {
+        self.next_timer().map(|(at, _)| at)
+    }
+
+    /// A machine in this one's place after a bug of ours has made it panic: no link, no calls.
+    /// Whoever holds a call of the former one finds that it does not know it.
+    #[must_use]
+    pub fn reborn(&self, now: Now) -> Self {
+        let seed = self.rng.clone().next_u64();
+        let generation = self.outgoing.next_generation();
+        let mut peer = Self::new(self.node().clone(), &self.name, seed, generation, now.instant);
+        peer.last_link = self.last_link;
+        if self.started {
+            peer.start(now);
+        }
+        if self.drain.is_on() {
+            peer.shutdown(now, Duration::ZERO);
+        }
+        peer
+    }
+
+    fn has_output(&self) -> bool {
+        !self.commands.is_empty()
+            || !self.common.events.is_empty()
+            || !self.common.calls.is_empty()
+            || (!self.in_flight && self.has_transmit())
+    }
+
     /// When to call [`Self::handle_timeout`], and why. Now, while there is output; with
     /// something handed out and not yet written, what waits behind it does not count as output.
     pub fn poll_timeout(&self, now: Instant) -> Option<(Instant, WakeReason)> {
-        let output = !self.commands.is_empty()
-            || !self.common.events.is_empty()
-            || !self.common.calls.is_empty()
-            || (!self.in_flight && self.has_transmit());
-        if output {
+        if self.has_output() {
             return Some((now, WakeReason::Output));
         }
         self.next_timer().map(|(at, reason)| (at.max(now), reason))

@@ -40,16 +40,34 @@ impl Inbound {
     /// `held` is how much memory a slice of the frame keeps alive, in bytes: a small payload, or one
     /// under a quarter of that, is copied to memory of its own size.
     pub fn add_frame(&mut self, frame: &Bytes, held: usize, max_message: usize) {
+        self.decode(frame, max_message, |message| {
+            let len = message.payload.len();
+            if len < COPY_BELOW || len < held / 4 {
+                message.to_message()
+            } else {
+                message.to_message_in(frame)
+            }
+        });
+    }
+
+    /// As [`Self::add_frame`], with every payload copied.
+    pub fn add_slice(&mut self, frame: &[u8], max_message: usize) {
+        self.decode(frame, max_message, |message| message.to_message());
+    }
+
+    fn decode<'a>(
+        &mut self,
+        frame: &'a [u8],
+        max_message: usize,
+        own: impl Fn(MessageRef<'a>) -> Message,
+    ) {
         if self.error.is_some() {
             return;
         }
         let mut first = true;
         let messages = &mut self.messages;
-        let result = for_each_message(frame, max_message, |message: MessageRef<'_>| {
-            let len = message.payload.len();
-            let copy = len < COPY_BELOW || len < held / 4;
-            let message = if copy { message.to_message() } else { message.to_message_in(frame) };
-            messages.push((std::mem::take(&mut first), message));
+        let result = for_each_message(frame, max_message, |message| {
+            messages.push((std::mem::take(&mut first), own(message)));
         });
         self.error = result.err();
     }

@@ -345,7 +345,7 @@ impl Parcel {
 /// A transmit as the frame that it becomes.
 pub(super) fn whole_frame(transmit: Transmit, peer: &mut Peer) -> Bytes {
     match transmit {
-        Transmit::Frame { buf, start } => {
+        Transmit::Frame { buf, start, .. } => {
             let frame = Bytes::copy_from_slice(&buf[start..]);
             peer.recycle(buf);
             frame

@@ -1,0 +1,309 @@
+//! Settings of a node, its handlers among them.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use crate::auth::Auth;
+use crate::driver::runtime::{Connector, Runtime};
+use crate::error::ConfigError;
+use crate::grid::GridState;
+use crate::handle::{Context, Grid, Input, Output, Service};
+use crate::limits::Limits;
+use crate::node::Node;
+use crate::payload::Body;
+use crate::rng::Rng;
+use crate::route::{ClientStream, RouteInfo, RouteTable, ServerStream, TwoWay, Unary};
+use crate::timings::Timings;
+
+/// Settings of a node. Errors of the `serve` methods are kept and told by [`Builder::build`].
+pub struct Builder<R: Runtime> {
+    runtime: R,
+    name: String,
+    peers: Vec<String>,
+    auth: Option<Arc<dyn Auth>>,
+    http_route: Option<String>,
+    limits: Limits,
+    timings: Timings,
+    routes: RouteTable,
+    services: Vec<Service<R>>,
+    connector: Option<Arc<dyn Connector>>,
+    seed: Option<u64>,
+    first_generation: u32,
+    instance: Option<[u8; 16]>,
+    gate: bool,
+    error: Option<ConfigError>,
+}
+
+impl<R: Runtime> std::fmt::Debug for Builder<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Why a node could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No authentication was chosen; [`crate::auth::SharedSecret`] is the ready-made one.
+    #[error("no authentication was set")]
+    NoAuth,
+    /// The runtime cannot run anything, or gives no random bytes.
+    #[error("the runtime: {0}")]
+    Runtime(#[source] io::Error),
+    /// The address to listen on is malformed or taken.
+    #[error("cannot listen: {0}")]
+    Listen(#[from] io::Error),
+}
+
+impl<R: Runtime> Builder<R> {
+    pub(crate) fn new(runtime: R, name: String) -> Self {
+        Self {
+            runtime,
+            name,
+            peers: Vec::new(),
+            auth: None,
+            http_route: None,
+            limits: Limits::default(),
+            timings: Timings::default(),
+            routes: RouteTable::new(),
+            services: Vec::new(),
+            connector: None,
+            seed: None,
+            first_generation: 0,
+            instance: None,
+            gate: false,
+            error: None,
+        }
+    }
+
+    /// The other nodes, by name. The own name may be among them, so that every node can be given
+    /// the same list; it is added if it is not.
+    #[must_use]
+    pub fn peers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.peers.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// How nodes prove that they belong together. Required.
+    #[must_use]
+    pub fn auth(mut self, auth: impl Auth) -> Self {
+        self.auth = Some(Arc::new(auth));
+        self
+    }
+
+    /// The HTTP route of the upgrade; `/minio/grid/v1` unless set.
+    #[must_use]
+    pub fn http_route(mut self, route: impl Into<String>) -> Self {
+        self.http_route = Some(route.into());
+        self
+    }
+
+    /// How much of everything is accepted.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The protocol's durations.
+    #[must_use]
+    pub fn timings(mut self, timings: Timings) -> Self {
+        self.timings = timings;
+        self
+    }
+
+    /// How connections to peers are opened; plain TCP unless set.
+    #[must_use]
+    pub fn connector(mut self, connector: impl Connector) -> Self {
+        self.connector = Some(Arc::new(connector));
+        self
+    }
+
+    /// Where everything random comes from; the system unless set. For tests.
+    #[must_use]
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Where the generations of mux ids begin (PROTOCOL.md section 7.1); 0 unless set.
+    #[must_use]
+    pub const fn first_generation(mut self, generation: u32) -> Self {
+        self.first_generation = generation;
+        self
+    }
+
+    /// The instance id, which must differ for every process; random unless set. For tests.
+    #[must_use]
+    pub const fn instance(mut self, instance: [u8; 16]) -> Self {
+        self.instance = Some(instance);
+        self
+    }
+
+    /// Leaves the start gate closed until [`Grid::start`]: the node does not dial, and answers
+    /// upgrades with 503 (PROTOCOL.md section 7.12).
+    #[must_use]
+    pub const fn start_gate(mut self) -> Self {
+        self.gate = true;
+        self
+    }
+
+    /// Serves single requests, each on a task of its own. The handler's error is anything that
+    /// displays: its text crosses the wire.
+    #[must_use]
+    pub fn serve<Req, Res, E, F, Fut>(self, route: Unary<Req, Res>, handler: F) -> Self
+    where
+        Req: Body + 'static,
+        Res: Body + 'static,
+        E: Display + 'static,
+        F: Fn(Req, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Res, E>> + Send + 'static,
+    {
+        self.add(route.info(), crate::handle::unary(handler))
+    }
+
+    /// Serves single requests with a plain function that runs on the link's own task: for what is
+    /// quick and never blocks. A slow one delays everything on its link and is warned of once.
+    #[must_use]
+    pub fn serve_inline<Req, Res, E, F>(self, route: Unary<Req, Res>, handler: F) -> Self
+    where
+        Req: Body + 'static,
+        Res: Body + 'static,
+        E: Display + 'static,
+        F: Fn(Req, &Context) -> Result<Res, E> + Send + Sync + 'static,
+    {
+        self.add(route.info(), crate::handle::inline(handler))
+    }
+
+    /// Serves streams without input. The handler's return value is the end, after all it sent.
+    #[must_use]
+    pub fn serve_stream<Req, Item, E, F, Fut>(
+        self,
+        route: ServerStream<Req, Item>,
+        handler: F,
+    ) -> Self
+    where
+        Req: Body + 'static,
+        Item: Body + 'static,
+        E: Display + 'static,
+        F: Fn(Req, Output<Item>, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+    {
+        self.add(route.info(), crate::handle::server_stream(handler))
+    }
+
+    /// Serves streams with input and one result.
+    #[must_use]
+    pub fn serve_input<Req, In, Res, E, F, Fut>(
+        self,
+        route: ClientStream<Req, In, Res>,
+        handler: F,
+    ) -> Self
+    where
+        Req: Body + 'static,
+        In: Body + 'static,
+        Res: Body + Send + 'static,
+        E: Display + 'static,
+        F: Fn(Req, Input<In>, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Res, E>> + Send + 'static,
+    {
+        self.add(route.info(), crate::handle::client_stream(handler))
+    }
+
+    /// Serves streams with input and output.
+    #[must_use]
+    pub fn serve_two_way<Req, In, Out, E, F, Fut>(
+        self,
+        route: TwoWay<Req, In, Out>,
+        handler: F,
+    ) -> Self
+    where
+        Req: Body + 'static,
+        In: Body + 'static,
+        Out: Body + 'static,
+        E: Display + 'static,
+        F: Fn(Req, Input<In>, Output<Out>, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+    {
+        self.add(route.info(), crate::handle::two_way(handler))
+    }
+
+    fn add(mut self, route: RouteInfo, service: Service<R>) -> Self {
+        match self.routes.insert(route) {
+            Ok(_) => self.services.push(service),
+            Err(error) => {
+                self.error.get_or_insert(error.into());
+            }
+        }
+        self
+    }
+
+    /// Starts the node without listening: connections are given to [`Grid::accept`] or
+    /// [`Grid::accept_upgraded`], or the node only dials.
+    ///
+    /// # Errors
+    /// [`BuildError`] names what cannot work.
+    pub fn build(self) -> Result<Grid<R>, BuildError> {
+        if let Some(error) = self.error {
+            return Err(error.into());
+        }
+        self.runtime.check().map_err(BuildError::Runtime)?;
+        let auth = self.auth.ok_or(BuildError::NoAuth)?;
+        let random = self.runtime.random().map_err(BuildError::Runtime)?;
+        let (low, high) = random.split_at(8);
+        let word = |bytes: &[u8]| bytes.iter().fold(0, |word, b| word << 8 | u64::from(*b));
+        let mut seeds =
+            Rng::new(self.seed.unwrap_or_else(|| word(low) ^ word(high).rotate_left(32)));
+        let instance = self.instance.unwrap_or_else(|| match self.seed {
+            Some(_) => {
+                let words = [seeds.next_u64().to_le_bytes(), seeds.next_u64().to_le_bytes()];
+                let mut id = [0; 16];
+                id.copy_from_slice(words.as_flattened());
+                id
+            }
+            None => self.runtime.random().unwrap_or(random),
+        });
+        let mut node = Node::new(self.name.clone(), instance, auth);
+        node.routes = self.routes;
+        node.limits = self.limits;
+        node.timings = self.timings;
+        if let Some(route) = self.http_route {
+            node.http_route = route;
+        }
+        let mut names = self.peers;
+        if !names.contains(&self.name) {
+            names.push(self.name);
+        }
+        let now = self.runtime.instant();
+        let first_generation = self.first_generation;
+        let state =
+            GridState::new(Arc::new(node), &names, seeds.next_u64(), first_generation, now)?;
+        let connector = self.connector.unwrap_or_else(|| self.runtime.connector().into());
+        let services = Arc::new(self.services);
+        let grid = Grid::run(self.runtime, state, services, connector, seeds, first_generation);
+        if !self.gate {
+            grid.start();
+        }
+        Ok(grid)
+    }
+
+    /// Starts the node, listening on `address` (`host:port`; port 0 lets the system choose).
+    ///
+    /// # Errors
+    /// [`BuildError`] names what cannot work.
+    pub async fn bind(self, address: &str) -> Result<Grid<R>, BuildError> {
+        let listener = self.runtime.bind(address)?;
+        let gate = self.gate;
+        let grid = Self { gate: true, ..self }.build()?;
+        grid.listen_on(listener)?;
+        if !gate {
+            grid.start();
+        }
+        Ok(grid)
+    }
+}

@@ -1,0 +1,303 @@
+//! Incoming connections, until each has proved who it is.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::runtime::{Listener, Runtime, Timer, Transport};
+use crate::error::LinkError;
+use crate::handle::Shared;
+use crate::link::{Accepting, Acceptor, Door, Hello};
+use crate::node::Node;
+use crate::rng::Rng;
+use crate::time::Instant;
+
+/// How long the accept loop rests after an error such as running out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A refused connection may take this long to take its refusal.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What connections that nobody owns yet know of the node: its peers by name, its gate, its limit.
+#[derive(Debug)]
+pub(crate) struct Doorway {
+    node: Arc<Node>,
+    peers: RwLock<std::collections::BTreeMap<Arc<str>, Arc<Shared>>>,
+    started: AtomicBool,
+    closed: AtomicBool,
+    unauthenticated: AtomicUsize,
+    seeds: Mutex<Rng>,
+    /// The accept loops, to be told when the doorway closes.
+    loops: Mutex<Vec<Waker>>,
+}
+
+impl Doorway {
+    pub(crate) fn new(node: Arc<Node>, seed: u64) -> Self {
+        Self {
+            node,
+            peers: RwLock::default(),
+            started: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            unauthenticated: AtomicUsize::new(0),
+            seeds: Mutex::new(Rng::new(seed)),
+            loops: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn start(&self) {
+        self.started.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    /// Ends the accept loops.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let loops = std::mem::take(&mut *locked(&self.loops));
+        loops.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn peer(&self, name: &str) -> Option<Arc<Shared>> {
+        self.peers.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn peers(&self) -> Vec<Arc<Shared>> {
+        let peers = self.peers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        peers.values().cloned().collect()
+    }
+
+    pub(crate) fn insert(&self, shared: Arc<Shared>) {
+        let mut peers = self.peers.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        peers.insert(shared.name.clone(), shared);
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Option<Arc<Shared>> {
+        self.peers.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(name)
+    }
+
+    pub(crate) fn acceptor(&self, now: Instant) -> Acceptor {
+        Acceptor::new(self.node.clone(), now, locked(&self.seeds).next_u64())
+    }
+
+    pub(crate) fn upgraded(&self, now: Instant, leftover: &[u8]) -> Acceptor {
+        let seed = locked(&self.seeds).next_u64();
+        Acceptor::upgraded(self.node.clone(), now, seed, leftover)
+    }
+}
+
+impl Door for Doorway {
+    fn is_started(&self) -> bool {
+        self.has_started()
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.peer(name).is_some()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Accepts until the doorway closes.
+pub(crate) async fn accept_loop<R: Runtime>(
+    runtime: R,
+    doorway: Arc<Doorway>,
+    mut listener: Box<dyn Listener>,
+) {
+    let mut timer = runtime.timer();
+    let mut failing = false;
+    loop {
+        let accepted = std::future::poll_fn(|cx| {
+            locked(&doorway.loops).push(cx.waker().clone());
+            if doorway.closed.load(Ordering::Acquire) {
+                return Poll::Ready(None);
+            }
+            let polled = listener.poll_accept(cx).map(Some);
+            locked(&doorway.loops).retain(|waker| !waker.will_wake(cx.waker()));
+            if polled.is_pending() {
+                locked(&doorway.loops).push(cx.waker().clone());
+            }
+            polled
+        });
+        match accepted.await {
+            None => return,
+            Some(Ok(transport)) => {
+                failing = false;
+                let acceptor = doorway.acceptor(runtime.instant());
+                admit(&runtime, doorway.clone(), acceptor, transport);
+            }
+            Some(Err(error)) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(node = %doorway.node.name, %error, "cannot accept connections");
+                }
+                let at = runtime.instant().after(ACCEPT_PAUSE);
+                std::future::poll_fn(|cx| timer.poll_until(at, cx)).await;
+            }
+        }
+    }
+}
+
+/// Takes one connection through upgrade and Connect on a task of its own, if there are not too
+/// many of its kind; otherwise it is closed.
+pub(crate) fn admit<R: Runtime>(
+    runtime: &R,
+    doorway: Arc<Doorway>,
+    acceptor: Acceptor,
+    transport: Box<dyn Transport>,
+) {
+    let before = doorway.unauthenticated.fetch_add(1, Ordering::AcqRel);
+    let slot = Slot(doorway);
+    if before >= slot.0.node.limits.unauthenticated {
+        tracing::warn!(node = %slot.0.node.name, "too many unauthenticated connections");
+        return;
+    }
+    let timer = runtime.timer();
+    let task = Admission {
+        runtime: runtime.clone(),
+        slot,
+        acceptor: Some(acceptor),
+        transport: Some(transport),
+        timer,
+        outcome: None,
+    };
+    runtime.spawn(task);
+}
+
+/// One of the connections that may be unauthenticated at a time.
+#[derive(Debug)]
+struct Slot(Arc<Doorway>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.unauthenticated.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One connection on its way in.
+struct Admission<R> {
+    runtime: R,
+    slot: Slot,
+    acceptor: Option<Acceptor>,
+    transport: Option<Box<dyn Transport>>,
+    timer: Box<dyn Timer>,
+    /// Refused: written out, until then at the latest, and closed.
+    outcome: Option<Instant>,
+}
+
+impl<R> Unpin for Admission<R> {}
+
+impl<R: Runtime> Future for Admission<R> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            if let Some(done) = this.step(cx) {
+                return done;
+            }
+        }
+    }
+}
+
+impl<R: Runtime> Admission<R> {
+    /// One turn: write, read, look at the clock. `None`: another turn.
+    fn step(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        let (Some(acceptor), Some(transport)) = (&mut self.acceptor, &mut self.transport) else {
+            return Some(Poll::Ready(()));
+        };
+        while !acceptor.write_buf().is_empty() {
+            match transport.poll_write(cx, acceptor.write_buf()) {
+                Poll::Ready(Ok(bytes)) if bytes > 0 => acceptor.handle_written(bytes),
+                Poll::Ready(_) => return Some(Poll::Ready(())),
+                Poll::Pending => break,
+            }
+        }
+        if let Some(until) = self.outcome {
+            return Some(self.linger(until, cx));
+        }
+        let outcome = match transport.poll_read(cx, acceptor.read_buf()) {
+            Poll::Ready(Ok(0) | Err(_)) => acceptor.handle_eof(),
+            Poll::Ready(Ok(_)) => acceptor.handle_read(self.runtime.now(), &*self.slot.0),
+            Poll::Pending => {
+                if self.timer.poll_until(acceptor.poll_timeout(), cx).is_pending() {
+                    return Some(Poll::Pending);
+                }
+                acceptor.handle_timeout(self.runtime.instant())
+            }
+        };
+        self.on_outcome(outcome)
+    }
+
+    fn on_outcome(&mut self, outcome: Accepting) -> Option<Poll<()>> {
+        match outcome {
+            Accepting::Pending => None,
+            Accepting::Hello(hello) => match self.hand_over(&hello) {
+                Ok(()) => Some(Poll::Ready(())),
+                Err(reason) => {
+                    let outcome = self.acceptor.as_mut()?.refuse(&reason);
+                    self.on_outcome(outcome)
+                }
+            },
+            Accepting::Finished(error) => {
+                let node = &self.slot.0.node.name;
+                if error == LinkError::ClosedByPeer {
+                    tracing::debug!(%node, "a connection was closed before its Connect");
+                } else {
+                    tracing::warn!(%node, %error, "an incoming connection failed");
+                }
+                self.outcome = Some(self.runtime.instant().after(LINGER));
+                None
+            }
+        }
+    }
+
+    /// The peer that the Connect names takes the connection.
+    fn hand_over(&mut self, hello: &Hello) -> Result<(), String> {
+        let Some(shared) = self.slot.0.peer(&hello.host) else {
+            return Err(format!("unknown incoming host: {}", hello.host));
+        };
+        let now = self.runtime.now();
+        let mut driver = None;
+        shared
+            .with(|state| {
+                let link = state.peer.handle_hello(now, hello)?;
+                let taken = self.acceptor.take().zip(self.transport.take());
+                if let Some((acceptor, transport)) = taken
+                    && let Ok(connection) = acceptor.accept(now.instant, link)
+                {
+                    state.newcomer = Some((connection, transport));
+                }
+                driver = state.rouse_driver();
+                Ok(())
+            })
+            .inspect(|()| {
+                if let Some(driver) = driver.take() {
+                    driver.wake();
+                }
+            })
+    }
+
+    /// The refusal is on its way out: closes once it is written, or soon.
+    fn linger(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let (Some(acceptor), Some(transport)) = (&mut self.acceptor, &mut self.transport) else {
+            return Poll::Ready(());
+        };
+        if acceptor.write_buf().is_empty() && transport.poll_close(cx).is_ready() {
+            // What the peer still sends is read away, so that the refusal is not reset.
+            loop {
+                match transport.poll_read(cx, acceptor.read_buf()) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending => break,
+                }
+            }
+        }
+        self.timer.poll_until(until, cx)
+    }
+}

@@ -1,0 +1,328 @@
+//! The task of one peer: dials, drives the connection, serves what comes in.
+//!
+//! One turn of the loop: read, exchange with the machine under its lock, then, without the lock,
+//! wake those who wait, start handlers and write. At rest a lone message leaves at once; under
+//! load the task yields once before it fetches what to write, so that everyone who is ready
+//! queues first and many messages share one frame and one system call.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::runtime::{BoxFuture, Connector, Runtime, Timer, Transport};
+use crate::connection::Connection;
+use crate::error::LinkError;
+use crate::event::{IncomingCall, LinkCommand, LinkId};
+use crate::handle::{Batch, Served, Service, Services, Shared};
+use crate::rng::Rng;
+use crate::time::Instant;
+
+/// Turns before other tasks get theirs.
+const BUDGET: usize = 64;
+
+/// Lone messages after which a yield is tried, to find out whether there are more by now.
+const PROBE_EVERY: u32 = 64;
+
+type Dial = BoxFuture<'static, std::io::Result<Box<dyn Transport>>>;
+
+struct Active {
+    connection: Connection,
+    transport: Box<dyn Transport>,
+}
+
+pub(crate) struct PeerTask<R> {
+    runtime: R,
+    shared: Arc<Shared>,
+    services: Services<R>,
+    connector: Arc<dyn Connector>,
+    seeds: Rng,
+    timer: Box<dyn Timer>,
+    dial: Option<(LinkId, Dial)>,
+    active: Option<Active>,
+    batch: Batch,
+    yielded: bool,
+    /// Whether the last frame held more than one message, and how many lone ones there were since.
+    merging: bool,
+    lone: u32,
+}
+
+impl<R> Unpin for PeerTask<R> {}
+
+impl<R: Runtime> Future for PeerTask<R> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        for _ in 0..BUDGET {
+            match this.turn(cx) {
+                Turn::Again => {}
+                Turn::Yield => break,
+                Turn::Parked => return Poll::Pending,
+                Turn::Over => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+enum Turn {
+    Again,
+    /// Let the others queue their messages first.
+    Yield,
+    Parked,
+    Over,
+}
+
+/// What a turn under the lock has found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Something that is to be done without the lock, or in another turn.
+    Work,
+    /// Messages to send, which wait for others to join them.
+    Joining,
+    /// Nothing: the task is parked.
+    Nothing,
+    /// The peer is drained and its connection closed.
+    End,
+}
+
+impl<R: Runtime> PeerTask<R> {
+    pub(crate) fn new(
+        runtime: R,
+        shared: Arc<Shared>,
+        services: Services<R>,
+        connector: Arc<dyn Connector>,
+        seed: u64,
+    ) -> Self {
+        let timer = runtime.timer();
+        Self {
+            runtime,
+            shared,
+            services,
+            connector,
+            seeds: Rng::new(seed),
+            timer,
+            dial: None,
+            active: None,
+            batch: Batch::default(),
+            yielded: false,
+            merging: false,
+            lone: 0,
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+        let mut progress = self.poll_dial(cx);
+        progress |= self.poll_read(cx);
+        let (found, armed) = self.exchange(cx, progress);
+        progress |= self.act();
+        progress |= self.poll_write(cx);
+        match found {
+            _ if progress => Turn::Again,
+            Found::Work => Turn::Again,
+            Found::Joining => Turn::Yield,
+            Found::End => Turn::Over,
+            Found::Nothing => match armed {
+                Some(at) if self.timer.poll_until(at, cx).is_ready() => Turn::Again,
+                _ => Turn::Parked,
+            },
+        }
+    }
+
+    fn poll_dial(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((link, dial)) = &mut self.dial else { return false };
+        let link = *link;
+        let Poll::Ready(result) = dial.as_mut().poll(cx) else { return false };
+        self.dial = None;
+        let now = self.runtime.now();
+        let (node, name) = (&self.shared.node, &self.shared.name);
+        let seed = self.seeds.next_u64();
+        let connected =
+            result.map_err(|error| LinkError::Transport(error.to_string())).and_then(|transport| {
+                let connection = Connection::dialled(node, name, link, seed, now)?;
+                Ok(Active { connection, transport })
+            });
+        match connected {
+            Ok(active) => self.active = Some(active),
+            Err(error) => {
+                self.shared.with(|state| state.peer.handle_dial_failed(now, link, error));
+            }
+        }
+        true
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(Active { connection, transport }) = &mut self.active else { return false };
+        if connection.decode_more() {
+            return true;
+        }
+        if !connection.wants_read() {
+            return false;
+        }
+        match transport.poll_read(cx, connection.read_buf()) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(0)) => connection.handle_eof(),
+            Poll::Ready(Ok(bytes)) => connection.handle_read(self.runtime.instant(), bytes),
+            Poll::Ready(Err(error)) => {
+                connection.handle_failure(LinkError::Transport(error.to_string()));
+            }
+        }
+        true
+    }
+
+    /// Everything that needs the lock. A panic in there is a bug of ours: the link is dropped, the
+    /// node goes on.
+    fn exchange(&mut self, cx: &Context<'_>, progress: bool) -> (Found, Option<Instant>) {
+        let exchanged = catch_unwind(AssertUnwindSafe(|| self.exchange_locked(cx, progress)));
+        exchanged.unwrap_or_else(|_| {
+            tracing::error!(peer = %self.shared.name, "a bug: the link's machine panicked");
+            self.active = None;
+            self.dial = None;
+            let now = self.runtime.now();
+            self.shared.lock().recover(now, &mut self.batch);
+            (Found::Work, None)
+        })
+    }
+
+    fn exchange_locked(&mut self, cx: &Context<'_>, progress: bool) -> (Found, Option<Instant>) {
+        let now = self.runtime.now();
+        let mut state = self.shared.lock();
+        state.unpark_driver();
+        if let Some((connection, transport)) = state.newcomer.take() {
+            self.active = Some(Active { connection, transport });
+        }
+        if state.peer.is_due(now.instant) {
+            state.peer.handle_timeout(now);
+        }
+        let mut joining = false;
+        if let Some(Active { connection, .. }) = &mut self.active {
+            if connection.poll_timeout().is_some_and(|at| at <= now.instant) {
+                connection.handle_timeout(now.instant);
+                if connection.is_idle() {
+                    state.peer.shrink();
+                }
+            }
+            connection.deliver(now, &mut state.peer);
+            joining = !self.yielded
+                && self.merging
+                && connection.wants_transmit()
+                && state.peer.has_transmit();
+            if !joining && let Some(messages) = connection.fetch(now, &mut state.peer) {
+                self.yielded = false;
+                self.merging = messages > 1 || self.lone >= PROBE_EVERY;
+                self.lone = if self.merging { 0 } else { self.lone + 1 };
+            }
+        }
+        state.drain_all(&mut self.batch);
+        if joining {
+            self.yielded = true;
+            return (Found::Joining, None);
+        }
+        if progress || !self.batch.is_empty() || self.has_bytes() {
+            return (Found::Work, None);
+        }
+        if state.peer.is_drained() && self.active.is_none() {
+            return (Found::End, None);
+        }
+        let timers = [state.peer.next_alarm(), self.connection_alarm()];
+        let armed = timers.into_iter().flatten().min();
+        match state.park_driver(cx.waker(), armed) {
+            true => (Found::Nothing, armed),
+            false => (Found::Work, None),
+        }
+    }
+
+    fn connection_alarm(&self) -> Option<Instant> {
+        self.active.as_ref().and_then(|active| active.connection.poll_timeout())
+    }
+
+    /// Whether bytes were fetched that no write has been tried for.
+    fn has_bytes(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.connection.has_fetched())
+    }
+
+    /// Everything that must not happen under the lock.
+    fn act(&mut self) -> bool {
+        let progress = !self.batch.calls.is_empty() || !self.batch.commands.is_empty();
+        self.batch.wake();
+        let mut calls = std::mem::take(&mut self.batch.calls);
+        for call in calls.drain(..) {
+            self.serve(call);
+        }
+        self.batch.calls = calls;
+        let mut commands = std::mem::take(&mut self.batch.commands);
+        for command in commands.drain(..) {
+            self.obey(command);
+        }
+        self.batch.commands = commands;
+        let finished = self.active.as_mut().is_some_and(|active| active.connection.is_finished());
+        if finished {
+            self.active = None;
+        }
+        progress || finished
+    }
+
+    fn serve(&self, call: IncomingCall) {
+        let route = *self.shared.node.routes.get(call.route);
+        let context = crate::handle::Context {
+            shared: self.shared.clone(),
+            key: call.key,
+            subroute: route.subroute,
+            deadline: call.deadline,
+        };
+        let served = Served { payload: call.payload, context, route };
+        match self.services.get(call.route.as_usize()) {
+            Some(Service::Task(service)) => service.start(&self.runtime, served),
+            Some(Service::Inline(service)) => service.run(served),
+            None => {
+                let now = self.runtime.now();
+                let text = Err("nothing serves this route");
+                self.shared.with(|state| state.peer.respond(now, call.key, text));
+            }
+        }
+    }
+
+    fn obey(&mut self, command: LinkCommand) {
+        match command {
+            LinkCommand::Dial { link } => {
+                self.active = None;
+                self.dial = Some((link, self.connector.connect(&self.shared.name)));
+            }
+            LinkCommand::Close { link, how, .. } => {
+                self.dial.take_if(|(dialling, _)| *dialling == link);
+                let now = self.runtime.instant();
+                if let Some(active) = &mut self.active
+                    && active.connection.link() == link
+                {
+                    active.connection.close(now, how);
+                }
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(Active { connection, transport }) = &mut self.active else { return false };
+        let mut progress = false;
+        loop {
+            let bytes = connection.write_buf();
+            if bytes.is_empty() {
+                return progress;
+            }
+            match transport.poll_write(cx, bytes) {
+                Poll::Pending => return progress,
+                Poll::Ready(Ok(written)) if written > 0 => {
+                    progress = true;
+                    connection.handle_written(self.runtime.instant(), written);
+                }
+                Poll::Ready(outcome) => {
+                    let text = outcome.err().map_or("wrote nothing".into(), |e| e.to_string());
+                    connection.handle_failure(LinkError::Transport(text));
+                    return true;
+                }
+            }
+        }
+    }
+}

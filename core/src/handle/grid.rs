@@ -1,0 +1,311 @@
+//! A running node, as a user holds it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use super::peer::PeerHandle;
+use super::service::Services;
+use super::shared::Shared;
+use super::wait::Alarm;
+use crate::builder::Builder;
+use crate::driver::runtime::{Connector, Listener, Runtime, Transport};
+use crate::driver::{Doorway, PeerTask, accept_loop, admit};
+use crate::error::ConfigError;
+use crate::grid::GridState;
+use crate::node::Node;
+use crate::peer::Peer;
+use crate::rng::Rng;
+use crate::stats::Stats;
+use crate::time::Now;
+
+/// A node that runs. Cheap to clone; when the last clone is dropped, the links are closed without
+/// grace. [`Grid::shutdown`] ends it properly.
+pub struct Grid<R: Runtime> {
+    inner: Arc<GridInner<R>>,
+}
+
+impl<R: Runtime> Clone for Grid<R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<R: Runtime> std::fmt::Debug for Grid<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Grid").field("name", &self.inner.node.name).finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct GridInner<R: Runtime> {
+    pub(crate) runtime: R,
+    pub(crate) node: Arc<Node>,
+    services: Services<R>,
+    connector: Arc<dyn Connector>,
+    pub(crate) doorway: Arc<Doorway>,
+    seeds: Mutex<Rng>,
+    first_generation: u32,
+    local_addr: Mutex<Option<SocketAddr>>,
+    draining: AtomicBool,
+}
+
+/// Some peers are not connected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not connected to {}", names.join(", "))]
+pub struct NotConnected {
+    /// Their names.
+    pub names: Vec<String>,
+}
+
+impl<R: Runtime> Grid<R> {
+    pub(crate) fn run(
+        runtime: R,
+        state: GridState,
+        services: Services<R>,
+        connector: Arc<dyn Connector>,
+        mut seeds: Rng,
+        first_generation: u32,
+    ) -> Self {
+        let (node, peers) = state.into_parts();
+        let doorway = Arc::new(Doorway::new(node.clone(), seeds.next_u64()));
+        let grid = Self {
+            inner: Arc::new(GridInner {
+                runtime,
+                node,
+                services,
+                connector,
+                doorway,
+                seeds: Mutex::new(seeds),
+                first_generation,
+                local_addr: Mutex::new(None),
+                draining: AtomicBool::new(false),
+            }),
+        };
+        for peer in peers {
+            grid.inner.adopt(peer);
+        }
+        grid
+    }
+
+    /// Settings of a node of this name, its base URL, on the runtime that is current.
+    pub fn builder(name: impl Into<String>) -> Builder<R>
+    where
+        R: Default,
+    {
+        Builder::new(R::default(), name.into())
+    }
+
+    /// Settings of a node of this name, its base URL, on this runtime.
+    pub fn builder_on(runtime: R, name: impl Into<String>) -> Builder<R> {
+        Builder::new(runtime, name.into())
+    }
+
+    /// Listens on `address` (`host:port`, port 0 lets the system choose) and takes what comes in.
+    ///
+    /// # Errors
+    /// The address is malformed or taken.
+    pub fn listen(&self, address: &str) -> io::Result<SocketAddr> {
+        let listener = self.inner.runtime.bind(address)?;
+        self.listen_on(listener)
+    }
+
+    /// Takes the connections of a listener of one's own: TLS, a Unix socket.
+    ///
+    /// # Errors
+    /// The listener does not know its address.
+    pub fn listen_on(&self, listener: Box<dyn Listener>) -> io::Result<SocketAddr> {
+        let address = listener.local_addr()?;
+        *lock(&self.inner.local_addr) = Some(address);
+        let (runtime, doorway) = (self.inner.runtime.clone(), self.inner.doorway.clone());
+        self.inner.runtime.spawn(accept_loop(runtime, doorway, listener));
+        Ok(address)
+    }
+
+    /// Where the node listens, if it does.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        *lock(&self.inner.local_addr)
+    }
+
+    /// Takes one connection of which nothing has been read.
+    pub fn accept(&self, transport: Box<dyn Transport>) {
+        let (runtime, doorway) = (self.inner.runtime.clone(), self.inner.doorway.clone());
+        let acceptor = doorway.acceptor(runtime.instant());
+        admit(&runtime, doorway, acceptor, transport);
+    }
+
+    /// Takes one connection that an HTTP server has upgraded already: it has checked the
+    /// request and answered 101. `leftover` is what it has read behind the request's head.
+    pub fn accept_upgraded(&self, transport: Box<dyn Transport>, leftover: &[u8]) {
+        let (runtime, doorway) = (self.inner.runtime.clone(), self.inner.doorway.clone());
+        let acceptor = doorway.upgraded(runtime.instant(), leftover);
+        admit(&runtime, doorway, acceptor, transport);
+    }
+
+    /// Opens the start gate, if the builder left it closed: from now on the node dials, and
+    /// answers upgrades (PROTOCOL.md section 7.12).
+    pub fn start(&self) {
+        self.inner.doorway.start();
+        let now = self.inner.runtime.now();
+        for shared in self.inner.doorway.peers() {
+            shared.with(|state| state.peer.start(now));
+        }
+    }
+
+    /// The node's own name.
+    pub fn name(&self) -> &str {
+        &self.inner.node.name
+    }
+
+    /// The peer of this name.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownPeer`].
+    pub fn peer(&self, name: &str) -> Result<PeerHandle, ConfigError> {
+        match self.inner.doorway.peer(name) {
+            Some(shared) => Ok(PeerHandle::new(shared)),
+            None => Err(ConfigError::UnknownPeer(name.into())),
+        }
+    }
+
+    /// All peers, by name.
+    pub fn peers(&self) -> Vec<PeerHandle> {
+        self.inner.doorway.peers().into_iter().map(PeerHandle::new).collect()
+    }
+
+    /// Waits until every link is up.
+    ///
+    /// # Cancel safety
+    /// It can be dropped and asked anew at will.
+    ///
+    /// # Errors
+    /// [`NotConnected`] names those that are not within `timeout`.
+    pub async fn connected(&self, timeout: Duration) -> Result<(), NotConnected> {
+        let at = self.inner.runtime.instant().after(timeout);
+        let mut waiting: Vec<_> =
+            self.peers().into_iter().map(|peer| (peer, Alarm::new(at))).collect();
+        let mut names = Vec::new();
+        std::future::poll_fn(|cx| {
+            waiting.retain_mut(|(peer, alarm)| match peer.poll_connected(alarm, cx) {
+                Poll::Pending => true,
+                Poll::Ready(Ok(())) => false,
+                Poll::Ready(Err(_)) => {
+                    names.push(peer.name().to_owned());
+                    false
+                }
+            });
+            if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        if names.is_empty() { Ok(()) } else { Err(NotConnected { names }) }
+    }
+
+    /// The figures of all links together.
+    pub fn stats(&self) -> Stats {
+        self.peers().iter().fold(Stats::default(), |mut sum, peer| {
+            sum.merge(&peer.stats());
+            sum
+        })
+    }
+
+    /// Adds a peer to the running grid.
+    ///
+    /// # Errors
+    /// A bad name, or one that is taken.
+    pub fn add_peer(&self, name: &str) -> Result<PeerHandle, ConfigError> {
+        crate::node::check_name(name)?;
+        let inner = &self.inner;
+        if name == inner.node.name || inner.doorway.peer(name).is_some() {
+            return Err(ConfigError::NameTaken(name.into()));
+        }
+        let now = inner.runtime.now();
+        let seed = lock(&inner.seeds).next_u64();
+        let mut peer =
+            Peer::new(inner.node.clone(), name, seed, inner.first_generation, now.instant);
+        if inner.draining.load(Ordering::Acquire) {
+            peer.shutdown(now, Duration::ZERO);
+        } else if inner.doorway.has_started() {
+            peer.start(now);
+        }
+        Ok(PeerHandle::new(inner.adopt(peer)))
+    }
+
+    /// Takes a peer out of the running grid: its calls fail with `PeerRemoved`, its link ends as
+    /// in a drain.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownPeer`].
+    pub fn remove_peer(&self, name: &str) -> Result<(), ConfigError> {
+        let Some(shared) = self.inner.doorway.remove(name) else {
+            return Err(ConfigError::UnknownPeer(name.into()));
+        };
+        let now = self.inner.runtime.now();
+        shared.with(|state| state.peer.remove(now));
+        Ok(())
+    }
+
+    /// Ends the node gracefully (PROTOCOL.md section 7.9): the peers are told, new calls are
+    /// refused on both sides, running ones go on until done or until `grace` is over; then what
+    /// is queued is sent (at most 1 s) and the links are closed (at most 1 s).
+    ///
+    /// # Cancel safety
+    /// Dropped, the shutdown goes on; called again, it can only shorten the grace.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.inner.draining.store(true, Ordering::Release);
+        let now = self.inner.runtime.now();
+        let peers = self.inner.doorway.peers();
+        for shared in &peers {
+            shared.with(|state| state.peer.shutdown(now, grace));
+        }
+        std::future::poll_fn(|cx| {
+            let drained = |shared: &Arc<Shared>| {
+                let mut state = shared.lock();
+                let drained = state.peer.is_drained();
+                if !drained {
+                    state.wait_state(cx.waker());
+                }
+                drained
+            };
+            // Every one is asked, so that every one wakes us.
+            let left = peers.iter().filter(|shared| !drained(shared)).count();
+            if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        self.inner.doorway.close();
+    }
+}
+
+impl<R: Runtime> GridInner<R> {
+    /// Starts the task of a peer.
+    fn adopt(&self, peer: Peer) -> Arc<Shared> {
+        let clock = Arc::new(self.runtime.clone());
+        let shared = Arc::new(Shared::new(clock, peer));
+        self.doorway.insert(shared.clone());
+        let seed = lock(&self.seeds).next_u64();
+        let task = PeerTask::new(
+            self.runtime.clone(),
+            shared.clone(),
+            self.services.clone(),
+            self.connector.clone(),
+            seed,
+        );
+        self.runtime.spawn(task);
+        shared
+    }
+}
+
+impl<R: Runtime> Drop for GridInner<R> {
+    fn drop(&mut self) {
+        self.doorway.close();
+        let now: Now = self.runtime.now();
+        for shared in self.doorway.peers() {
+            shared.with(|state| state.peer.shutdown(now, Duration::ZERO));
+        }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,247 @@
+//! A call of the peer, from its handler's side.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use super::call::with_data;
+use super::shared::Shared;
+use crate::error::{CallError, CancelReason};
+use crate::mux::{IncomingKey, Received, Refusal};
+use crate::outbox::Data;
+use crate::payload::{Body, Payload};
+use crate::time::Instant;
+use crate::wire::SubrouteId;
+
+/// What a handler knows about its call, and how it learns that it is cancelled.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) key: IncomingKey,
+    pub(crate) subroute: Option<SubrouteId>,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Context {
+    /// The name of the node that called.
+    pub fn caller(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The subroute that was called, if the route has one.
+    pub const fn subroute(&self) -> Option<SubrouteId> {
+        self.subroute
+    }
+
+    /// How long the caller will wait yet; `None` for ever.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.since(self.shared.clock.instant()))
+    }
+
+    /// Why the call was cancelled, if it was.
+    pub fn is_cancelled(&self) -> Option<CancelReason> {
+        self.shared.lock().cancelled(self.key)
+    }
+
+    /// Fires when the call is cancelled: by the caller, its deadline, the loss of the link, or
+    /// the end of this node. Unless the route runs to its end, the handler is then polled once
+    /// more and dropped at its next await.
+    pub fn cancelled(&self) -> Cancelled {
+        Cancelled { shared: self.shared.clone(), key: self.key }
+    }
+}
+
+/// A future of a call's cancellation.
+///
+/// # Cancel safety
+/// It can be dropped and made anew at will.
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Cancelled {
+    shared: Arc<Shared>,
+    key: IncomingKey,
+}
+
+impl Future for Cancelled {
+    type Output = CancelReason;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<CancelReason> {
+        let mut state = self.shared.lock();
+        match state.cancelled(self.key) {
+            Some(reason) => Poll::Ready(reason),
+            None => {
+                state.wait_cancelled(self.key, cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// The input of a stream that is served: items, then the caller's EOF as `None`, or the reason of
+/// a cancel as one `Err`; then `None` for ever.
+///
+/// A credit goes back to the caller when an item is taken. Dropping it discards what still
+/// comes, with credits returned, so that the caller's `send` never hangs.
+#[derive(Debug)]
+pub struct Input<T> {
+    shared: Arc<Shared>,
+    key: IncomingKey,
+    ended: bool,
+    item: PhantomData<fn() -> T>,
+}
+
+impl<T> Unpin for Input<T> {}
+
+impl<T: Body> Input<T> {
+    pub(crate) const fn new(shared: Arc<Shared>, key: IncomingKey) -> Self {
+        Self { shared, key, ended: false, item: PhantomData }
+    }
+
+    /// The next item, or `None` at the caller's EOF.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has lost nothing.
+    ///
+    /// # Errors
+    /// [`InputError`], once.
+    pub async fn try_next(&mut self) -> Result<Option<T>, InputError> {
+        self.next().await.transpose()
+    }
+
+    /// The next item, the end by error, or `None` at and after the end.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has lost nothing.
+    pub async fn next(&mut self) -> Option<Result<T, InputError>> {
+        std::future::poll_fn(|cx| self.poll_item(cx)).await
+    }
+
+    fn poll_item(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<T, InputError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let key = self.key;
+        let received = self.shared.with(|state| {
+            let received = state.peer.take_input(key);
+            if received == Received::Pending {
+                state.wait_input(key, cx.waker());
+            }
+            received
+        });
+        Poll::Ready(match received {
+            Received::Pending => return Poll::Pending,
+            Received::Item(bytes) => Some(T::decode(Payload::from(bytes)).map_err(|error| {
+                self.ended = true;
+                InputError::Decode(error.to_string())
+            })),
+            Received::End => {
+                self.ended = true;
+                None
+            }
+            Received::Failed(reason) => {
+                self.ended = true;
+                Some(Err(InputError::Cancelled(reason)))
+            }
+        })
+    }
+}
+
+impl<T: Body> Stream for Input<T> {
+    type Item = Result<T, InputError>;
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<T, InputError>>> {
+        self.get_mut().poll_item(cx)
+    }
+}
+
+impl<T> Drop for Input<T> {
+    fn drop(&mut self) {
+        self.shared.with(|state| state.peer.drop_input(self.key));
+    }
+}
+
+/// Why a handler's input ended other than by the caller's EOF.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The call was cancelled.
+    #[error("{0}")]
+    Cancelled(CancelReason),
+    /// The item cannot be decoded as the route's type.
+    #[error("cannot decode: {0}")]
+    Decode(String),
+}
+
+/// The output of a stream that is served.
+#[derive(Debug, Clone)]
+pub struct Output<T> {
+    shared: Arc<Shared>,
+    key: IncomingKey,
+    item: PhantomData<fn(T)>,
+}
+
+impl<T: Body> Output<T> {
+    pub(crate) const fn new(shared: Arc<Shared>, key: IncomingKey) -> Self {
+        Self { shared, key, item: PhantomData }
+    }
+
+    /// Sends an item, as soon as the caller has taken enough of those before and there is room
+    /// in the send queue.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has queued nothing.
+    ///
+    /// # Errors
+    /// [`CallError::Cancelled`] once the call is over; an item that is too large or cannot be
+    /// encoded leaves the stream as it was.
+    pub async fn send(&mut self, item: T) -> Result<(), CallError> {
+        std::future::poll_fn(move |cx| match self.try_queue(&item, Some(cx)) {
+            Err(Refusal::Failed(error)) => Poll::Ready(Err(error)),
+            Err(Refusal::NoCredit | Refusal::QueueFull) => Poll::Pending,
+            Ok(()) => Poll::Ready(Ok(())),
+        })
+        .await
+    }
+
+    fn try_queue(&self, item: &T, cx: Option<&mut TaskContext<'_>>) -> Result<(), Refusal> {
+        let key = self.key;
+        let queue = |data: Data<'_>| {
+            self.shared.with(|state| {
+                let result = state.peer.serve_item(key, data);
+                if let Some(cx) = &cx {
+                    match &result {
+                        Err(Refusal::NoCredit) => state.wait_output(key, cx.waker()),
+                        Err(Refusal::QueueFull) => {
+                            state.wait_queue(cx.waker());
+                            state.wait_output(key, cx.waker());
+                        }
+                        _ => {}
+                    }
+                }
+                result
+            })
+        };
+        with_data(item, queue).map_err(Refusal::Failed)?
+    }
+
+    /// Sends an item now or not at all.
+    ///
+    /// # Errors
+    /// [`CallError::Limit`] if it would have to wait; otherwise as [`Self::send`].
+    pub fn try_send(&mut self, item: &T) -> Result<(), CallError> {
+        use crate::error::LimitKind::{Credits, QueuedBytes};
+        self.try_queue(item, None).map_err(|refusal| match refusal {
+            Refusal::Failed(error) => error,
+            Refusal::NoCredit => CallError::Limit(Credits),
+            Refusal::QueueFull => CallError::Limit(QueuedBytes),
+        })
+    }
+}

@@ -1,0 +1,24 @@
+//! What a user holds: the grid, its peers, pending calls and streams, on both ends.
+//!
+//! This is the only layer with locks and wakers. A machine emits events; here they find the
+//! wakers of those who wait, which are woken after the lock is released. No user code, no waker
+//! and no handler ever runs under a lock.
+
+mod call;
+mod grid;
+mod incoming;
+mod peer;
+mod service;
+mod shared;
+mod stream;
+mod wait;
+
+pub use self::call::Call;
+pub use self::grid::{Grid, NotConnected};
+pub use self::incoming::{Cancelled, Context, Input, Output};
+pub use self::peer::{PeerHandle, StateWatch};
+pub use self::stream::{ClientCall, Opening, Receiver, Sender};
+
+pub(crate) use self::service::{Served, Service, Services, inline, server_stream, unary};
+pub(crate) use self::service::{client_stream, two_way};
+pub(crate) use self::shared::{Batch, Shared};

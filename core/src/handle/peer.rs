@@ -1,0 +1,192 @@
+//! A peer, as a user holds it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use super::call::Call;
+use super::shared::Shared;
+use super::stream::{ClientCall, Opening, Receiver, Sender};
+use super::wait::Alarm;
+use crate::error::CallError;
+use crate::link::LinkState;
+use crate::mux::Target;
+use crate::payload::Body;
+use crate::route::{ClientStream, RouteInfo, ServerStream, Shape, TwoWay, Unary};
+use crate::stats::Stats;
+
+/// Another node of the grid. Cheap to clone; usable from any task or thread.
+#[derive(Clone, Debug)]
+pub struct PeerHandle {
+    shared: Arc<Shared>,
+}
+
+impl PeerHandle {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The peer's name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Makes a single request. Nothing is sent until the returned [`Call`] is polled.
+    pub fn call<'a, Req: Body, Res: Body>(
+        &self,
+        route: Unary<Req, Res>,
+        request: &'a Req,
+    ) -> Call<'a, Req, Res> {
+        Call::new(self.shared.clone(), target(route.info()), request)
+    }
+
+    /// Opens a stream of the shape that the route has: a [`Receiver`], a [`ClientCall`], or a
+    /// pair of [`Sender`] and [`Receiver`]. Nothing is sent until the returned [`Opening`] is polled.
+    pub fn open<'a, R: StreamRoute>(
+        &self,
+        route: R,
+        request: &'a R::Request,
+    ) -> Opening<'a, R::Request, R::Halves> {
+        let info = route.route_info();
+        let capacities = match info.shape {
+            Shape::Stream { in_capacity, out_capacity } => (in_capacity, out_capacity),
+            Shape::Single => (0, 1),
+        };
+        Opening::new(self.shared.clone(), target(info), capacities, request)
+    }
+
+    /// The state of the link.
+    pub fn state(&self) -> LinkState {
+        self.shared.lock().peer.state()
+    }
+
+    /// Every change of the link's state from now on; beginning with the current one.
+    pub fn watch(&self) -> StateWatch {
+        StateWatch { shared: self.shared.clone(), last: None }
+    }
+
+    /// Waits until the link is up.
+    ///
+    /// # Cancel safety
+    /// It can be dropped and asked anew at will.
+    ///
+    /// # Errors
+    /// [`CallError::Disconnected`] if it is not within `timeout`; [`CallError::PeerRemoved`] or
+    /// [`CallError::ShuttingDown`] if it never will be.
+    pub async fn connected(&self, timeout: Duration) -> Result<(), CallError> {
+        let mut alarm = Alarm::new(self.shared.clock.instant().after(timeout));
+        std::future::poll_fn(|cx| self.poll_connected(&mut alarm, cx)).await
+    }
+
+    pub(crate) fn poll_connected(
+        &self,
+        alarm: &mut Alarm,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CallError>> {
+        let open = {
+            let mut state = self.shared.lock();
+            let open = state.peer.check_open();
+            if open.is_err() {
+                state.wait_state(cx.waker());
+            }
+            open
+        };
+        match open {
+            Ok(()) | Err(CallError::PeerShuttingDown) => Poll::Ready(Ok(())),
+            Err(error @ CallError::Disconnected { .. }) => {
+                alarm.poll(&*self.shared.clock, cx).map(|()| Err(error))
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Counters and gauges of this link.
+    pub fn stats(&self) -> Stats {
+        let now = self.shared.clock.instant();
+        self.shared.lock().peer.stats(now)
+    }
+}
+
+fn target(info: RouteInfo) -> Target {
+    Target { handler: info.handler, subroute: info.subroute }
+}
+
+/// A route of a stream, of any shape.
+pub trait StreamRoute {
+    /// What opens it.
+    type Request: Body;
+    /// What the caller holds.
+    type Halves: super::stream::FromOpened;
+
+    /// The route without its types.
+    fn route_info(&self) -> RouteInfo;
+}
+
+impl<Req: Body, Item: Body> StreamRoute for ServerStream<Req, Item> {
+    type Request = Req;
+    type Halves = Receiver<Item>;
+
+    fn route_info(&self) -> RouteInfo {
+        self.info()
+    }
+}
+
+impl<Req: Body, Item: Body, Res: Body> StreamRoute for ClientStream<Req, Item, Res> {
+    type Request = Req;
+    type Halves = ClientCall<Item, Res>;
+
+    fn route_info(&self) -> RouteInfo {
+        self.info()
+    }
+}
+
+impl<Req: Body, In: Body, Out: Body> StreamRoute for TwoWay<Req, In, Out> {
+    type Request = Req;
+    type Halves = (Sender<In>, Receiver<Out>);
+
+    fn route_info(&self) -> RouteInfo {
+        self.info()
+    }
+}
+
+/// The states of a link, as they change. A state that lasted no longer than the watcher took to
+/// look is skipped. Ends after [`LinkState::Shutdown`].
+#[derive(Debug)]
+pub struct StateWatch {
+    shared: Arc<Shared>,
+    last: Option<(u64, LinkState)>,
+}
+
+impl StateWatch {
+    /// The next state, or `None` after the last.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has lost nothing.
+    pub async fn changed(&mut self) -> Option<LinkState> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for StateWatch {
+    type Item = LinkState;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<LinkState>> {
+        if matches!(self.last, Some((_, LinkState::Shutdown))) {
+            return Poll::Ready(None);
+        }
+        let this = &mut *self;
+        let mut state = this.shared.lock();
+        let now = (state.changes, state.peer.state());
+        let seen = this.last.is_some_and(|(changes, last)| changes == now.0 || last == now.1);
+        if seen {
+            this.last = Some(now);
+            state.wait_state(cx.waker());
+            return Poll::Pending;
+        }
+        this.last = Some(now);
+        Poll::Ready(Some(now.1))
+    }
+}

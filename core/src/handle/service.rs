@@ -1,0 +1,345 @@
+//! Handlers: from a call that has come in to the user's function and back.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use super::call::with_data;
+use super::incoming::{Context, Input, Output};
+use super::shared::Shared;
+use crate::driver::runtime::Runtime;
+use crate::mux::IncomingKey;
+use crate::outbox::Data;
+use crate::payload::{Body, Payload};
+use crate::route::RouteInfo;
+
+/// An inline handler that takes longer than this is warned of.
+const SLOW: Duration = Duration::from_millis(1);
+
+/// A call and all that its handler needs to know.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) payload: Payload,
+    pub(crate) context: Context,
+    pub(crate) route: RouteInfo,
+}
+
+/// What serves a route: something that starts a task, or runs at once.
+pub(crate) enum Service<R> {
+    Task(Box<dyn Start<R>>),
+    Inline(Box<dyn Inline>),
+}
+
+impl<R> std::fmt::Debug for Service<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Task(_) => "Task",
+            Self::Inline(_) => "Inline",
+        })
+    }
+}
+
+/// All services of a node, by route index.
+pub(crate) type Services<R> = Arc<Vec<Service<R>>>;
+
+pub(crate) trait Start<R>: Send + Sync {
+    fn start(&self, runtime: &R, served: Served);
+}
+
+/// A plain function that runs on the link's own task, without the lock.
+pub(crate) trait Inline: Send + Sync {
+    /// Runs the function and queues its answer.
+    fn run(&self, served: Served);
+}
+
+struct StartFn<F>(F);
+
+impl<R, F: Fn(&R, Served) + Send + Sync> Start<R> for StartFn<F> {
+    fn start(&self, runtime: &R, served: Served) {
+        (self.0)(runtime, served);
+    }
+}
+
+pub(crate) fn unary<R, Req, Res, E, F, Fut>(handler: F) -> Service<R>
+where
+    R: Runtime,
+    Req: Body + 'static,
+    Res: Body + 'static,
+    E: Display,
+    F: Fn(Req, Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Res, E>> + Send + 'static,
+{
+    Service::Task(Box::new(StartFn(move |runtime: &R, served: Served| {
+        let guard = Guard::new(&served);
+        let request = match Req::decode(served.payload) {
+            Ok(request) => request,
+            Err(error) => {
+                return guard.respond(Err(&format!("cannot decode the request: {error}")));
+            }
+        };
+        let future = match catch(|| handler(request, served.context)) {
+            Ok(future) => future,
+            Err(text) => return guard.respond(Err(&text)),
+        };
+        runtime.spawn(async move {
+            match run(future, &guard, served.route.run_to_end).await {
+                Ended::Returned(result) => guard.answer(result),
+                Ended::Panicked(text) => guard.respond(Err(&text)),
+                Ended::Dropped => guard.gone(),
+            }
+        });
+    })))
+}
+
+pub(crate) fn server_stream<R, Req, Item, E, F, Fut>(handler: F) -> Service<R>
+where
+    R: Runtime,
+    Req: Body + 'static,
+    Item: Body + 'static,
+    E: Display + 'static,
+    F: Fn(Req, Output<Item>, Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+{
+    stream(move |request, context: Context| {
+        let output = Output::new(context.shared.clone(), context.key);
+        handler(request, output, context)
+    })
+}
+
+pub(crate) fn two_way<R, Req, In, Out, E, F, Fut>(handler: F) -> Service<R>
+where
+    R: Runtime,
+    Req: Body + 'static,
+    In: Body + 'static,
+    Out: Body + 'static,
+    E: Display + 'static,
+    F: Fn(Req, Input<In>, Output<Out>, Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+{
+    stream(move |request, context: Context| {
+        let input = Input::new(context.shared.clone(), context.key);
+        let output = Output::new(context.shared.clone(), context.key);
+        handler(request, input, output, context)
+    })
+}
+
+pub(crate) fn client_stream<R, Req, In, Res, E, F, Fut>(handler: F) -> Service<R>
+where
+    R: Runtime,
+    Req: Body + 'static,
+    In: Body + 'static,
+    Res: Body + Send + 'static,
+    E: Display + 'static,
+    F: Fn(Req, Input<In>, Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Res, E>> + Send + 'static,
+{
+    stream(move |request, context: Context| {
+        let input = Input::new(context.shared.clone(), context.key);
+        let mut output = Output::new(context.shared.clone(), context.key);
+        let future = handler(request, input, context);
+        async move {
+            let result = future.await.map_err(|error| error.to_string())?;
+            output.send(result).await.map_err(|error| error.to_string())
+        }
+    })
+}
+
+fn stream<R, Req, E, F, Fut>(handler: F) -> Service<R>
+where
+    R: Runtime,
+    Req: Body + 'static,
+    E: Display + 'static,
+    F: Fn(Req, Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+{
+    Service::Task(Box::new(StartFn(move |runtime: &R, served: Served| {
+        let guard = Guard::new(&served);
+        let request = match Req::decode(served.payload) {
+            Ok(request) => request,
+            Err(error) => {
+                return guard.finish(Err(format!("cannot decode the request: {error}")));
+            }
+        };
+        let future = match catch(|| handler(request, served.context)) {
+            Ok(future) => future,
+            Err(text) => return guard.finish(Err(text)),
+        };
+        runtime.spawn(async move {
+            match run(future, &guard, served.route.run_to_end).await {
+                Ended::Returned(end) => guard.finish(end.map_err(|error| error.to_string())),
+                Ended::Panicked(text) => guard.finish(Err(text)),
+                Ended::Dropped => guard.gone(),
+            }
+        });
+    })))
+}
+
+struct InlineFn<F, Req, Res> {
+    handler: F,
+    warned: AtomicBool,
+    types: PhantomData<fn(Req) -> Res>,
+}
+
+pub(crate) fn inline<R, Req, Res, E, F>(handler: F) -> Service<R>
+where
+    Req: Body + 'static,
+    Res: Body + 'static,
+    E: Display,
+    F: Fn(Req, &Context) -> Result<Res, E> + Send + Sync + 'static,
+{
+    let warned = AtomicBool::new(false);
+    Service::Inline(Box::new(InlineFn { handler, warned, types: PhantomData }))
+}
+
+impl<F, Req, Res, E> Inline for InlineFn<F, Req, Res>
+where
+    Req: Body,
+    Res: Body,
+    E: Display,
+    F: Fn(Req, &Context) -> Result<Res, E> + Send + Sync,
+{
+    fn run(&self, served: Served) {
+        let guard = Guard::new(&served);
+        let clock = served.context.shared.clock.clone();
+        let begun = clock.instant();
+        let request = match Req::decode(served.payload) {
+            Ok(request) => request,
+            Err(error) => {
+                return guard.respond(Err(&format!("cannot decode the request: {error}")));
+            }
+        };
+        match catch(|| (self.handler)(request, &served.context)) {
+            Ok(result) => guard.answer(result),
+            Err(text) => guard.respond(Err(&text)),
+        }
+        let took = clock.instant().since(begun);
+        if took > SLOW && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(route = served.route.name, ?took, "an inline handler is slow");
+        }
+    }
+}
+
+/// Runs user code; a panic becomes a text.
+fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no text".into());
+        tracing::error!(panic = %text, "a handler panicked");
+        format!("the handler panicked: {text}")
+    })
+}
+
+/// The duty to say how a handler ended; dropped without that, the handler was dropped.
+#[derive(Debug)]
+struct Guard {
+    shared: Arc<Shared>,
+    key: IncomingKey,
+    single: bool,
+    done: AtomicBool,
+}
+
+impl Guard {
+    fn new(served: &Served) -> Self {
+        Self {
+            shared: served.context.shared.clone(),
+            key: served.context.key,
+            single: served.route.shape == crate::route::Shape::Single,
+            done: AtomicBool::new(false),
+        }
+    }
+
+    fn respond(&self, result: Result<Data<'_>, &str>) {
+        self.done.store(true, Ordering::Relaxed);
+        let now = self.shared.clock.now();
+        self.shared.with(|state| state.peer.respond(now, self.key, result));
+    }
+
+    /// Answers with what a handler of single requests has returned.
+    fn answer<Res: Body, E: Display>(&self, result: Result<Res, E>) {
+        let sent = match result {
+            Ok(response) => with_data(&response, |data| self.respond(Ok(data))),
+            Err(error) => return self.respond(Err(&error.to_string())),
+        };
+        if let Err(error) = sent {
+            self.respond(Err(&error.to_string()));
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.shared.lock().cancelled(self.key).is_some()
+    }
+
+    /// The handler's task is woken when the call is cancelled; at once if it has been.
+    fn wait_cancelled(&self, cx: &TaskContext<'_>) {
+        let mut state = self.shared.lock();
+        if state.cancelled(self.key).is_some() {
+            drop(state);
+            cx.waker().wake_by_ref();
+        } else {
+            state.wait_task(self.key, cx.waker());
+        }
+    }
+
+    fn finish(&self, end: Result<(), String>) {
+        self.done.store(true, Ordering::Relaxed);
+        let now = self.shared.clock.now();
+        self.shared.with(|state| state.peer.finish(now, self.key, end));
+    }
+
+    /// The handler was cancelled and is gone.
+    fn gone(&self) {
+        self.done.store(true, Ordering::Relaxed);
+        let now = self.shared.clock.now();
+        self.shared.with(|state| state.peer.handler_gone(now, self.key));
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.done.load(Ordering::Relaxed) {
+            return;
+        }
+        let text = "the handler was dropped";
+        if self.single {
+            self.respond(Err(text));
+        } else {
+            self.finish(Err(text.into()));
+        }
+    }
+}
+
+/// How a handler's future ended.
+enum Ended<T> {
+    Returned(T),
+    Panicked(String),
+    /// Cancelled, polled once more, and then dropped.
+    Dropped,
+}
+
+/// Runs a handler's future until it returns, panics, or has been cancelled and told so.
+async fn run<F: Future>(future: F, guard: &Guard, run_to_end: bool) -> Ended<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut first = true;
+    std::future::poll_fn(|cx| {
+        let told = !std::mem::take(&mut first) && guard.is_cancelled();
+        match catch(|| future.as_mut().poll(cx)) {
+            Ok(Poll::Ready(result)) => Poll::Ready(Ended::Returned(result)),
+            Err(text) => Poll::Ready(Ended::Panicked(text)),
+            Ok(Poll::Pending) if run_to_end => Poll::Pending,
+            Ok(Poll::Pending) if told => Poll::Ready(Ended::Dropped),
+            Ok(Poll::Pending) => {
+                guard.wait_cancelled(cx);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,419 @@
+//! A stream, from the caller's side.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use futures_sink::Sink;
+
+use super::call::{Start, with_data};
+use super::shared::Shared;
+use crate::error::{CallError, LimitKind};
+use crate::mux::{OutgoingKey, Received, Refusal, Target};
+use crate::outbox::Data;
+use crate::payload::{Body, Payload};
+
+/// The call that both halves hold; when the last lets go, it is released.
+#[derive(Debug)]
+struct Held {
+    shared: Arc<Shared>,
+    key: OutgoingKey,
+}
+
+impl Held {
+    fn cancel(&self) {
+        let now = self.shared.clock.now();
+        self.shared.with(|state| state.peer.cancel(now, self.key));
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let now = self.shared.clock.now();
+        self.shared.with(|state| {
+            state.forget(self.key);
+            state.peer.release(now, self.key);
+        });
+    }
+}
+
+/// Opening a stream: a future of its halves. Its first poll sends the opening message; nothing is
+/// waited for but the link and room in the queue, if that is asked for.
+///
+/// # Cancel safety
+/// Dropped before it is ready, it has sent nothing.
+///
+/// # Errors
+/// [`CallError`]; that the handler is unknown or refused shows on the stream itself.
+#[must_use = "a stream is not opened unless it is awaited"]
+pub struct Opening<'a, Req, Halves> {
+    shared: Arc<Shared>,
+    target: Target,
+    capacities: (u32, u32),
+    request: &'a Req,
+    start: Start,
+    halves: PhantomData<fn() -> Halves>,
+}
+
+impl<Req, Halves> std::fmt::Debug for Opening<'_, Req, Halves> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opening").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl<'a, Req, Halves> Opening<'a, Req, Halves> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        target: Target,
+        capacities: (u32, u32),
+        request: &'a Req,
+    ) -> Self {
+        Self { shared, target, capacities, request, start: Start::new(), halves: PhantomData }
+    }
+
+    /// Sets the deadline of the whole stream, from the first poll on; without one it may live
+    /// for ever. At least 1 ms.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.start.timeout(timeout);
+        self
+    }
+
+    /// Waits so long for the link if there is none, instead of failing at once.
+    pub fn wait_for_link(mut self, timeout: Duration) -> Self {
+        self.start.wait_for_link(timeout);
+        self
+    }
+
+    /// Fails with [`LimitKind::QueuedBytes`] instead of waiting for room in the send queue.
+    pub fn no_wait(mut self) -> Self {
+        self.start.no_wait();
+        self
+    }
+}
+
+/// What opening a stream of some shape gives.
+pub trait FromOpened {
+    #[doc(hidden)]
+    fn from_opened(opened: Opened) -> Self;
+}
+
+/// An opened stream, before it is given its shape.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Opened(Arc<Held>);
+
+impl<Req: Body, Halves: FromOpened> Future for Opening<'_, Req, Halves> {
+    type Output = Result<Halves, CallError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let (shared, target, capacities) = (&this.shared, this.target, this.capacities);
+        let start = &mut this.start;
+        let poll = with_data(this.request, |data| {
+            start.poll(shared, cx, None, |state, now, timeout| {
+                state.peer.open(now, target, capacities, data.clone(), timeout)
+            })
+        });
+        let key = ready!(poll?)?;
+        let held = Held { shared: this.shared.clone(), key };
+        Poll::Ready(Ok(Halves::from_opened(Opened(Arc::new(held)))))
+    }
+}
+
+/// The receiving half of a stream: its items, then exactly one end, then `None` for ever.
+///
+/// Items received before an end come before it, whatever the end, but for the call's own
+/// deadline and cancel. A credit goes back to the handler when an item is taken.
+///
+/// Dropping it cancels the whole call, unless the call has ended.
+#[derive(Debug)]
+pub struct Receiver<T> {
+    held: Arc<Held>,
+    ended: bool,
+    item: PhantomData<fn() -> T>,
+}
+
+impl<T> Unpin for Receiver<T> {}
+
+impl<T: Body> Receiver<T> {
+    /// The next item, or `None` at the orderly end.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has lost nothing.
+    ///
+    /// # Errors
+    /// The end by error, once; then `Ok(None)` for ever.
+    pub async fn try_next(&mut self) -> Result<Option<T>, CallError> {
+        self.next().await.transpose()
+    }
+
+    /// The next item, the end by error, or `None` at and after the end.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has lost nothing.
+    pub async fn next(&mut self) -> Option<Result<T, CallError>> {
+        std::future::poll_fn(|cx| self.poll_item(cx)).await
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let key = self.held.key;
+        let received = self.held.shared.with(|state| {
+            let received = state.peer.receive(key);
+            if received == Received::Pending {
+                state.wait_read(key, cx.waker());
+            }
+            received
+        });
+        Poll::Ready(match received {
+            Received::Pending => return Poll::Pending,
+            Received::Item(bytes) => match T::decode(Payload::from(bytes)) {
+                Ok(item) => Some(Ok(item)),
+                Err(error) => {
+                    self.ended = true;
+                    self.held.cancel();
+                    Some(Err(CallError::Decode(error.to_string())))
+                }
+            },
+            Received::End => {
+                self.ended = true;
+                None
+            }
+            Received::Failed(error) => {
+                self.ended = true;
+                Some(Err(error))
+            }
+        })
+    }
+}
+
+impl<T: Body> Stream for Receiver<T> {
+    type Item = Result<T, CallError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_item(cx)
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.held.cancel();
+        }
+    }
+}
+
+/// The sending half of a stream.
+///
+/// Dropping it without [`Sender::close`] cancels the whole call, unless the call has ended.
+#[derive(Debug)]
+pub struct Sender<T> {
+    held: Arc<Held>,
+    closed: bool,
+    item: PhantomData<fn(T)>,
+}
+
+impl<T> Unpin for Sender<T> {}
+
+impl<T: Body> Sender<T> {
+    /// Sends an item, as soon as the handler has taken enough of those before and there is room
+    /// in the send queue.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has queued nothing.
+    ///
+    /// # Errors
+    /// The stream has ended, or the item is too large or cannot be encoded; the latter two
+    /// leave the stream as it was.
+    pub async fn send(&mut self, item: T) -> Result<(), CallError> {
+        std::future::poll_fn(move |cx| match self.try_queue(&item, Some(cx)) {
+            Err(Refusal::Failed(error)) => Poll::Ready(Err(error)),
+            Err(Refusal::NoCredit | Refusal::QueueFull) => Poll::Pending,
+            Ok(()) => Poll::Ready(Ok(())),
+        })
+        .await
+    }
+
+    /// Sends an item now or not at all.
+    ///
+    /// # Errors
+    /// [`CallError::Limit`] with [`LimitKind::Credits`] or [`LimitKind::QueuedBytes`] if it would
+    /// have to wait; otherwise as [`Self::send`].
+    pub fn try_send(&mut self, item: &T) -> Result<(), CallError> {
+        self.try_queue(item, None).map_err(|refusal| match refusal {
+            Refusal::Failed(error) => error,
+            Refusal::NoCredit => CallError::Limit(LimitKind::Credits),
+            Refusal::QueueFull => CallError::Limit(LimitKind::QueuedBytes),
+        })
+    }
+
+    fn try_queue(&self, item: &T, cx: Option<&mut Context<'_>>) -> Result<(), Refusal> {
+        if self.closed {
+            return Err(Refusal::Failed(CallError::SendClosed));
+        }
+        let key = self.held.key;
+        let queue = |data: Data<'_>| {
+            self.held.shared.with(|state| {
+                let result = state.peer.send(key, data);
+                if let Some(cx) = &cx {
+                    match &result {
+                        Err(Refusal::NoCredit) => state.wait_write(key, cx.waker()),
+                        Err(Refusal::QueueFull) => {
+                            state.wait_queue(cx.waker());
+                            state.wait_write(key, cx.waker());
+                        }
+                        _ => {}
+                    }
+                }
+                result
+            })
+        };
+        with_data(item, queue).map_err(Refusal::Failed)?
+    }
+
+    /// Ends the sending half: EOF behind all that was sent. The receiving half goes on.
+    pub fn close(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.held.shared.with(|state| state.peer.close_input(self.held.key));
+        }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.held.cancel();
+        }
+    }
+}
+
+/// Items as a sink: `poll_ready` and `start_send` queue one item at a time, `poll_flush` is done
+/// when it is in the outbox, `poll_close` is EOF.
+#[derive(Debug)]
+pub struct SenderSink<T> {
+    sender: Sender<T>,
+    waiting: Option<T>,
+}
+
+impl<T> Sender<T> {
+    /// This half as a [`Sink`].
+    pub const fn into_sink(self) -> SenderSink<T> {
+        SenderSink { sender: self, waiting: None }
+    }
+}
+
+impl<T> Unpin for SenderSink<T> {}
+
+impl<T: Body> SenderSink<T> {
+    fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        let Some(item) = &self.waiting else { return Poll::Ready(Ok(())) };
+        match self.sender.try_queue(item, Some(cx)) {
+            Err(Refusal::NoCredit | Refusal::QueueFull) => return Poll::Pending,
+            Err(Refusal::Failed(error)) => {
+                self.waiting = None;
+                return Poll::Ready(Err(error));
+            }
+            Ok(()) => self.waiting = None,
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: Body> Sink<T> for SenderSink<T> {
+    type Error = CallError;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        self.get_mut().poll_empty(cx)
+    }
+
+    fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), CallError> {
+        self.get_mut().waiting = Some(item);
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        self.get_mut().poll_empty(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        let this = self.get_mut();
+        ready!(this.poll_empty(cx))?;
+        this.sender.end();
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The caller's end of a stream with input and one result.
+#[derive(Debug)]
+pub struct ClientCall<In, Res> {
+    sender: Sender<In>,
+    receiver: Receiver<Res>,
+}
+
+impl<In: Body, Res: Body> ClientCall<In, Res> {
+    /// Sends an item; see [`Sender::send`].
+    ///
+    /// # Errors
+    /// As [`Sender::send`]. If the handler has ended early, [`Self::finish`] says how.
+    pub async fn send(&mut self, item: In) -> Result<(), CallError> {
+        self.sender.send(item).await
+    }
+
+    /// Sends an item now or not at all; see [`Sender::try_send`].
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`].
+    pub fn try_send(&mut self, item: &In) -> Result<(), CallError> {
+        self.sender.try_send(item)
+    }
+
+    /// Ends the input and waits for the result.
+    ///
+    /// # Cancel safety
+    /// Dropping it cancels the call.
+    ///
+    /// # Errors
+    /// How the call failed; [`CallError::Ended`] if the handler ended without a result.
+    pub async fn finish(self) -> Result<Res, CallError> {
+        let Self { sender, mut receiver } = self;
+        sender.close();
+        let result = receiver.try_next().await?.ok_or(CallError::Ended)?;
+        while receiver.try_next().await?.is_some() {}
+        Ok(result)
+    }
+
+    /// The two halves.
+    pub fn split(self) -> (Sender<In>, Receiver<Res>) {
+        (self.sender, self.receiver)
+    }
+}
+
+impl<T> FromOpened for Receiver<T> {
+    fn from_opened(opened: Opened) -> Self {
+        Self { held: opened.0, ended: false, item: PhantomData }
+    }
+}
+
+impl<In, Out> FromOpened for (Sender<In>, Receiver<Out>) {
+    fn from_opened(opened: Opened) -> Self {
+        let sender = Sender { held: opened.0.clone(), closed: false, item: PhantomData };
+        (sender, Receiver::from_opened(opened))
+    }
+}
+
+impl<In, Res> FromOpened for ClientCall<In, Res> {
+    fn from_opened(opened: Opened) -> Self {
+        let (sender, receiver) = FromOpened::from_opened(opened);
+        Self { sender, receiver }
+    }
+}

@@ -1,0 +1,107 @@
+//! Byte transports over smol's TCP.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use gridmux_core::driver::runtime::{Listener, Transport};
+use smol::Async;
+use smol::io::{AsyncRead, AsyncWrite};
+use smol::net::TcpStream;
+
+/// Bytes that the system may hold unsent: what a link ping waits behind.
+const UNSENT: u32 = 128 * 1024;
+
+/// Bytes of one read at most.
+const READ: usize = 256 * 1024;
+
+thread_local! {
+    /// Where a read goes before its bytes are appended: smol reads into initialised memory, and to
+    /// clear all of a buffer for each read would cost more than to copy what came.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One TCP connection.
+#[derive(Debug)]
+pub struct TcpTransport {
+    stream: TcpStream,
+}
+
+impl TcpTransport {
+    /// Takes a connection over: no Nagle, and a bound on what the system holds unsent.
+    ///
+    /// # Errors
+    /// The system refuses an option: the connection is gone already.
+    pub fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
+        Ok(Self { stream })
+    }
+}
+
+impl Transport for TcpTransport {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
+        let room = (buf.capacity() - buf.len()).min(READ);
+        SCRATCH.with_borrow_mut(|scratch| {
+            if scratch.len() < room {
+                scratch.resize(room, 0);
+            }
+            let len = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch[..room]))?;
+            buf.extend_from_slice(&scratch[..len]);
+            Poll::Ready(Ok(len))
+        })
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct TcpListener {
+    listener: Async<std::net::TcpListener>,
+}
+
+impl TcpListener {
+    pub(crate) fn bind(address: &str) -> io::Result<Self> {
+        let mut last = None;
+        for address in address.to_socket_addrs()? {
+            // The standard library takes a port over at once from a node that was restarted.
+            match Async::<std::net::TcpListener>::bind(address) {
+                Ok(listener) => return Ok(Self { listener }),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::other("the address names no host")))
+    }
+}
+
+impl Listener for TcpListener {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Box<dyn Transport>>> {
+        loop {
+            match self.listener.get_ref().accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.listener.poll_readable(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok((stream, _)) => {
+                    let stream = TcpStream::from(Async::new(stream)?);
+                    let transport = TcpTransport::new(stream);
+                    return Poll::Ready(transport.map(|transport| Box::new(transport) as _));
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.get_ref().local_addr()
+    }
+}
