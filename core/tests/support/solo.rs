@@ -318,7 +318,7 @@ impl Solo {
             let Some(link) = self.link.filter(|_| !self.stalled) else { return };
             match peer.poll_transmit(now, link) {
                 None => return,
-                Some(Transmit::Frame { buf, start }) => {
+                Some(Transmit::Frame { buf, start, .. }) => {
                     self.sent.extend(unpack(&buf[start..]));
                     peer.recycle(buf);
                 }
