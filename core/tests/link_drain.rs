@@ -280,6 +280,24 @@ fn while_a_drained_link_closes_nothing_more_is_said_or_heard() {
 }
 
 #[test]
+fn what_cannot_be_flushed_in_time_is_dropped() {
+    let mut node = Lone::connected(Which::Acceptor, |node| node.routes = routes());
+    let now = node.clocks();
+    for _ in 0..100 {
+        node.peer().request(now.instant, ECHO, Data::Borrowed(&[7; 1000]), None).expect("up");
+    }
+    let link = node.link();
+    let _being_written = node.peer().poll_transmit(now, link).expect("output");
+    node.peer().shutdown(now, Duration::ZERO);
+    node.advance(Duration::from_millis(999));
+    assert_eq!(node.commands.len(), 0);
+    node.advance(MS);
+    assert!(matches!(node.commands.pop_front(), Some(LinkCommand::Close { .. })));
+    assert!(!node.peer().has_transmit());
+    assert_eq!(node.frames().len(), 0);
+}
+
+#[test]
 fn a_second_shutdown_may_only_shorten_the_grace() {
     let mut pair = builder().connected();
     request(&mut pair, Which::Dialler, b"x");
