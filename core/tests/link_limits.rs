@@ -295,6 +295,26 @@ fn replies_of_the_core_that_pile_up_drop_the_link() {
 }
 
 #[test]
+fn a_peer_that_opens_and_cancels_without_reading_is_dropped() {
+    let mut node = lone(|limits| {
+        limits.queued_bytes = 1000;
+        limits.reply_bytes = 10_000;
+    });
+    let mut opened = 0;
+    while node.commands.is_empty() {
+        opened += 1;
+        let header = Header { mux: opened, handler: TALK.handler, ..Header::new(Op::ConnectMux) };
+        node.receive(header, b"x");
+        if node.commands.is_empty() {
+            node.receive_mux(Op::DisconnectServerMux, opened, 0, Flags::empty(), b"");
+        }
+        assert!(opened < 10_000, "its acks and disconnects wait for ever");
+    }
+    let Some(LinkCommand::Close { reason, .. }) = node.commands.pop_front() else { panic!() };
+    assert_eq!(reason, LinkError::PeerDoesNotRead);
+}
+
+#[test]
 fn a_peer_that_never_reads_is_dropped_and_costs_bounded_memory() {
     let mut pair = in_bytes().connected();
     pair.room[1] = 0;
