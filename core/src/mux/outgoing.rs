@@ -281,8 +281,7 @@ impl Outgoing {
     /// Fails every open call: the peer is removed.
     pub(crate) fn remove_all(&mut self, common: &mut Common) {
         for key in self.open_keys() {
-            let opener = self.slots[key.slot()].opener;
-            let may_have_run = common.outbox.has_left(opener, false);
+            let may_have_run = may_still_run(self.slots[key.slot()].opener);
             self.withdraw(key, common);
             self.end(key, Err(CallError::PeerRemoved { may_have_run }), common);
         }
@@ -400,7 +399,7 @@ impl Outgoing {
         let Some(state) = self.slots.get_mut(slot as usize) else { return };
         let key = OutgoingKey { slot, generation: state.generation };
         if state.deadline.is_some_and(|deadline| now >= deadline) {
-            let may_have_run = common.outbox.has_left(state.opener, false);
+            let may_have_run = may_still_run(state.opener);
             self.withdraw(key, common);
             self.end(key, Err(CallError::DeadlineExceeded { may_have_run }), common);
             return;
@@ -644,6 +643,12 @@ pub(crate) enum Lookup {
 
 fn owner(key: OutgoingKey) -> Owner {
     Owner { side: Side::Caller, mux: key.mux_id() }
+}
+
+/// Whether a call that ends here may run there, now or later: an opening message that waits in a
+/// batch leaves with it, though a cancel follows; only one in a lane of its own is taken back.
+const fn may_still_run(opener: Position) -> bool {
+    !waits_in_lane(opener)
 }
 
 const fn timer(slot: u32) -> TimerKey {

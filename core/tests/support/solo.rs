@@ -355,6 +355,10 @@ impl Solo {
     pub fn advance(&mut self, duration: Duration) {
         let until = self.now.after(duration);
         self.pump();
+        if self.stalled {
+            // Output that is pending means "now" for as long as nobody takes it.
+            return self.jump_to(until);
+        }
         while let Some(next) = self.next_wake().filter(|at| *at <= until) {
             self.jump_to(next.max(self.now));
         }
