@@ -192,6 +192,35 @@ fn a_held_back_disconnect_does_not_outlive_cancel_or_link() {
 }
 
 #[test]
+fn a_request_that_the_peer_disconnects_near_its_deadline_expires_too() {
+    let mut solo = Solo::dialler();
+    let key = solo.request(b"", Some(100 * MS));
+    solo.advance(60 * MS);
+    solo.said();
+    solo.give(&disconnect(key));
+    solo.give(&message(Op::Response, key.mux_id(), 0).payload(b"late"));
+    assert_eq!(solo.peer().take_response(key), None);
+    solo.advance(41 * MS);
+    assert_eq!(solo.peer().take_response(key), Some(Err(EXPIRED)));
+    assert_eq!(solo.said(), NOTHING);
+    assert!(solo.peer().is_quiescent());
+}
+
+#[test]
+fn a_graceful_end_waits_for_a_call_whose_disconnect_is_held_back() {
+    let mut solo = Solo::dialler();
+    let key = solo.open_acked((5, 5), Some(100 * MS));
+    solo.advance(60 * MS);
+    solo.give(&disconnect(key));
+    let now = solo.clocks();
+    solo.peer().shutdown(now, Duration::from_secs(10));
+    solo.advance(39 * MS);
+    assert_eq!(solo.receive(key), Received::Pending);
+    solo.advance(2 * MS);
+    assert_eq!(solo.receive(key), Received::Failed(EXPIRED));
+}
+
+#[test]
 fn an_abort_with_a_text_is_never_held_back() {
     let mut solo = Solo::dialler();
     let key = solo.open_acked((5, 5), Some(100 * MS));

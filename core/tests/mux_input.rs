@@ -251,8 +251,10 @@ fn a_handler_that_waits_for_its_ends_credit_still_takes_input_away() {
     assert!(solo.peer().is_quiescent());
 }
 
+type Messages = fn() -> Vec<Message>;
+
 /// What a caller does wrong, on which handler.
-const VIOLATIONS: [(&str, u8, fn() -> Vec<Message>); 7] = [
+const VIOLATIONS: [(&str, u8, Messages); 7] = [
     ("a number left out", 11, || vec![item(1, 2, b"a")]),
     ("a number twice", 11, || vec![item(1, 1, b"a"), item(1, 1, b"a")]),
     ("a credit out of sequence", 11, || vec![message(Op::UnblockSrvMux, 1, 2)]),

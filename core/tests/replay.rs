@@ -10,7 +10,8 @@ use gridmux_core::error::{CallError, LinkError};
 use gridmux_core::wire::{Flags, Message, MuxConnectError, Op};
 
 use support::messages::line;
-use support::replayer::{Replay, from_caller, is_item};
+use support::recording::{from_caller, is_item};
+use support::replayer::Replay;
 use support::vectors::{Side, hex, links};
 
 /// What may differ from the recording, and why.

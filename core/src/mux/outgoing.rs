@@ -49,8 +49,11 @@ struct Slot {
     /// The generation with which the slot was first used on the link numbered `epoch`.
     first_generation: u32,
     epoch: u64,
-    /// The peer may still send for it.
+    /// Neither side has ended it.
     open: bool,
+    /// The callee has given it up near the deadline, which is left to end it here: until then it
+    /// is open to the application and over on the wire (PROTOCOL.md section 5.2).
+    callee_gone: bool,
     opener: Position,
     /// The deadline, and the time from which a bare disconnect is taken for its expiry.
     deadline: Option<Instant>,
@@ -369,13 +372,12 @@ impl Outgoing {
         }
         let slot = &self.slots[key.slot()];
         if slot.deadline.is_some() && now >= slot.hold_back {
+            self.slots[key.slot()].callee_gone = true;
             if let Some(stream) = self.stream_mut(key) {
                 stream.on_callee_gone();
             }
-            self.close_slot(key, common);
-            // The deadline stays armed and ends the call.
-            self.arm(key, common);
-            return;
+            common.outbox.discard_lane(owner(key));
+            return self.arm(key, common);
         }
         self.end(key, Err(CallError::Disconnected { may_have_run: true }), common);
     }
@@ -475,7 +477,7 @@ impl Outgoing {
     /// Tells the peer that the call is over, unless its opening message never left.
     fn withdraw(&mut self, key: OutgoingKey, common: &mut Common) {
         let Some(slot) = self.live_slot(key) else { return };
-        if !slot.open {
+        if !slot.open || slot.callee_gone {
             return;
         }
         let in_lane = waits_in_lane(slot.opener);
@@ -486,7 +488,7 @@ impl Outgoing {
         }
     }
 
-    /// From now on, what the peer sends for this id is for a call that is over.
+    /// The call is over: what the peer still sends for its id is late.
     fn close_slot(&mut self, key: OutgoingKey, common: &mut Common) {
         let Some(slot) = self.live_slot(key) else { return };
         if !std::mem::replace(&mut slot.open, false) {
@@ -510,6 +512,7 @@ impl Outgoing {
                 first_generation: self.first_generation,
                 epoch: self.epoch,
                 open: true,
+                callee_gone: false,
                 opener: Position::Lane,
                 deadline: None,
                 hold_back: Instant::ZERO,
@@ -530,6 +533,7 @@ impl Outgoing {
             slot.first_generation = slot.generation;
         }
         slot.open = true;
+        slot.callee_gone = false;
         OutgoingKey { slot: index, generation: slot.generation }
     }
 
@@ -591,7 +595,7 @@ impl Outgoing {
         let key = OutgoingKey::from_mux_id(mux).ok_or(Lookup::NeverIssued)?;
         let slot = self.slots.get(key.slot()).ok_or(Lookup::NeverIssued)?;
         if slot.generation == key.generation && slot.epoch == self.epoch {
-            let live = slot.open && !matches!(slot.kind, Kind::Free { .. });
+            let live = slot.open && !slot.callee_gone && !matches!(slot.kind, Kind::Free { .. });
             return if live { Ok(key) } else { Err(Lookup::Over) };
         }
         let since_first = key.generation.wrapping_sub(slot.first_generation) & GENERATION_MASK;

@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod messages;
+pub mod recording;
 pub mod replayer;
 pub mod solo;
 pub mod vectors;
