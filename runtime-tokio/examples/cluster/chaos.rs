@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, Failure};
 
-/// Milliseconds from the start of a node to the next kill: some come while the node that was
-/// killed before grants no locks yet, some after.
+/// Milliseconds from the start of a node to the next kill.
 const CALM: RangeInclusive<u64> = 1000..=6000;
+
+/// The same where two kills are to hit one hold of a lock: the tables of a majority are lost.
+const HASTE: RangeInclusive<u64> = 50..=500;
 
 /// Milliseconds for which a killed node is down.
 const DOWN: RangeInclusive<u64> = 200..=2000;
@@ -40,7 +42,7 @@ impl Chaos {
         let rest = match self.down.take() {
             Some(node) => {
                 cluster.start(node).await?;
-                CALM
+                if self.rng.u32(0..3) == 0 { HASTE } else { CALM }
             }
             None => {
                 let node = self.rng.usize(0..self.nodes);

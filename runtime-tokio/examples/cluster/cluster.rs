@@ -65,7 +65,7 @@ pub(crate) async fn run<C: Cluster>(
         display.refresh(&cluster.nodes(), SHOW_EVERY);
     }
     let seconds = (begun.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-    eprintln!("draining");
+    display.note("draining");
     tokio::select! {
         stopped = cluster.stop() => stopped?,
         _ = tokio::signal::ctrl_c() => return Err("interrupted while draining".into()),
@@ -78,7 +78,7 @@ pub(crate) async fn run<C: Cluster>(
         reconnects += its_reconnects;
     }
     let (overlaps, holds) = cluster.overlaps();
-    eprintln!("{holds} locks were held, {overlaps} times two at once that exclude each other");
+    display.note(&format!("{holds} holds of locks, {overlaps} pairs of them at odds"));
     counts.wrong += overlaps;
     let kills = chaos.map_or(0, |chaos| chaos.kills());
     Ok(Summary { nodes: nodes.len(), seconds, counts, reconnects, kills })

@@ -86,7 +86,7 @@ impl Cluster for InProcess {
         self.reap(running).await?;
         let lives = &mut self.places[node].lives;
         lives.see(body.view());
-        lives.end();
+        lives.die();
         Ok(())
     }
 
@@ -154,6 +154,7 @@ impl Cluster for InProcess {
         for index in 0..self.places.len() {
             if let Some(running) = self.places[index].running.take() {
                 self.reap(running).await?;
+                self.places[index].lives.end();
             }
         }
         Ok(())

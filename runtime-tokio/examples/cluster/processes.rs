@@ -74,12 +74,11 @@ impl Processes {
     }
 
     /// After the child's end: its last words are read, and what it held it holds no more.
-    async fn bury(&mut self, node: usize, running: Running) -> Result<(), Failure> {
+    async fn bury(&self, running: Running) -> Result<(), Failure> {
         let dead = clock::now();
         running.reader.await?;
         let mut records = self.records();
         records.ledger.gone(running.holder, dead);
-        records.lives[node].end();
         Ok(())
     }
 }
@@ -88,7 +87,9 @@ impl Cluster for Processes {
     async fn kill(&mut self, node: usize) -> Result<(), Failure> {
         let Some(mut running) = self.running[node].take() else { return Ok(()) };
         running.child.kill().await?;
-        self.bury(node, running).await
+        self.bury(running).await?;
+        self.records().lives[node].die();
+        Ok(())
     }
 
     async fn start(&mut self, node: usize) -> Result<(), Failure> {
@@ -158,7 +159,8 @@ impl Cluster for Processes {
             if !status.success() {
                 return Err(format!("{} ended badly: {status}", self.names[node]).into());
             }
-            self.bury(node, running).await?;
+            self.bury(running).await?;
+            self.records().lives[node].end();
         }
         Ok(())
     }

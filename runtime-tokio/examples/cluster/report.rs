@@ -31,6 +31,8 @@ pub(crate) enum State {
     Up,
     Draining,
     Down,
+    /// For good, in good order.
+    Ended,
 }
 
 /// One node through all its lives.
@@ -41,21 +43,28 @@ pub(crate) struct Lives {
     past: (Counts, u64),
     /// The newest look at the present life.
     present: Option<View>,
+    ended: bool,
 }
 
 impl Lives {
     pub(crate) const fn new(name: String) -> Self {
         let none = Counts::NONE;
-        Self { name, past: (none, 0), present: None }
+        Self { name, past: (none, 0), present: None, ended: false }
     }
 
     pub(crate) const fn see(&mut self, view: View) {
         self.present = Some(view);
     }
 
-    pub(crate) fn end(&mut self) {
+    /// This life is over, by violence.
+    pub(crate) fn die(&mut self) {
         self.past = self.totals();
         self.present = None;
+    }
+
+    /// The last life is over, in good order.
+    pub(crate) const fn end(&mut self) {
+        self.ended = true;
     }
 
     /// Calls and reconnects of all lives.
@@ -70,6 +79,7 @@ impl Lives {
 
     fn state(&self) -> State {
         match self.present {
+            _ if self.ended => State::Ended,
             None => State::Down,
             Some(view) if view.stopping => State::Draining,
             Some(_) => State::Up,
@@ -82,6 +92,8 @@ impl Lives {
 pub(crate) struct Display {
     in_place: bool,
     shown_at: Instant,
+    /// How many lines above the cursor are ours to write over.
+    above: usize,
     /// Calls of each node when they were last shown.
     calls: Vec<u64>,
 }
@@ -89,7 +101,13 @@ pub(crate) struct Display {
 impl Display {
     pub(crate) fn new() -> Self {
         let in_place = std::io::stdout().is_terminal();
-        Self { in_place, shown_at: Instant::now(), calls: Vec::new() }
+        Self { in_place, shown_at: Instant::now(), above: 0, calls: Vec::new() }
+    }
+
+    /// Says something to people; the nodes' lines go on below.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.above = 0;
+        eprintln!("{text}");
     }
 
     /// Shows the nodes if it is time.
@@ -101,8 +119,8 @@ impl Display {
         self.shown_at = Instant::now();
         let calls: Vec<_> = nodes.iter().map(|node| node.totals().0.calls).collect();
         let mut text = String::new();
-        if self.in_place && !self.calls.is_empty() {
-            text.push_str(&format!("\x1b[{}A", self.calls.len()));
+        if self.in_place && self.above > 0 {
+            text.push_str(&format!("\x1b[{}A", self.above));
         }
         for (index, node) in nodes.iter().enumerate() {
             let before = self.calls.get(index).copied().unwrap_or_default();
@@ -113,6 +131,7 @@ impl Display {
             text.push_str(&line(node, rate));
             text.push('\n');
         }
+        self.above = nodes.len();
         self.calls = calls;
         // Nobody may be looking.
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
@@ -124,6 +143,7 @@ fn line(node: &Lives, rate: f64) -> String {
         State::Up => "up",
         State::Draining => "draining",
         State::Down => "down",
+        State::Ended => "ended",
     };
     let view = node.present.unwrap_or_default();
     let round_trip = view

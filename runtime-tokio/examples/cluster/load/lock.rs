@@ -11,7 +11,7 @@ use crate::clock;
 use crate::locks::{Attempt, Guard, Mode};
 
 /// One hold in so many is long enough to need refreshes.
-const LONG_ONE_IN: u32 = 25;
+const LONG_ONE_IN: u32 = 12;
 
 pub(super) async fn work<R: Runtime>(scene: Arc<Scene<R>>, mut rng: fastrand::Rng) {
     while !scene.is_stopping() {
@@ -19,7 +19,7 @@ pub(super) async fn work<R: Runtime>(scene: Arc<Scene<R>>, mut rng: fastrand::Rn
         let mode = if rng.bool() { Mode::Write } else { Mode::Read };
         if let Attempt::Got(guard) = scene.locks.acquire(&lock, mode, rng.u64(..)).await {
             let time = match rng.u32(0..LONG_ONE_IN) {
-                0 => rng.u64(1500..4000),
+                0 => rng.u64(1500..6000),
                 _ => rng.u64(1..50),
             };
             hold(&scene, &guard, &lock, mode, Duration::from_millis(time)).await;

@@ -27,7 +27,7 @@ pub(crate) type Witness = Arc<dyn Fn(HoldEvent) + Send + Sync>;
 const ASKERS: usize = 4;
 
 /// How many tasks of each node fight over the locks.
-const LOCKERS: usize = 2;
+const LOCKERS: usize = 3;
 
 /// Whatever a worker needs.
 pub(crate) struct Scene<R: Runtime> {

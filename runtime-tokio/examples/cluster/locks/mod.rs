@@ -1,7 +1,7 @@
 //! A replicated lock service: every node keeps a table of leases, and a lock is held by whoever
 //! has it in a majority of tables.
 //!
-//! Why no two holders exclude each other's hold: a table keeps a lease for [`LEASE`] from the
+//! Why no two holders that exclude each other ever believe at once: a table keeps a lease for [`LEASE`] from the
 //! moment that it *receives* the request or refresh, which is after the holder *began* to ask; the
 //! holder believes for [`BELIEF`] from that beginning. Two majorities share a table, and that
 //! table lets nobody else in before the holder has stopped believing, with [`LEASE`] − [`BELIEF`]
