@@ -1,7 +1,7 @@
 //! Incoming connections, until each has proved who it is.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,6 +26,10 @@ const BUDGET: usize = 16;
 /// A refused connection may take this long to take its refusal.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// The same refusal is logged again after this long, if so many others have not come between.
+const NEWS_AFTER: Duration = Duration::from_secs(60);
+const REFUSALS: usize = 16;
+
 /// What connections that nobody owns yet know of the node: its peers by name, its gate, its limit.
 #[derive(Debug)]
 pub(crate) struct Doorway {
@@ -37,6 +41,8 @@ pub(crate) struct Doorway {
     /// That there are too many is logged once, until half of them are gone.
     crowded: AtomicBool,
     seeds: Mutex<Rng>,
+    /// Why connections were refused lately, and when that was logged.
+    refusals: Mutex<VecDeque<(LinkError, Instant)>>,
     /// The accept loops, to be told when the doorway closes.
     loops: Mutex<Vec<Waker>>,
 }
@@ -51,6 +57,7 @@ impl Doorway {
             unauthenticated: AtomicUsize::new(0),
             crowded: AtomicBool::new(false),
             seeds: Mutex::new(Rng::new(seed)),
+            refusals: Mutex::default(),
             loops: Mutex::default(),
         }
     }
@@ -93,6 +100,20 @@ impl Doorway {
 
     pub(crate) fn remove(&self, name: &str) -> Option<Arc<Shared>> {
         self.peers.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(name)
+    }
+
+    /// Whether this was not logged lately: a node that is refused tries again for ever.
+    fn is_news(&self, error: &LinkError, now: Instant) -> bool {
+        let mut refusals = locked(&self.refusals);
+        refusals.retain(|(_, at)| now.since(*at) < NEWS_AFTER);
+        if refusals.iter().any(|(logged, _)| logged == error) {
+            return false;
+        }
+        if refusals.len() == REFUSALS {
+            refusals.pop_front();
+        }
+        refusals.push_back((error.clone(), now));
+        true
     }
 
     pub(crate) fn acceptor(&self, now: Instant) -> Acceptor {
@@ -274,12 +295,15 @@ impl<R: Runtime> Admission<R> {
             },
             Accepting::Finished(error) => {
                 let node = &self.slot.0.node.name;
+                let now = self.runtime.instant();
                 if error == LinkError::ClosedByPeer {
                     tracing::debug!(%node, "a connection was closed before its Connect");
-                } else {
+                } else if self.slot.0.is_news(&error, now) {
                     tracing::warn!(%node, %error, "an incoming connection failed");
+                } else {
+                    tracing::debug!(%node, %error, "an incoming connection failed, as before");
                 }
-                self.outcome = Some(self.runtime.instant().after(LINGER));
+                self.outcome = Some(now.after(LINGER));
                 None
             }
         }

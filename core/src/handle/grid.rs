@@ -147,11 +147,17 @@ impl<R: Runtime> Grid<R> {
     /// Opens the start gate, if the builder left it closed: from now on the node dials, and
     /// answers upgrades (PROTOCOL.md section 7.12).
     pub fn start(&self) {
-        self.inner.doorway.start();
         let now = self.inner.runtime.now();
-        for shared in self.inner.doorway.peers() {
-            shared.with(|state| state.peer.start(now));
-        }
+        let start_all = || {
+            for shared in self.inner.doorway.peers() {
+                shared.with(|state| state.peer.start(now));
+            }
+        };
+        // The peers before the door, or a Connect could come to one that is not started; then again
+        // for those that were added meanwhile.
+        start_all();
+        self.inner.doorway.start();
+        start_all();
     }
 
     /// The node's own name.

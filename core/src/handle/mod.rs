@@ -21,9 +21,9 @@ pub use self::call::Call;
 #[cfg(any(test, feature = "testing"))]
 pub use self::fault::Fault;
 pub use self::grid::{Grid, NotConnected};
-pub use self::incoming::{Cancelled, Context, Input, Output};
-pub use self::peer::{PeerHandle, StateWatch};
-pub use self::stream::{ClientCall, Opening, Receiver, Sender};
+pub use self::incoming::{Cancelled, Context, Input, InputError, Output};
+pub use self::peer::{PeerHandle, StateWatch, StreamRoute};
+pub use self::stream::{ClientCall, FromOpened, Opening, Receiver, Sender, SenderSink};
 
 pub(crate) use self::service::{Served, Service, Services, inline, server_stream, unary};
 pub(crate) use self::service::{client_stream, two_way};

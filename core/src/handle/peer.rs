@@ -83,6 +83,12 @@ impl PeerHandle {
         std::future::poll_fn(|cx| wait.poll(cx)).await
     }
 
+    /// How many wait for the link's state to change.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn waiting_for_state(&self) -> usize {
+        self.shared.look(|state| state.waiting_for_state())
+    }
+
     /// Has the machine panic once, to see that nothing but its link is harmed.
     #[cfg(any(test, feature = "testing"))]
     pub fn inject(&self, fault: super::Fault) {

@@ -381,6 +381,11 @@ impl State {
         }
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn waiting_for_state(&self) -> usize {
+        self.state.len()
+    }
+
     // ---- the calls ----
 
     /// Why what belongs to this call is to stop, if it is.

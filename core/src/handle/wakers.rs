@@ -55,7 +55,7 @@ impl WaitList {
         self.places.drain(..).filter_map(|(_, waker)| waker).for_each(|waker| wake.add(waker));
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn len(&self) -> usize {
         self.waiting
     }

@@ -1,0 +1,189 @@
+//! Limits, and the figures that show how near they are.
+
+use std::convert::Infallible;
+
+use futures::FutureExt;
+use futures::future::{join_all, pending};
+
+use super::super::{Logs, Raw, TestGrid, eventually, spawn};
+use super::{pair, server};
+use crate::builder::Builder;
+use crate::driver::runtime::Runtime;
+use crate::error::{CallError, LimitKind};
+use crate::handle::Output;
+use crate::limits::Limits;
+use crate::payload::{NoPayload, Payload};
+use crate::route::{ServerStream, Unary};
+use crate::timings::Timings;
+
+const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
+const HANG: Unary<Payload, NoPayload> = Unary::new(2, "hang");
+const FLOOD: ServerStream<NoPayload, Payload> = ServerStream::new(3, "flood").out_capacity(100);
+
+fn serve<R: Runtime>(builder: Builder<R>) -> Builder<R> {
+    builder
+        .serve(ECHO, |request, _| async move { Ok::<_, Infallible>(request) })
+        .serve(HANG, |_, _| pending::<Result<NoPayload, Infallible>>())
+        .serve_stream(FLOOD, |_, mut out: Output<Payload>, _| async move {
+            loop {
+                out.send(Payload::from(vec![7; 1000])).await?;
+            }
+            #[allow(unreachable_code)]
+            Ok::<_, CallError>(())
+        })
+}
+
+async fn limited<R: Runtime>(rt: &R, limits: Limits) -> TestGrid<R> {
+    let grid = TestGrid::new(rt, 2, move |_, builder| serve(builder).limits(limits.clone()));
+    grid.connected().await;
+    grid
+}
+
+pub async fn one_call_too_many_fails_here<R: Runtime>(rt: R) {
+    let grid = limited(&rt, Limits { outgoing_muxes: 2, ..Limits::default() }).await;
+    let peer = server(&grid);
+    let mut held = [(); 2].map(|()| Box::pin(peer.call(HANG, &Payload::NIL)));
+    assert!(held.iter_mut().all(|call| call.now_or_never().is_none()));
+    let refused = CallError::Limit(LimitKind::OutgoingMuxes);
+    assert!(!refused.may_have_run());
+    assert_eq!(peer.call(ECHO, &Payload::NIL).await, Err(refused));
+    drop(held);
+    assert_eq!(peer.call(ECHO, &Payload::NIL).await, Ok(Payload::NIL));
+}
+
+pub async fn one_call_too_many_is_refused_there<R: Runtime>(rt: R) {
+    let grid = limited(&rt, Limits { incoming_muxes: 2, ..Limits::default() }).await;
+    let peer = server(&grid);
+    let mut held = [(); 2].map(|()| Box::pin(peer.call(HANG, &Payload::NIL)));
+    assert!(held.iter_mut().all(|call| call.now_or_never().is_none()));
+    let refused = peer.call(ECHO, &Payload::NIL).await;
+    assert_eq!(refused, Err(CallError::Refused("too many calls".into())));
+    drop(held);
+    // Until the cancelled handlers' tasks are gone.
+    while peer.call(ECHO, &Payload::NIL).await.is_err() {}
+}
+
+/// A full queue: many large calls at once. The queue is only looked at by those that come after.
+pub async fn a_full_send_queue_makes_calls_wait_or_fail_as_they_wish<R: Runtime>(rt: R) {
+    let grid = limited(&rt, Limits { queued_bytes: 100_000, ..Limits::default() }).await;
+    let peer = server(&grid);
+    let large = Payload::from(vec![7; 60_000]);
+    let mut calls: Vec<_> = (0..50).map(|_| Box::pin(peer.call(ECHO, &large))).collect();
+    // Polled in one go: nothing is written before the second one finds the queue full.
+    for call in &mut calls {
+        assert!(call.now_or_never().is_none());
+        if peer.stats().queued_bytes > 50_000 {
+            let refused = peer.call(ECHO, &large).no_wait().now_or_never();
+            let full = Err(CallError::Limit(LimitKind::QueuedBytes));
+            assert!(refused.is_none() || refused == Some(full));
+        }
+    }
+    for reply in join_all(calls).await {
+        assert_eq!(reply, Ok(large.clone()));
+    }
+}
+
+pub async fn received_items_that_nobody_takes_end_their_stream_only<R: Runtime>(rt: R) {
+    let grid = limited(&rt, Limits { received_bytes: 10_000, ..Limits::default() }).await;
+    let peer = server(&grid);
+    let mut items = peer.open(FLOOD, &NoPayload).await.expect("opened");
+    eventually(&rt, "the limit is reached", || peer.stats().outgoing_streams == 0).await;
+    let mut taken = 0;
+    let end = loop {
+        match items.next().await {
+            Some(Ok(_)) => taken += 1,
+            end => break end,
+        }
+    };
+    assert_eq!(end, Some(Err(CallError::Limit(LimitKind::ReceivedBytes))));
+    assert_eq!(taken, 9, "what was received before the end comes before it");
+    assert_eq!(peer.stats().received_bytes, 0);
+    assert_eq!(peer.call(ECHO, &Payload::EMPTY).await, Ok(Payload::EMPTY));
+    assert_eq!(peer.stats().reconnects, 0);
+}
+
+pub async fn dropped_waiters_leave_nothing_behind<R: Runtime>(rt: R) {
+    let grid = pair(&rt, serve).await;
+    grid.cut(0, 1);
+    let peer = grid.peer(1, 0);
+    eventually(&rt, "down", || peer.state() != crate::link::LinkState::Connected).await;
+    let before = peer.waiting_for_state();
+    for _ in 0..100 {
+        let minute = std::time::Duration::from_secs(60);
+        // Each on a task of its own, as a server's requests would be.
+        let mut call = Box::pin(peer.call(ECHO, &Payload::NIL).wait_for_link(minute));
+        let mut connected = Box::pin(peer.connected(minute));
+        let mut states = peer.watch();
+        assert!((&mut call).now_or_never().is_none());
+        assert!((&mut connected).now_or_never().is_none());
+        states.changed().now_or_never();
+        states.changed().now_or_never();
+    }
+    assert_eq!(peer.waiting_for_state(), before);
+}
+
+pub async fn the_figures_of_all_links_add_up<R: Runtime>(rt: R) {
+    let grid = TestGrid::new(&rt, 3, |_, builder| serve(builder));
+    grid.connected().await;
+    for to in [1, 2] {
+        let request = Payload::from(vec![1; 1000]);
+        grid.peer(0, to).call(ECHO, &request).await.expect("answered");
+    }
+    let held = grid.peer(0, 1);
+    let mut call = held.call(HANG, &Payload::NIL);
+    assert!((&mut call).now_or_never().is_none());
+    let callee = grid.node(1).clone();
+    eventually(&rt, "it is served", || callee.stats().incoming_requests == 1).await;
+    let (one, two, all) = (held.stats(), grid.peer(0, 2).stats(), grid.node(0).stats());
+    assert_eq!(all.links_up, 2);
+    assert_eq!(all.outgoing_requests, 1);
+    assert_eq!(all.messages_out, one.messages_out + two.messages_out);
+    assert_eq!(all.bytes_in, one.bytes_in + two.bytes_in);
+    for stats in [one, two] {
+        assert!(stats.bytes_in > 1000 && stats.bytes_out > 1000, "{stats:?}");
+        assert_eq!((stats.links_up, stats.reconnects, stats.queued_bytes), (1, 0, 0));
+    }
+}
+
+pub async fn the_link_is_pinged_and_its_round_trip_is_known<R: Runtime>(rt: R) {
+    let grid = TestGrid::new(&rt, 2, |_, builder: Builder<R>| {
+        let ping_interval = std::time::Duration::from_millis(20);
+        serve(builder).timings(Timings { ping_interval, ..TestGrid::<R>::timings() })
+    });
+    grid.connected().await;
+    for (of, to) in [(0, 1), (1, 0)] {
+        let peer = grid.peer(of, to);
+        eventually(&rt, "a pong", || peer.stats().round_trip.is_some()).await;
+        assert!(peer.stats().last_pong.is_some());
+    }
+}
+
+pub async fn strangers_over_the_limit_are_closed_and_logged_once<R: Runtime>(rt: R) {
+    let logs = Logs::listen();
+    let grid = limited(&rt, Limits { unauthenticated: 2, ..Limits::default() }).await;
+    let name = grid.names()[1].clone();
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(Raw::connect(&rt, &name).await);
+    }
+    // Two that say nothing are in; whoever comes now is closed at once.
+    for _ in 0..5 {
+        let mut raw = Raw::connect(&rt, &name).await;
+        assert!(raw.read_to_end().await.is_empty());
+    }
+    assert_eq!(logs.problems(&name, "too many unauthenticated").len(), 1);
+    let peer = server(&grid);
+    assert_eq!(peer.call(ECHO, &Payload::EMPTY).await, Ok(Payload::EMPTY));
+    drop(held);
+    let runtime = rt.clone();
+    let again = spawn(&rt, async move {
+        // Until both are known to be gone.
+        loop {
+            let mut raw = Raw::connect(&runtime, &name).await;
+            if raw.upgrade(&name, "no token", 0).await.unwrap_err().contains("403") {
+                return;
+            }
+        }
+    });
+    again.await;
+}
