@@ -338,10 +338,13 @@ fn a_peer_that_is_removed_fails_its_calls_by_name_and_closes_gracefully() {
     let sent = node.peer().request(now.instant, ECHO, Data::Borrowed(b"x"), None).expect("up");
     node.sent();
     let queued = node.peer().request(now.instant, ECHO, Data::Borrowed(b"y"), None).expect("up");
+    let large = Data::Owned(vec![7; 20_000].into());
+    let withheld = node.peer().request(now.instant, ECHO, large, None).expect("up");
     let mut peer = node.grid.remove_peer("http://127.0.0.1:9102", now).expect("known");
     let removed = |may_have_run| Some(Err(CallError::PeerRemoved { may_have_run }));
     assert_eq!(peer.take_response(sent), removed(true));
-    assert_eq!(peer.take_response(queued), removed(false));
+    assert_eq!(peer.take_response(queued), removed(true), "its batch leaves with the cancel");
+    assert_eq!(peer.take_response(withheld), removed(false), "a large one is taken back");
     let new = peer.request(now.instant, ECHO, Data::Nil, None);
     let error = CallError::PeerRemoved { may_have_run: false };
     assert_eq!(new, Err(gridmux_core::mux::Refusal::Failed(error)));
