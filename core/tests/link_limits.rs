@@ -298,6 +298,7 @@ fn replies_of_the_core_that_pile_up_drop_the_link() {
 fn a_peer_that_opens_and_cancels_without_reading_is_dropped() {
     let mut node = lone(|limits| {
         limits.queued_bytes = 1000;
+        limits.message = 1024;
         limits.reply_bytes = 10_000;
     });
     let mut opened = 0;

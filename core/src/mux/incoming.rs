@@ -21,8 +21,10 @@ use crate::wire::{Flags, Header, Message, MuxConnectError, Op};
 
 const NONE: u32 = u32::MAX;
 
-/// How many times the send limit may wait before the peer's calls are refused.
+/// How many times the send limit, and how many messages of the largest size on top, may wait
+/// before the peer's calls are refused.
 const BACKLOG_FACTOR: usize = 4;
+const BACKLOG_MESSAGES: usize = 4;
 
 /// Ids that were refused and are remembered, so that each is told so once (ledger L27).
 const REFUSED: usize = 1024;
@@ -199,7 +201,8 @@ impl Incoming {
         }
         // What is never refused for room in the queue (responses, acks, the answers to cancels) is
         // bounded by the calls that may begin: none may, while far more waits than senders can queue.
-        let backlog = node.limits.queued_bytes.saturating_mul(BACKLOG_FACTOR);
+        let backlog = node.limits.queued_bytes.saturating_mul(BACKLOG_FACTOR)
+            + BACKLOG_MESSAGES * node.limits.message;
         if self.used >= node.limits.incoming_muxes || common.outbox.data_bytes() > backlog {
             return Err("too many calls");
         }
