@@ -265,7 +265,7 @@ impl<R: Runtime> Admission<R> {
             }
         }
         if let Some(until) = self.outcome {
-            return Some(self.linger(until, cx));
+            return self.linger(until, cx);
         }
         // Before reading: whoever never stops sending has no more time than the others.
         let late = self.timer.poll_until(acceptor.poll_timeout(), cx).is_ready();
@@ -333,21 +333,22 @@ impl<R: Runtime> Admission<R> {
         taken
     }
 
-    /// The refusal is on its way out: closes once it is written, or soon.
-    fn linger(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let (Some(acceptor), Some(transport)) = (&mut self.acceptor, &mut self.transport) else {
-            return Poll::Ready(());
-        };
-        if acceptor.write_buf().is_empty() && transport.poll_close(cx).is_ready() {
-            // What the peer still sends is read away, so that the refusal is not reset.
-            loop {
-                match transport.poll_read(cx, acceptor.read_buf()) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Pending => break,
-                }
-            }
+    /// The refusal is on its way out: closes once it is written, or soon. `None`: another turn.
+    fn linger(&mut self, until: Instant, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        if self.timer.poll_until(until, cx).is_ready() {
+            return Some(Poll::Ready(()));
         }
-        self.timer.poll_until(until, cx)
+        let (Some(acceptor), Some(transport)) = (&mut self.acceptor, &mut self.transport) else {
+            return Some(Poll::Ready(()));
+        };
+        if !acceptor.write_buf().is_empty() || transport.poll_close(cx).is_pending() {
+            return Some(Poll::Pending);
+        }
+        // What the peer still sends is read away, so that the refusal is not reset.
+        match transport.poll_read(cx, acceptor.read_buf()) {
+            Poll::Ready(Ok(0) | Err(_)) => Some(Poll::Ready(())),
+            Poll::Ready(Ok(_)) => None,
+            Poll::Pending => Some(Poll::Pending),
+        }
     }
 }

@@ -126,6 +126,10 @@ impl<R: Runtime> PeerTask<R> {
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
         let mut progress = self.poll_dial(cx);
         progress |= self.poll_read(cx);
+        if self.connection_alarm().is_some_and(|at| at <= self.runtime.instant()) {
+            // A write that can go on has not stalled, however late this task has come to try it.
+            progress |= self.poll_write(cx);
+        }
         let (found, armed) = self.exchange(cx, progress);
         progress |= self.act();
         progress |= self.poll_write(cx);

@@ -9,6 +9,8 @@ mod call;
 mod fault;
 mod grid;
 mod incoming;
+#[cfg(all(test, gridmux_shuttle))]
+mod interleavings;
 mod peer;
 mod service;
 mod shared;

@@ -448,7 +448,8 @@ impl State {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn strike(&mut self, driving: bool) {
         if self.fault.take_if(|fault| fault.strikes(driving)).is_some() {
-            panic!("a fault that a test has asked for");
+            // Without the hook: the log of a test is for panics that nobody asked for.
+            std::panic::resume_unwind(Box::new("a fault that a test has asked for"));
         }
     }
 

@@ -101,7 +101,7 @@ impl Acceptor {
             }
             State::Finished(sink) => {
                 sink.clear();
-                sink.reserve(64);
+                sink.reserve(2048);
                 sink
             }
         }

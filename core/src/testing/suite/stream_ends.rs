@@ -212,7 +212,7 @@ pub async fn cancel_and_deadline_end_a_finished_handler_too<R: Runtime>(rt: R) {
     })
     .await;
     let (peer, callee) = (server(&grid), grid.peer(1, 0));
-    for deadline in [None, Some(Duration::from_millis(100))] {
+    for deadline in [None, Some(Duration::from_secs(1))] {
         let opening = peer.open(ONE, &0);
         let opening = match deadline {
             Some(deadline) => opening.timeout(deadline),
@@ -245,7 +245,7 @@ pub async fn a_stream_s_deadline_ends_it_on_both_sides<R: Runtime>(rt: R) {
         })
     })
     .await;
-    let opening = server(&grid).open(COUNT, &0).timeout(Duration::from_millis(50));
+    let opening = server(&grid).open(COUNT, &0).timeout(Duration::from_secs(1));
     let mut items = opening.await.expect("opened");
     let late = CallError::DeadlineExceeded { may_have_run: true };
     assert_eq!(items.next().await, Some(Err(late)));
