@@ -71,7 +71,7 @@ async fn grid(names: &[String], own: usize, secret: &SharedSecret) -> Result<Gri
     let name = &names[own];
     let echo = |payload: Payload, _: Context| async { Ok::<_, std::convert::Infallible>(payload) };
     let builder = Grid::builder_on(Tokio::default(), name)
-        .peers(names.iter().filter(|other| *other != name))
+        .peers(names.to_vec())
         .auth(secret.clone())
         .serve(ECHO, echo);
     Ok(builder.bind(authority(name).unwrap_or_default()).await?)

@@ -5,13 +5,13 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gridmux_tokio::Tokio;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::cluster::Failure;
-use crate::in_process::bind;
 use crate::ledger::HoldEvent;
-use crate::node::{Plan, View};
+use crate::node::{Node, Plan, View};
 
 /// Between two looks at the node.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -42,7 +42,8 @@ fn say(line: &Line) {
 pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
     // Ctrl-C reaches the whole terminal, but the parent decides.
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
-    let node = bind(plan, Arc::new(|event| say(&Line::Hold(event)))).await?;
+    let witness = Arc::new(|event| say(&Line::Hold(event)));
+    let node = Node::start(Tokio::default(), plan, witness).await?;
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     let mut tick = tokio::time::interval(REPORT_EVERY);
     loop {

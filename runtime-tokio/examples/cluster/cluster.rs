@@ -1,8 +1,10 @@
 //! A cluster from its operator's side: started, shown, broken and stopped, wherever its nodes run.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use crate::chaos::Chaos;
@@ -45,6 +47,7 @@ pub(crate) async fn run<C: Cluster>(
     seconds: Option<u64>,
     mut chaos: Option<Chaos>,
 ) -> Result<Summary, Failure> {
+    let interrupt = interrupts();
     let begun = Instant::now();
     let end = seconds.map(Duration::from_secs);
     let mut tick = tokio::time::interval(TICK);
@@ -53,7 +56,7 @@ pub(crate) async fn run<C: Cluster>(
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            _ = tokio::signal::ctrl_c() => break,
+            () = interrupt.notified() => break,
         }
         if end.is_some_and(|end| begun.elapsed() >= end) {
             break;
@@ -68,7 +71,7 @@ pub(crate) async fn run<C: Cluster>(
     display.note("draining");
     tokio::select! {
         stopped = cluster.stop() => stopped?,
-        _ = tokio::signal::ctrl_c() => return Err("interrupted while draining".into()),
+        () = interrupt.notified() => return Err("interrupted while draining".into()),
     }
     display.refresh(&cluster.nodes(), Duration::ZERO);
     let nodes = cluster.nodes();
@@ -82,4 +85,16 @@ pub(crate) async fn run<C: Cluster>(
     counts.wrong += overlaps;
     let kills = chaos.map_or(0, |chaos| chaos.kills());
     Ok(Summary { nodes: nodes.len(), seconds, counts, reconnects, kills })
+}
+
+/// Told of every Ctrl-C, whatever is going on when it comes.
+fn interrupts() -> Arc<Notify> {
+    let notify = Arc::new(Notify::new());
+    let interrupt = notify.clone();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            interrupt.notify_one();
+        }
+    });
+    notify
 }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gridmux_tokio::Tokio;
-use gridmux_tokio::builder::BuildError;
 use tokio::runtime::Runtime;
 
 use crate::clock;
@@ -17,10 +16,6 @@ use crate::report::Lives;
 
 /// How long the threads of a killed node may take to notice.
 const REAP: Duration = Duration::from_secs(2);
-
-/// How often and how far apart a taken port is tried again.
-const BIND_TRIES: u32 = 20;
-const BIND_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a node is, while it runs.
 struct Running {
@@ -103,7 +98,11 @@ impl Cluster for InProcess {
             .thread_name("node")
             .enable_all()
             .build()?;
-        match runtime.spawn(bind(plan, witness)).await.map_err(Failure::from) {
+        match runtime
+            .spawn(async { Node::start(Tokio::default(), plan, witness).await })
+            .await
+            .map_err(Failure::from)
+        {
             Ok(Ok(node)) => {
                 place.running = Some(Running { runtime, node: Arc::new(node), holder });
                 Ok(())
@@ -158,19 +157,5 @@ impl Cluster for InProcess {
             }
         }
         Ok(())
-    }
-}
-
-/// Starts a node; a port that is still taken may become free.
-pub(crate) async fn bind(plan: Plan, witness: Witness) -> Result<Node<Tokio>, BuildError> {
-    let mut tries = 1;
-    loop {
-        match Node::start(Tokio::default(), plan.clone(), witness.clone()).await {
-            Err(BuildError::Listen(_)) if tries < BIND_TRIES => {
-                tokio::time::sleep(BIND_PAUSE).await;
-            }
-            started => return started,
-        }
-        tries += 1;
     }
 }

@@ -27,6 +27,10 @@ use crate::walk::{Digest, Walk, WalkItem};
 /// How long running calls may go on when a node is stopped.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
+/// How often and how far apart a port that is still taken is tried again.
+const BIND_TRIES: u32 = 20;
+const BIND_PAUSE: Duration = Duration::from_millis(100);
+
 /// What a node is to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -74,13 +78,7 @@ impl<R: Runtime> Node<R> {
         witness: Witness,
     ) -> Result<Self, BuildError> {
         let table = Arc::new(Mutex::new(Table::new(clock::now())));
-        let address = authority(&plan.name).unwrap_or_default().to_owned();
-        let builder = Grid::builder_on(runtime.clone(), &plan.name)
-            .peers(plan.names.iter().filter(|name| **name != plan.name))
-            .auth(plan.secret.clone())
-            // Frequent, so that there is a round-trip time to show.
-            .timings(Timings { ping_interval: Duration::from_secs(1), ..Timings::default() });
-        let grid = serve(builder, &plan, &table).bind(&address).await?;
+        let grid = open(&runtime, &plan, &table).await?;
         let (outcomes, progress) = (Outcomes::default(), Arc::new(Progress::default()));
         let peers = grid.peers();
         let locks = Locks::new(runtime.clone(), table, peers.clone(), outcomes.clone());
@@ -125,6 +123,30 @@ impl<R: Runtime> Node<R> {
     /// Leaves the grid; what is still running may go on for the grace period.
     pub(crate) async fn shutdown(&self) {
         self.grid.shutdown(GRACE).await;
+    }
+}
+
+/// Starts the grid of a node; a port that is still taken may become free.
+async fn open<R: Runtime>(
+    runtime: &R,
+    plan: &Plan,
+    table: &Arc<Mutex<Table>>,
+) -> Result<Grid<R>, BuildError> {
+    let mut tries = 1;
+    loop {
+        let builder = Grid::builder_on(runtime.clone(), &plan.name)
+            .peers(plan.names.clone())
+            .auth(plan.secret.clone())
+            // Frequent, so that there is a round-trip time to show.
+            .timings(Timings { ping_interval: Duration::from_secs(1), ..Timings::default() });
+        let address = authority(&plan.name).unwrap_or_default();
+        match serve(builder, plan, table).bind(address).await {
+            Err(BuildError::Listen(_)) if tries < BIND_TRIES => {
+                pause::sleep(runtime, BIND_PAUSE).await;
+            }
+            opened => return opened,
+        }
+        tries += 1;
     }
 }
 

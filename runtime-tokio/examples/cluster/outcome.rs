@@ -126,3 +126,33 @@ const fn is_disconnect(error: &CallError) -> bool {
             | CallError::PeerRemoved { .. }
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_call_is_counted_once_by_how_it_ended() {
+        let (outcomes, runtime) = (Outcomes::default(), gridmux_tokio::Tokio::default());
+        let deadline = Duration::from_secs(60);
+        let answer = outcomes.settle(&runtime, deadline, async { Ok(7) }).await;
+        assert_eq!((answer, outcomes.counts()), (Some(7), Counts::NONE), "not judged yet");
+        outcomes.answered(true, || unreachable!("nothing is wrong"));
+        outcomes.answered(false, || "for the test".into());
+        let lost = CallError::Disconnected { may_have_run: true };
+        for error in [lost, CallError::PeerShuttingDown, CallError::Remote("no".into())] {
+            outcomes.settle(&runtime, deadline, async { Err::<(), _>(error) }).await;
+        }
+        let expected =
+            Counts { calls: 5, ok: 1, disconnected: 2, other_errors: 1, wrong: 1, stuck: 0 };
+        assert_eq!(outcomes.counts(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_does_not_return_is_stuck() {
+        let (outcomes, runtime) = (Outcomes::default(), gridmux_tokio::Tokio::default());
+        let never = std::future::pending::<Result<(), _>>();
+        outcomes.settle(&runtime, Duration::ZERO, never).await;
+        assert_eq!(outcomes.counts(), Counts { calls: 1, stuck: 1, ..Counts::NONE });
+    }
+}
