@@ -10,7 +10,7 @@ use crate::event::{CloseHow, LinkId};
 use crate::limits::MERGE_ALLOWANCE;
 use crate::node::{Node, authority};
 use crate::outbox::{FRAME_ROOM, Transmit};
-use crate::peer::{Inbound, Peer};
+use crate::peer::{Inbound, PAUSE, Peer};
 use crate::rng::Rng;
 use crate::time::{Instant, Now};
 use crate::websocket::{Channel, ClientUpgrade, CloseCode, DIRECT_READ_LEN, Incoming, Role};
@@ -267,17 +267,27 @@ impl Connection {
         if !self.inbound.is_empty() {
             peer.handle_inbound(now, self.link, &mut self.inbound);
         }
-        if let Some(error) = &self.failed
+        if let Some(error) = self.failed.clone()
             && !std::mem::replace(&mut self.reported, true)
         {
-            let untouched = match &self.writing {
-                Writing::Nothing => false,
-                Writing::Fetched(_) => true,
-                Writing::Bytes { untouched, .. } => *untouched,
-            };
-            peer.handle_link_down(now, self.link, error.clone(), untouched);
+            let untouched = self.take_back();
+            peer.handle_link_down(now, self.link, error, untouched);
             self.closing.get_or_insert(now.instant.after(IDLE_AFTER));
         }
+    }
+
+    /// Drops what the peer gave if not a byte of it was written, and says whether it did: what is
+    /// reported as never sent must not be sent in front of a close frame.
+    fn take_back(&mut self) -> bool {
+        let untouched = match &self.writing {
+            Writing::Nothing => false,
+            Writing::Fetched(_) => true,
+            Writing::Bytes { untouched, .. } => *untouched,
+        };
+        if untouched {
+            self.writing = Writing::Nothing;
+        }
+        untouched
     }
 
     /// Takes what is to be written next, if nothing is being written; gives the number of messages in it.
@@ -404,8 +414,13 @@ impl Connection {
             return self.handle_failure(LinkError::ShutDown);
         }
         let writing = matches!(self.writing, Writing::Fetched(_) | Writing::Bytes { .. });
-        if writing && now >= self.last_progress.after(self.stall) {
-            return self.handle_failure(LinkError::WriteStalled);
+        let stalled_at = self.last_progress.after(self.stall);
+        if writing && now >= stalled_at {
+            if now.since(stalled_at) < PAUSE {
+                return self.handle_failure(LinkError::WriteStalled);
+            }
+            // It was this process that stood still, and the transport may take bytes now.
+            self.last_progress = now;
         }
         if !self.idle && now >= self.last_read.max(self.last_progress).after(IDLE_AFTER) {
             self.idle = true;

@@ -1,22 +1,23 @@
 //! The clocks and timers of async-io.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use gridmux_core::driver::runtime::Timer;
+use gridmux_core::driver::runtime::{Timer, WallClock};
 use gridmux_core::time::{Instant, Now};
-use gridmux_core::wire::Timestamp;
 
 /// Counts from the moment that it was made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SmolClock {
     origin: std::time::Instant,
+    wall: Arc<WallClock>,
 }
 
 impl SmolClock {
     pub(crate) fn new() -> Self {
-        Self { origin: std::time::Instant::now() }
+        Self { origin: std::time::Instant::now(), wall: Arc::default() }
     }
 
     pub(crate) fn instant(&self) -> Instant {
@@ -25,9 +26,10 @@ impl SmolClock {
     }
 
     pub(crate) fn now(&self) -> Now {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let nanos = since.map_or(0, |since| i128::try_from(since.as_nanos()).unwrap_or(i128::MAX));
-        Now { instant: self.instant(), wall: Timestamp::from_unix_nanos(nanos) }
+        self.wall.now(self.instant(), || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
+        })
     }
 }
 

@@ -40,7 +40,7 @@ impl Clock for Smol {
     }
 
     fn timer(&self) -> Box<dyn driver::runtime::Timer> {
-        Box::new(clock::Alarm::new(self.clock))
+        Box::new(clock::Alarm::new(self.clock.clone()))
     }
 }
 

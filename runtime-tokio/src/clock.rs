@@ -1,23 +1,24 @@
 //! The clocks and timers of tokio.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use gridmux_core::driver::runtime::Timer;
+use gridmux_core::driver::runtime::{Timer, WallClock};
 use gridmux_core::time::{Instant, Now};
-use gridmux_core::wire::Timestamp;
 use tokio::time::Sleep;
 
 /// Counts from the moment that it was made, on tokio's clock.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TokioClock {
     origin: tokio::time::Instant,
+    wall: Arc<WallClock>,
 }
 
 impl TokioClock {
     pub(crate) fn new() -> Self {
-        Self { origin: tokio::time::Instant::now() }
+        Self { origin: tokio::time::Instant::now(), wall: Arc::default() }
     }
 
     pub(crate) fn instant(&self) -> Instant {
@@ -26,9 +27,10 @@ impl TokioClock {
     }
 
     pub(crate) fn now(&self) -> Now {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let nanos = since.map_or(0, |since| i128::try_from(since.as_nanos()).unwrap_or(i128::MAX));
-        Now { instant: self.instant(), wall: Timestamp::from_unix_nanos(nanos) }
+        self.wall.now(self.instant(), || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
+        })
     }
 
     fn tokio_instant(&self, at: Instant) -> tokio::time::Instant {

@@ -1,4 +1,72 @@
-//! gridmux on tokio.
+//! gridmux on tokio: node-to-node RPC and streams over one multiplexed WebSocket connection per
+//! pair of nodes, on the wire of MinIO's grid.
+//!
+//! A node is configured with its own name and those of its peers. It listens, dials the peers that
+//! it is the one to dial, reconnects, and serves routes; any node calls any other. Everything is
+//! re-exported from [`gridmux_core`]: see [`Grid`], [`Builder`], [`handle::PeerHandle`], and
+//! [`route`] for what can be called.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use gridmux_tokio::Grid;
+//! use gridmux_tokio::auth::SharedSecret;
+//! use gridmux_tokio::route::{ServerStream, Unary};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Greeting {
+//!     name: String,
+//! }
+//!
+//! // Declared once, used at both ends.
+//! const GREET: Unary<Greeting, String> = Unary::new(1, "greet");
+//! const COUNT: ServerStream<u32, u32> = ServerStream::new(2, "count").out_capacity(16);
+//!
+//! async fn node(name: &str, names: &[String]) -> Result<Grid, Box<dyn std::error::Error>> {
+//!     let address = name.strip_prefix("http://").ok_or("a name is a URL")?;
+//!     let grid = Grid::builder(name)
+//!         .peers(names)
+//!         .auth(SharedSecret::new("at least 16 bytes of secret")?)
+//!         .serve(GREET, |hello, context| async move {
+//!             Ok::<_, String>(format!("{} greets {}", context.caller(), hello.name))
+//!         })
+//!         .serve_stream(COUNT, |to, mut out, _context| async move {
+//!             for n in 1..=to {
+//!                 out.send(n).await?;
+//!             }
+//!             Ok::<_, gridmux_tokio::error::CallError>(())
+//!         })
+//!         .bind(address)
+//!         .await?;
+//!     Ok(grid)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let port = || Ok::<_, std::io::Error>(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?);
+//! # let names = [format!("http://{}", port()?), format!("http://{}", port()?)];
+//! // `names` holds the names of all nodes, like "http://10.0.0.1:9000".
+//! let (one, two) = (node(&names[0], &names).await?, node(&names[1], &names).await?);
+//! one.connected(Duration::from_secs(10)).await?;
+//!
+//! let peer = one.peer(&names[1])?;
+//! let hello = Greeting { name: "you".into() };
+//! let answer = peer.call(GREET, &hello).timeout(Duration::from_secs(2)).await?;
+//! assert_eq!(answer, format!("{} greets you", names[0]));
+//!
+//! let mut numbers = peer.open(COUNT, &100).await?;
+//! let mut sum = 0;
+//! while let Some(n) = numbers.try_next().await? {
+//!     sum += n;
+//! }
+//! assert_eq!(sum, 5050);
+//!
+//! one.shutdown(Duration::from_secs(1)).await;
+//! two.shutdown(Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod clock;
@@ -43,7 +111,7 @@ impl Clock for Tokio {
 
     fn timer(&self) -> Box<dyn driver::runtime::Timer> {
         let _entered = self.handle.as_ref().map(Handle::enter);
-        Box::new(clock::Alarm::new(self.clock))
+        Box::new(clock::Alarm::new(self.clock.clone()))
     }
 }
 

@@ -4,11 +4,13 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 
 use crate::time::{Instant, Now};
+use crate::wire::Timestamp;
 
 /// A future on the heap, as the object-safe parts of this module use it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -23,6 +25,33 @@ pub trait Clock: Send + Sync + 'static {
 
     /// A timer that is not armed.
     fn timer(&self) -> Box<dyn Timer>;
+}
+
+/// Both clocks for the price of one: the wall clock is read once a second, and in between it runs
+/// with the monotonic one.
+#[derive(Debug, Default)]
+pub struct WallClock {
+    /// When the wall clock is to be read again, in nanoseconds of the monotonic clock.
+    stale_at: AtomicU64,
+    /// What the wall clock showed beyond the monotonic one, in nanoseconds since 1970.
+    offset: AtomicI64,
+}
+
+impl WallClock {
+    const FRESH: u64 = 1_000_000_000;
+
+    /// Both clocks at `instant`; `read` reads the wall clock in nanoseconds since 1970.
+    pub fn now(&self, instant: Instant, read: impl FnOnce() -> i128) -> Now {
+        let nanos = instant.as_nanos();
+        if nanos >= self.stale_at.load(Ordering::Acquire) {
+            let offset = read() - i128::from(nanos);
+            let bounded = offset.clamp(i64::MIN.into(), i64::MAX.into());
+            self.offset.store(bounded as i64, Ordering::Relaxed);
+            self.stale_at.store(nanos.saturating_add(Self::FRESH), Ordering::Release);
+        }
+        let wall = i128::from(self.offset.load(Ordering::Relaxed)) + i128::from(nanos);
+        Now { instant, wall: Timestamp::from_unix_nanos(wall) }
+    }
 }
 
 /// A single alarm.

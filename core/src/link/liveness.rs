@@ -75,7 +75,7 @@ impl Liveness {
         if now.instant.since(self.last_received) > timings.silence {
             return Verdict::Silent;
         }
-        if now.instant.since(self.last_pong) > timings.pong_silence {
+        if now.instant.since(self.last_pong) >= timings.pong_silence {
             return Verdict::NoAnswer;
         }
         self.next_ping = now.instant.after(timings.ping_interval);
@@ -87,8 +87,8 @@ impl Liveness {
     }
 
     /// Time during which this node could not run does not count as the peer's silence.
-    pub(crate) fn forgive(&mut self, lost: Duration) {
-        self.last_received = self.last_received.after(lost);
-        self.last_pong = self.last_pong.after(lost);
+    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration) {
+        self.last_received = self.last_received.after(lost).min(now);
+        self.last_pong = self.last_pong.after(lost).min(now);
     }
 }

@@ -65,7 +65,7 @@ impl CalleeStream {
             in_capacity,
             credits: Credits::full(out_capacity),
             items: VecDeque::new(),
-            input_ended,
+            input_ended: input_ended || in_capacity == 0,
             input_dropped: false,
             finishing: None,
             cancelled: None,
@@ -117,9 +117,6 @@ impl CalleeStream {
         if message.header.flags.contains(Flags::EOF) {
             self.input_ended = true;
             return Effect::Readable;
-        }
-        if self.in_capacity == 0 {
-            return Effect::Violation("did not expect inbound message".into());
         }
         if self.items.len() >= self.in_capacity as usize {
             return Effect::Violation(Violation::OverCapacity.to_string());
@@ -198,7 +195,7 @@ impl CalleeStream {
             return false;
         }
         let end = self.finishing.take().unwrap_or(Ok(()));
-        self.send_end(owner, end.as_ref().map_err(String::as_str).copied(), common);
+        self.send_end(owner, end.as_ref().copied().map_err(String::as_str), common);
         true
     }
 
@@ -209,7 +206,7 @@ impl CalleeStream {
             Ok(()) => Draft::bare(Op::MuxServerMsg, seq),
             Err(text) => Draft::error(Op::MuxServerMsg, seq, text),
         };
-        common.send(owner, draft.with_flags(Flags::EOF), Class::Data);
+        common.send_checked(owner, draft.with_flags(Flags::EOF));
         common.send(owner, Draft::bare(Op::DisconnectClientMux, 0), Class::Data);
     }
 
@@ -231,9 +228,9 @@ impl CalleeStream {
     }
 
     /// Time during which this node could not run does not count as the caller's silence.
-    pub(super) fn forgive(&mut self, lost: std::time::Duration) {
+    pub(super) fn forgive(&mut self, now: Instant, lost: std::time::Duration) {
         if let Some(last) = &mut self.last_ping {
-            *last = last.after(lost);
+            *last = last.after(lost).min(now);
         }
     }
 }

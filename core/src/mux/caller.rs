@@ -54,6 +54,9 @@ pub(super) struct CallerStream {
     out_capacity: u32,
     items: VecDeque<Bytes>,
     end: Option<Result<(), CallError>>,
+    /// The callee has given the call up near its deadline, which ends it here too when it fires:
+    /// until then nothing more is sent (PROTOCOL.md section 5.2).
+    callee_gone: bool,
     liveness: Option<Liveness>,
 }
 
@@ -82,6 +85,7 @@ impl CallerStream {
             out_capacity,
             items: VecDeque::new(),
             end: None,
+            callee_gone: false,
             liveness: None,
         }
     }
@@ -98,6 +102,7 @@ impl CallerStream {
     pub(super) fn on_message(
         &mut self,
         now: Instant,
+        owner: Owner,
         message: Message,
         common: &mut Common,
     ) -> Effect {
@@ -117,12 +122,18 @@ impl CallerStream {
                 self.credits.grant();
                 Effect::Writable
             }
-            Op::MuxServerMsg => self.on_item(now, message, common),
+            Op::MuxServerMsg => self.on_item(now, owner, message, common),
             _ => Effect::Nothing,
         }
     }
 
-    fn on_item(&mut self, now: Instant, message: Message, common: &mut Common) -> Effect {
+    fn on_item(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        message: Message,
+        common: &mut Common,
+    ) -> Effect {
         self.on_heard(now);
         let flags = message.header.flags;
         if flags.contains(Flags::PAYLOAD_IS_ERR) {
@@ -133,7 +144,9 @@ impl CallerStream {
             return Effect::Ended(Ok(()));
         }
         if message.is_nil() {
-            // Not an item, though it cost the peer a credit (PROTOCOL.md section 5.2).
+            // Not an item, though it cost the peer a credit (PROTOCOL.md section 5.2), which
+            // goes back at once: with a capacity of 1 the stream would stand still.
+            self.return_credit(owner, common);
             return Effect::Nothing;
         }
         if self.items.len() >= self.out_capacity as usize {
@@ -144,6 +157,17 @@ impl CallerStream {
         }
         self.items.push_back(message.payload);
         Effect::Readable
+    }
+
+    fn return_credit(&mut self, owner: Owner, common: &mut Common) {
+        let seq = self.send_seq.next();
+        common.send(owner, Draft::bare(Op::UnblockSrvMux, seq), Class::Data);
+    }
+
+    /// The callee has given up; the call waits for its own deadline.
+    pub(super) fn on_callee_gone(&mut self) {
+        self.callee_gone = true;
+        self.liveness = None;
     }
 
     pub(super) fn on_heard(&mut self, now: Instant) {
@@ -181,7 +205,7 @@ impl CallerStream {
             None => {}
         }
         let mut draft = Draft::item(Op::MuxClientMsg, 0, data);
-        if self.credits.available() == 0 {
+        if self.credits.available() == 0 || self.callee_gone {
             return Err(Refusal::NoCredit);
         }
         common.admit(&draft, owner.mux)?;
@@ -194,7 +218,7 @@ impl CallerStream {
 
     /// Ends the input: costs no credit and needs no ack.
     pub(super) fn close(&mut self, owner: Owner, common: &mut Common) {
-        if !self.input_closed && self.end.is_none() {
+        if !self.input_closed && self.end.is_none() && !self.callee_gone {
             let seq = self.send_seq.next();
             let draft = Draft::bare(Op::MuxClientMsg, seq).with_flags(Flags::EOF);
             common.send(owner, draft, Class::Data);
@@ -212,9 +236,8 @@ impl CallerStream {
             };
         };
         common.release(item.len());
-        if self.end.is_none() {
-            let seq = self.send_seq.next();
-            common.send(owner, Draft::bare(Op::UnblockSrvMux, seq), Class::Data);
+        if self.end.is_none() && !self.callee_gone {
+            self.return_credit(owner, common);
         }
         Received::Item(item)
     }
@@ -247,9 +270,9 @@ impl CallerStream {
     }
 
     /// Time during which this node could not run does not count as the peer's silence.
-    pub(super) fn forgive(&mut self, lost: Duration) {
+    pub(super) fn forgive(&mut self, now: Instant, lost: Duration) {
         if let Some(liveness) = &mut self.liveness {
-            liveness.last_heard = liveness.last_heard.after(lost);
+            liveness.last_heard = liveness.last_heard.after(lost).min(now);
         }
     }
 }

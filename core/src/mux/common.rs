@@ -104,6 +104,20 @@ impl Common {
         self.outbox.push(owner, header, draft.subroute, draft.data, class)
     }
 
+    /// Sends an answer that is never refused: one over the message limit becomes the error that
+    /// says so.
+    pub(crate) fn send_checked(&mut self, owner: Owner, draft: Draft<'_>) {
+        match self.check_size(&draft, owner.mux) {
+            Ok(_) => self.send(owner, draft, Class::Data),
+            Err(error) => {
+                let text = error.to_string();
+                let flags = draft.flags - Flags::PAYLOAD_IS_ZERO;
+                let draft = Draft::error(draft.op, draft.seq, &text).with_flags(flags);
+                self.send(owner, draft, Class::Data)
+            }
+        };
+    }
+
     /// The pong of a mux: uncounted, so it overtakes, but for one that reports an error: that
     /// comes after what the error caused (PROTOCOL.md section 5.3).
     pub(crate) fn send_mux_pong(
@@ -127,17 +141,20 @@ impl Common {
         self.outbox.control().push_mux_pong(&message);
     }
 
-    /// Whether a message of the application is within the limit and has room in the queue.
-    pub(crate) fn admit(&mut self, draft: &Draft<'_>, mux: u64) -> Result<(), Refusal> {
+    /// The size of a message, if that is within the limit.
+    pub(crate) fn check_size(&self, draft: &Draft<'_>, mux: u64) -> Result<usize, CallError> {
         let header = draft.header(mux, self.base_flags);
         let payload = draft.data.as_slice();
         let size = MessageRef { header, subroute: draft.subroute, payload }.encoded_len();
-        let limits = &self.node.limits;
-        if size > limits.message {
-            return Err(Refusal::Failed(CallError::TooLarge { size, limit: limits.message }));
-        }
+        let limit = self.node.limits.message;
+        if size > limit { Err(CallError::TooLarge { size, limit }) } else { Ok(size) }
+    }
+
+    /// Whether a message of the application is within the limit and has room in the queue.
+    pub(crate) fn admit(&mut self, draft: &Draft<'_>, mux: u64) -> Result<(), Refusal> {
+        let size = self.check_size(draft, mux).map_err(Refusal::Failed)?;
         let queued = self.outbox.data_bytes();
-        if queued > 0 && queued + size > limits.queued_bytes {
+        if queued > 0 && queued + size > self.node.limits.queued_bytes {
             self.queue_wanted = true;
             return Err(Refusal::QueueFull);
         }

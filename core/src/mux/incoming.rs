@@ -21,6 +21,11 @@ use crate::wire::{Flags, Header, Message, MuxConnectError, Op};
 
 const NONE: u32 = u32::MAX;
 
+/// How many times the send limit, and how many messages of the largest size on top, may wait
+/// before the peer's calls are refused.
+const BACKLOG_FACTOR: usize = 4;
+const BACKLOG_MESSAGES: usize = 4;
+
 /// Ids that were refused and are remembered, so that each is told so once (ledger L27).
 const REFUSED: usize = 1024;
 
@@ -194,7 +199,11 @@ impl Incoming {
                 false => "this handler serves streams",
             });
         }
-        if self.used >= node.limits.incoming_muxes {
+        // What is never refused for room in the queue (responses, acks, the answers to cancels) is
+        // bounded by the calls that may begin: none may, while far more waits than senders can queue.
+        let backlog = node.limits.queued_bytes.saturating_mul(BACKLOG_FACTOR)
+            + BACKLOG_MESSAGES * node.limits.message;
+        if self.used >= node.limits.incoming_muxes || common.outbox.data_bytes() > backlog {
             return Err("too many calls");
         }
         if !common.hold(message.payload.len()) {
@@ -265,29 +274,25 @@ impl Incoming {
 
     // ---- what the application does ----
 
-    /// Answers a single request. Nothing is sent if it has been cancelled or has expired.
+    /// Answers a single request. Nothing is sent if it has been cancelled or has expired, be it
+    /// that its timer has not fired yet.
     pub(crate) fn respond(
         &mut self,
+        now: Instant,
         key: IncomingKey,
         result: Result<Data<'_>, &str>,
         common: &mut Common,
     ) {
         let Some(served) = self.served_mut(key) else { return };
+        let expired = served.deadline.is_some_and(|deadline| now >= deadline);
         let (mux, live) = (served.mux, served.live);
         let Kind::Request { seq } = served.kind else { return };
-        if live {
+        if live && !expired {
             let draft = match result {
                 Ok(data) => Draft::item(Op::Response, seq, data),
                 Err(text) => Draft::error(Op::Response, seq, text),
             };
-            let draft = draft.with_flags(Flags::EOF);
-            if let Err(Refusal::Failed(error)) = common.admit(&draft, mux) {
-                let text = error.to_string();
-                let draft = Draft::error(Op::Response, seq, &text).with_flags(Flags::EOF);
-                common.send(owner(mux), draft, Class::Data);
-            } else {
-                common.send(owner(mux), draft, Class::Data);
-            }
+            common.send_checked(owner(mux), draft.with_flags(Flags::EOF));
         }
         self.retire(key, common);
         self.handler_gone(key, common);
@@ -391,10 +396,10 @@ impl Incoming {
     }
 
     /// Time during which this node could not run does not count as the peers' silence.
-    pub(crate) fn forgive(&mut self, lost: Duration) {
+    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration) {
         for (_, slot) in &mut self.slots {
             if let Slot::Served(Served { kind: Kind::Stream(stream), .. }) = slot {
-                stream.forgive(lost);
+                stream.forgive(now, lost);
             }
         }
     }

@@ -16,6 +16,9 @@ use crate::wire::{self, Flags, Message, MuxConnectError, Op, SubrouteId};
 
 const NONE: u32 = u32::MAX;
 
+/// What the deadline's field of 32 bits can say: longer ones are cut to it at both ends.
+const MAX_TIMEOUT: Duration = Duration::from_millis(u32::MAX as u64);
+
 /// What a stream that is held by its user and unknown here has come to: the machine that knew it
 /// was replaced.
 const LOST: CallError = CallError::Disconnected { may_have_run: true };
@@ -46,8 +49,11 @@ struct Slot {
     /// The generation with which the slot was first used on the link numbered `epoch`.
     first_generation: u32,
     epoch: u64,
-    /// The peer may still send for it.
+    /// Neither side has ended it.
     open: bool,
+    /// The callee has given it up near the deadline, which is left to end it here: until then it
+    /// is open to the application and over on the wire (PROTOCOL.md section 5.2).
+    callee_gone: bool,
     opener: Position,
     /// The deadline, and the time from which a bare disconnect is taken for its expiry.
     deadline: Option<Instant>,
@@ -174,6 +180,7 @@ impl Outgoing {
         if self.requests + self.streams >= common.node.limits.outgoing_muxes {
             return failed(CallError::Limit(LimitKind::OutgoingMuxes));
         }
+        let timeout = timeout.map(|timeout| timeout.min(MAX_TIMEOUT));
         let mut flags = flags | data.flags();
         flags.set(Flags::SUBROUTE, target.subroute.is_some());
         let draft = Draft {
@@ -277,8 +284,7 @@ impl Outgoing {
     /// Fails every open call: the peer is removed.
     pub(crate) fn remove_all(&mut self, common: &mut Common) {
         for key in self.open_keys() {
-            let opener = self.slots[key.slot()].opener;
-            let may_have_run = common.outbox.has_left(opener, owner(key), false);
+            let may_have_run = may_still_run(self.slots[key.slot()].opener);
             self.withdraw(key, common);
             self.end(key, Err(CallError::PeerRemoved { may_have_run }), common);
         }
@@ -311,7 +317,7 @@ impl Outgoing {
                 }
                 Kind::Stream(_) if op == Op::Pong => self.on_pong(now, key, &message, common),
                 Kind::Stream(stream) if op != Op::Response => {
-                    let effect = stream.on_message(now, message, common);
+                    let effect = stream.on_message(now, owner(key), message, common);
                     self.apply(key, effect, common);
                 }
                 _ => {}
@@ -366,10 +372,12 @@ impl Outgoing {
         }
         let slot = &self.slots[key.slot()];
         if slot.deadline.is_some() && now >= slot.hold_back {
-            self.close_slot(key, common);
-            // The deadline stays armed and ends the call.
-            self.arm(key, common);
-            return;
+            self.slots[key.slot()].callee_gone = true;
+            if let Some(stream) = self.stream_mut(key) {
+                stream.on_callee_gone();
+            }
+            common.outbox.discard_lane(owner(key));
+            return self.arm(key, common);
         }
         self.end(key, Err(CallError::Disconnected { may_have_run: true }), common);
     }
@@ -393,7 +401,7 @@ impl Outgoing {
         let Some(state) = self.slots.get_mut(slot as usize) else { return };
         let key = OutgoingKey { slot, generation: state.generation };
         if state.deadline.is_some_and(|deadline| now >= deadline) {
-            let may_have_run = common.outbox.has_left(state.opener, owner(key), false);
+            let may_have_run = may_still_run(state.opener);
             self.withdraw(key, common);
             self.end(key, Err(CallError::DeadlineExceeded { may_have_run }), common);
             return;
@@ -422,27 +430,27 @@ impl Outgoing {
             let key = OutgoingKey { slot, generation: state.generation };
             if self.awaits_end(key) {
                 let opener = self.slots[slot as usize].opener;
-                let may_have_run = common.outbox.has_left(opener, owner(key), untouched);
+                let may_have_run = common.outbox.has_left(opener, untouched);
                 self.end(key, Err(error(may_have_run)), common);
             }
         }
     }
 
     /// A large opening message has been handed out.
-    pub(crate) fn on_left(&mut self, mux: u64) {
+    pub(crate) fn on_left(&mut self, mux: u64, position: Position) {
         if let Ok(key) = self.lookup(mux) {
             let slot = &mut self.slots[key.slot()];
             if waits_in_lane(slot.opener) {
-                slot.opener = Position::Left;
+                slot.opener = position;
             }
         }
     }
 
     /// Time during which this node could not run does not count as the peers' silence.
-    pub(crate) fn forgive(&mut self, lost: Duration) {
+    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration) {
         for slot in &mut self.slots {
             if let Kind::Stream(stream) = &mut slot.kind {
-                stream.forgive(lost);
+                stream.forgive(now, lost);
             }
         }
     }
@@ -469,17 +477,18 @@ impl Outgoing {
     /// Tells the peer that the call is over, unless its opening message never left.
     fn withdraw(&mut self, key: OutgoingKey, common: &mut Common) {
         let Some(slot) = self.live_slot(key) else { return };
-        if !slot.open {
+        if !slot.open || slot.callee_gone {
             return;
         }
         let in_lane = waits_in_lane(slot.opener);
         common.outbox.discard_lane(owner(key));
+        common.announce_room();
         if !in_lane {
             common.send(owner(key), Draft::bare(Op::DisconnectServerMux, 0), Class::Data);
         }
     }
 
-    /// From now on, what the peer sends for this id is for a call that is over.
+    /// The call is over: what the peer still sends for its id is late.
     fn close_slot(&mut self, key: OutgoingKey, common: &mut Common) {
         let Some(slot) = self.live_slot(key) else { return };
         if !std::mem::replace(&mut slot.open, false) {
@@ -503,6 +512,7 @@ impl Outgoing {
                 first_generation: self.first_generation,
                 epoch: self.epoch,
                 open: true,
+                callee_gone: false,
                 opener: Position::Lane,
                 deadline: None,
                 hold_back: Instant::ZERO,
@@ -523,6 +533,7 @@ impl Outgoing {
             slot.first_generation = slot.generation;
         }
         slot.open = true;
+        slot.callee_gone = false;
         OutgoingKey { slot: index, generation: slot.generation }
     }
 
@@ -584,7 +595,7 @@ impl Outgoing {
         let key = OutgoingKey::from_mux_id(mux).ok_or(Lookup::NeverIssued)?;
         let slot = self.slots.get(key.slot()).ok_or(Lookup::NeverIssued)?;
         if slot.generation == key.generation && slot.epoch == self.epoch {
-            let live = slot.open && !matches!(slot.kind, Kind::Free { .. });
+            let live = slot.open && !slot.callee_gone && !matches!(slot.kind, Kind::Free { .. });
             return if live { Ok(key) } else { Err(Lookup::Over) };
         }
         let since_first = key.generation.wrapping_sub(slot.first_generation) & GENERATION_MASK;
@@ -638,11 +649,17 @@ fn owner(key: OutgoingKey) -> Owner {
     Owner { side: Side::Caller, mux: key.mux_id() }
 }
 
+/// Whether a call that ends here may run there, now or later: an opening message that waits in a
+/// batch leaves with it, though a cancel follows; only one in a lane of its own is taken back.
+const fn may_still_run(opener: Position) -> bool {
+    !waits_in_lane(opener)
+}
+
 const fn timer(slot: u32) -> TimerKey {
     slot << 1
 }
 
-/// Whole milliseconds, rounded up; what does not fit the field is clamped (PROTOCOL.md section 5.1).
+/// Whole milliseconds, rounded up (PROTOCOL.md section 5.1).
 fn deadline_ms(timeout: Duration) -> u32 {
     u32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }

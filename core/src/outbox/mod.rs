@@ -98,8 +98,8 @@ pub(crate) enum Position {
     Batch(u64),
     /// Behind or as a large message of its mux.
     Lane,
-    /// Handed to the transport.
-    Left,
+    /// Handed out as the large message of this number.
+    Large(u64),
 }
 
 /// What was handed out last, until it is known whether a byte of it was written.
@@ -107,7 +107,7 @@ pub(crate) enum Position {
 enum InFlight {
     Nothing,
     Batch(u64),
-    Large(Owner),
+    Large(u64),
 }
 
 /// A payload to queue: copied when the message is small, kept when it is large.
@@ -161,6 +161,8 @@ pub(crate) struct Outbox {
     batches: Batches,
     lanes: Lanes,
     batches_since_large: u32,
+    /// Large messages handed out so far.
+    larges: u64,
     in_flight: InFlight,
     data_bytes: usize,
     reply_bytes: usize,
@@ -173,6 +175,7 @@ impl Outbox {
             batches: Batches::new(),
             lanes: Lanes::default(),
             batches_since_large: 0,
+            larges: 0,
             in_flight: InFlight::Nothing,
             data_bytes: 0,
             reply_bytes: 0,
@@ -223,9 +226,9 @@ impl Outbox {
 
     /// Whether what waits at `position` has been handed out. `untouched` says that not a byte of
     /// the last thing handed out was written.
-    pub(crate) fn has_left(&self, position: Position, owner: Owner, untouched: bool) -> bool {
+    pub(crate) fn has_left(&self, position: Position, untouched: bool) -> bool {
         match position {
-            Position::Left => !(untouched && self.in_flight == InFlight::Large(owner)),
+            Position::Large(number) => !(untouched && self.in_flight == InFlight::Large(number)),
             Position::Lane => false,
             Position::Batch(number) => {
                 number < self.batches.first_number()
@@ -242,8 +245,8 @@ impl Outbox {
     }
 
     /// The next thing to hand to the socket. `left` is told the owner of a large message that
-    /// leaves.
-    pub(crate) fn poll(&mut self, mut left: impl FnMut(Owner)) -> Option<Transmit> {
+    /// leaves, and where that is now.
+    pub(crate) fn poll(&mut self, mut left: impl FnMut(Owner, Position)) -> Option<Transmit> {
         if let Some((buf, start)) = self.control.take() {
             self.in_flight = InFlight::Nothing;
             return Some(Transmit::Frame { buf, start, messages: 1 });
@@ -261,12 +264,13 @@ impl Outbox {
         Some(Transmit::Frame { buf: batch.buf, start: batch.start, messages: batch.messages })
     }
 
-    fn poll_large(&mut self, left: &mut impl FnMut(Owner)) -> Option<Transmit> {
+    fn poll_large(&mut self, left: &mut impl FnMut(Owner, Position)) -> Option<Transmit> {
         let (owner, large) = self.lanes.take(self.batches.first_number())?;
         self.batches_since_large = 0;
-        self.in_flight = InFlight::Large(owner);
+        self.larges += 1;
+        self.in_flight = InFlight::Large(self.larges);
         self.release(large.len, large.class);
-        left(owner);
+        left(owner, Position::Large(self.larges));
         while let Some(small) =
             self.lanes.take_small(owner, BATCH_LIMIT, self.batches.next_number())
         {

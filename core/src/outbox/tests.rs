@@ -15,7 +15,7 @@ fn push(outbox: &mut Outbox, mux: u64, seq: u32, len: usize) -> Position {
 /// Everything that leaves, as (mux, seq), one inner list a frame.
 fn frames(outbox: &mut Outbox) -> Vec<Vec<(u64, u32)>> {
     let mut frames = Vec::new();
-    while let Some(transmit) = outbox.poll(|_| {}) {
+    while let Some(transmit) = outbox.poll(|_, _| {}) {
         let frame = match transmit {
             Transmit::Frame { buf, start, .. } => buf[start..].to_vec(),
             Transmit::Large(large) => {
@@ -40,7 +40,9 @@ fn frames(outbox: &mut Outbox) -> Vec<Vec<(u64, u32)>> {
 fn a_lone_message_leaves_without_a_merge_header() {
     let mut outbox = Outbox::new();
     push(&mut outbox, 1, 0, 10);
-    let Some(Transmit::Frame { buf, start, .. }) = outbox.poll(|_| {}) else { panic!("one frame") };
+    let Some(Transmit::Frame { buf, start, .. }) = outbox.poll(|_, _| {}) else {
+        panic!("one frame")
+    };
     assert!(start >= FRAME_ROOM);
     let decoded = MessageRef::decode(&buf[start..]).expect("one whole message");
     assert_eq!(decoded.message.header.op, Op::MuxClientMsg);
@@ -142,16 +144,29 @@ fn whether_a_message_has_left_is_known_to_the_byte() {
     let mut outbox = Outbox::new();
     let small = push(&mut outbox, 1, 0, 10);
     let large = push(&mut outbox, 2, 0, 20_000);
-    assert!(!outbox.has_left(small, owner(1), false));
-    let _ = outbox.poll(|_| {});
-    assert!(outbox.has_left(small, owner(1), false));
-    assert!(!outbox.has_left(small, owner(1), true), "handed out, not a byte written");
-    assert!(!outbox.has_left(large, owner(2), false));
+    assert!(!outbox.has_left(small, false));
+    let _ = outbox.poll(|_, _| {});
+    assert!(outbox.has_left(small, false));
+    assert!(!outbox.has_left(small, true), "handed out, not a byte written");
+    assert!(!outbox.has_left(large, false));
     let mut left = None;
-    let _ = outbox.poll(|o| left = Some(o));
-    assert_eq!(left, Some(owner(2)));
-    assert!(!outbox.has_left(Position::Left, owner(2), true));
-    assert!(outbox.has_left(small, owner(1), true), "the one before was written");
+    let _ = outbox.poll(|o, position| left = Some((o, position)));
+    let Some((left, large)) = left else { panic!("told of the large message") };
+    assert_eq!(left, owner(2));
+    assert!(outbox.has_left(large, false));
+    assert!(!outbox.has_left(large, true));
+    assert!(outbox.has_left(small, true), "the one before was written");
+}
+
+#[test]
+fn a_large_message_has_left_though_a_later_one_of_its_mux_is_untouched() {
+    let mut outbox = Outbox::new();
+    push(&mut outbox, 1, 0, 20_000);
+    push(&mut outbox, 1, 1, 20_000);
+    let mut opener = None;
+    let _ = outbox.poll(|_, position| opener = Some(position));
+    let _ = outbox.poll(|_, _| {});
+    assert!(outbox.has_left(opener.expect("left"), true), "only the second is untouched");
 }
 
 #[test]

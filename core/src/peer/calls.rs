@@ -114,7 +114,7 @@ impl Peer {
     /// Answers a single request of the peer. Nothing is sent if it is over; a response over
     /// the message limit becomes an error.
     pub fn respond(&mut self, now: Now, key: IncomingKey, result: Result<Data<'_>, &str>) {
-        self.incoming.respond(key, result, &mut self.common);
+        self.incoming.respond(now.instant, key, result, &mut self.common);
         self.drive_drain(now);
     }
 

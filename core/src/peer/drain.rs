@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::Peer;
 use crate::error::{CancelReason, LinkError};
 use crate::event::{CloseHow, Event, LinkCommand};
-use crate::link::{Link, LinkState, link_message};
+use crate::link::{Link, LinkState};
 use crate::time::{Instant, Now};
-use crate::wire::Op;
+use crate::wire::{Header, MessageRef, Op};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drain {
@@ -70,7 +70,9 @@ impl Peer {
         }
         self.retry.stop();
         if self.link.is_up() {
-            self.common.outbox.control().set_disconnect(&link_message(Op::Disconnect, &[]));
+            let header = Header { flags: self.common.base_flags, ..Header::new(Op::Disconnect) };
+            let message = MessageRef { header, subroute: None, payload: &[] };
+            self.common.outbox.control().set_disconnect(&message);
             self.common.stats.messages_out += 1;
         } else {
             self.drop_link(now, LinkError::ShutDown);
@@ -128,6 +130,8 @@ impl Peer {
         // The runtime closes within the wait; the margin is for it to say so.
         let until = now.after(wait).after(self.node().timings.flush);
         self.link = Link::Closing { link, until };
+        // What could not be flushed in time is lost: nothing follows the close frame.
+        self.common.outbox.clear();
         self.set_state(LinkState::Shutdown);
         self.commands.push_back(LinkCommand::Close {
             link,

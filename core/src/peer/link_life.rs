@@ -110,6 +110,7 @@ impl Peer {
     /// The acceptor has answered our Connect.
     pub(super) fn on_connect_response(&mut self, now: Now, answer: Result<(), LinkError>) {
         let Link::Handshaking { link, .. } = self.link else { return };
+        self.common.stats.messages_in += 1;
         match answer {
             Ok(()) => self.bring_up(now.instant, link),
             Err(error) => self.drop_link(now, error),

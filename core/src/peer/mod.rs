@@ -20,7 +20,7 @@ use crate::event::{Event, IncomingCall, LinkCommand, LinkId};
 use crate::link::{Duplicates, Link, LinkState, Retry, base_flags, dials};
 use crate::mux::{Common, Incoming, Outgoing};
 use crate::node::Node;
-use crate::outbox::Transmit;
+use crate::outbox::{Side, Transmit};
 use crate::rng::Rng;
 use crate::stats::Stats;
 use crate::time::{Instant, Now};
@@ -29,7 +29,7 @@ use crate::timer::Wheel;
 pub use self::receive::Inbound;
 
 /// Waking this much later than asked is taken for a pause of the process, not for silence of its peers.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a machine wants to be woken: so that every wake-up has a name in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -149,6 +149,11 @@ impl Peer {
         self.link.id()
     }
 
+    /// Why the last link or attempt ended; `None` while a link is up.
+    pub const fn last_failure(&self) -> Option<&LinkError> {
+        self.last_failure.as_ref()
+    }
+
     /// Counters and gauges as of `now`.
     pub fn stats(&self, now: Instant) -> Stats {
         let mut stats = self.common.stats;
@@ -197,7 +202,12 @@ impl Peer {
             return None;
         }
         let outgoing = &mut self.outgoing;
-        let transmit = self.common.outbox.poll(|owner| outgoing.on_left(owner.mux));
+        let transmit = self.common.outbox.poll(|owner, at| {
+            // The two id spaces are separate, and the peer's ids may be numbers of ours.
+            if owner.side == Side::Caller {
+                outgoing.on_left(owner.mux, at);
+            }
+        });
         match &transmit {
             Some(_) => {
                 self.in_flight = true;
@@ -335,9 +345,9 @@ impl Peer {
             return;
         }
         if let Link::Up { liveness, .. } = &mut self.link {
-            liveness.forgive(lost);
-            self.outgoing.forgive(lost);
-            self.incoming.forgive(lost);
+            liveness.forgive(now, lost);
+            self.outgoing.forgive(now, lost);
+            self.incoming.forgive(now, lost);
         }
     }
 

@@ -115,11 +115,14 @@ impl Peer {
         let mut answered = false;
         for (first_of_frame, message) in inbound.messages.drain(..) {
             answered &= !first_of_frame;
-            if self.link.id() == Some(link) {
-                self.on_message(now, message, &mut answered);
+            match self.link {
+                Link::Handshaking { .. } => self.on_connect_response(now, check_response(&message)),
+                Link::Up { .. } => self.on_message(now, message, &mut answered),
+                // Too early, or too late: an error before it or our close has ended the link.
+                Link::Down | Link::Dialling { .. } | Link::Closing { .. } => {}
             }
         }
-        if self.link.id() == Some(link) {
+        if matches!(self.link, Link::Handshaking { .. } | Link::Up { .. }) {
             if let Some(error) = error {
                 self.drop_link(now, LinkError::Malformed(error));
             } else if self.common.outbox.reply_bytes() > self.node().limits.reply_bytes {
@@ -132,9 +135,6 @@ impl Peer {
     /// `answered`: an id that we never issued has been answered for this frame.
     fn on_message(&mut self, now: Now, message: Message, answered: &mut bool) {
         self.common.stats.messages_in += 1;
-        if matches!(self.link, Link::Handshaking { .. }) {
-            return self.on_connect_response(now, check_response(&message));
-        }
         let Header { mux, op, .. } = message.header;
         match op {
             Op::Ping | Op::Pong if mux == 0 => self.on_link_ping(now, &message),

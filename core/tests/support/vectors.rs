@@ -184,13 +184,18 @@ pub fn unhex(text: &str) -> Vec<u8> {
     assert!(text.len().is_multiple_of(2), "odd number of digits: {text}");
     (0..text.len())
         .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal digits"))
         .collect()
+}
+
+/// Bytes as hexadecimal text.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The array that a hexadecimal text stands for.
 pub fn unhex_array<const N: usize>(text: &str) -> [u8; N] {
-    unhex(text).try_into().unwrap()
+    unhex(text).try_into().expect("the right length")
 }
 
 fn list<T: for<'de> Deserialize<'de>>(file: &str, key: &str) -> Vec<T> {
@@ -298,7 +303,7 @@ impl From<RawMessage> for Recorded {
             flags: raw.flags.iter().map(|name| flag(name)).collect(),
             payload,
             subroute: raw.subroute.map(|hex| unhex_array(&hex)),
-            crc: raw.crc.map(|hex| u32::from_str_radix(&hex, 16).unwrap()),
+            crc: raw.crc.map(|hex| u32::from_str_radix(&hex, 16).expect("hexadecimal digits")),
             body: raw.body,
             parts: raw.parts.into_iter().map(Self::from).collect(),
         }

@@ -2,7 +2,10 @@
 //!
 //! Each runtime runs all of them: [`behaviour_suite!`](crate::behaviour_suite) makes one test of each.
 //! Nothing here sleeps to wait for another task: a test waits for an event, a state or a counter.
-
+#![allow(
+    clippy::unwrap_used,
+    reason = "these are tests, though they live where other crates can instantiate them"
+)]
 #![expect(missing_docs, reason = "a behaviour's name says what it is")]
 
 pub mod bad_input;

@@ -1,0 +1,67 @@
+//! One node in a process of its own, watched by its parent: it says what it does, line by line, on
+//! standard output, and is led by standard input.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gridmux_tokio::Tokio;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::cluster::Failure;
+use crate::ledger::HoldEvent;
+use crate::node::{Node, Plan, View};
+
+/// Between two looks at the node.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// What the parent says to have the node begin nothing new; the end of input ends it.
+pub(crate) const QUIESCE: &str = "quiesce";
+
+/// One line of a child's output.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Line {
+    Hold(HoldEvent),
+    View(View),
+    /// Nothing is running any more.
+    Quiet,
+}
+
+/// Says it at once: when this returns, the parent will hear it even if this process is killed.
+fn say(line: &Line) {
+    if let Ok(mut text) = serde_json::to_string(line) {
+        text.push('\n');
+        let mut stdout = std::io::stdout().lock();
+        // Without a parent there is nobody to tell; the end of input follows.
+        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    }
+}
+
+/// Runs the node until the parent ends it.
+pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
+    // Ctrl-C reaches the whole terminal, but the parent decides.
+    tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+    let witness = Arc::new(|event| say(&Line::Hold(event)));
+    let node = Node::start(Tokio::default(), plan, witness).await?;
+    let mut orders = BufReader::new(tokio::io::stdin()).lines();
+    let mut tick = tokio::time::interval(REPORT_EVERY);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => say(&Line::View(node.view())),
+            order = orders.next_line() => match order? {
+                Some(order) if order == QUIESCE => {
+                    node.quiesce().await;
+                    say(&Line::View(node.view()));
+                    say(&Line::Quiet);
+                }
+                Some(_) => {}
+                None => break,
+            },
+        }
+    }
+    node.quiesce().await;
+    node.shutdown().await;
+    say(&Line::View(node.view()));
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! What a node does all day: it asks, talks, walks and locks, and checks every answer.
+
+mod ask;
+mod lock;
+mod talk;
+mod walk;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use gridmux_tokio::driver::runtime::Runtime;
+use gridmux_tokio::handle::PeerHandle;
+
+use crate::clock;
+use crate::ledger::HoldEvent;
+use crate::locks::{Locks, Mode};
+use crate::node::Plan;
+use crate::outcome::Outcomes;
+use crate::pause;
+
+/// Where a node's holds are told.
+pub(crate) type Witness = Arc<dyn Fn(HoldEvent) + Send + Sync>;
+
+/// How many tasks ask each peer at a time.
+const ASKERS: usize = 4;
+
+/// How many tasks of each node fight over the locks.
+const LOCKERS: usize = 3;
+
+/// Whatever a worker needs.
+pub(crate) struct Scene<R: Runtime> {
+    pub(crate) runtime: R,
+    pub(crate) plan: Plan,
+    pub(crate) locks: Locks<R>,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) witness: Witness,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// What is seen of the workers from outside.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    stop: AtomicBool,
+    workers: AtomicUsize,
+    holds: AtomicU64,
+    held: AtomicUsize,
+}
+
+impl Progress {
+    /// Has every worker end after what it is doing.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// How many workers have not ended.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers.load(Ordering::Relaxed)
+    }
+
+    /// How many locks are held now.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+impl<R: Runtime> Scene<R> {
+    /// Starts all workers.
+    pub(crate) fn play(self, peers: &[PeerHandle]) {
+        let scene = Arc::new(self);
+        let mut seeds = fastrand::Rng::with_seed(scene.plan.seed);
+        for peer in peers {
+            for _ in 0..ASKERS {
+                scene.spawn(ask::work(scene.clone(), peer.clone(), seeds.fork()));
+            }
+            scene.spawn(talk::work(scene.clone(), peer.clone(), seeds.fork()));
+            scene.spawn(walk::work(scene.clone(), peer.clone(), seeds.fork()));
+        }
+        for _ in 0..LOCKERS {
+            scene.spawn(lock::work(scene.clone(), seeds.fork()));
+        }
+        scene.spawn(lock::work_on_orphans(scene.clone(), seeds.fork()));
+    }
+
+    fn spawn(self: &Arc<Self>, worker: impl Future<Output = ()> + Send + 'static) {
+        let progress = self.progress.clone();
+        progress.workers.fetch_add(1, Ordering::Relaxed);
+        self.runtime.spawn(async move {
+            worker.await;
+            progress.workers.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.progress.is_stopping()
+    }
+
+    /// Rests for a random number of milliseconds.
+    async fn rest(&self, rng: &mut fastrand::Rng, millis: std::ops::Range<u64>) {
+        pause::sleep(&self.runtime, Duration::from_millis(rng.u64(millis))).await;
+    }
+
+    /// Tells of a hold that begins now, before it is acted on.
+    fn begin(&self, lock: &str, mode: Mode, until: u64) -> Hold<'_, R> {
+        let id = self.progress.holds.fetch_add(1, Ordering::Relaxed);
+        self.progress.held.fetch_add(1, Ordering::Relaxed);
+        let start = clock::now().as_nanos();
+        (self.witness)(HoldEvent::Begin { hold: id, lock: lock.to_owned(), mode, start, until });
+        Hold { scene: self, id, until }
+    }
+}
+
+/// A hold that the witness knows of.
+struct Hold<'a, R: Runtime> {
+    scene: &'a Scene<R>,
+    id: u64,
+    until: u64,
+}
+
+impl<R: Runtime> Hold<'_, R> {
+    fn extend(&mut self, until: u64) {
+        if until != self.until {
+            self.until = until;
+            (self.scene.witness)(HoldEvent::Extend { hold: self.id, until });
+        }
+    }
+
+    fn end(self, end: u64) {
+        (self.scene.witness)(HoldEvent::End { hold: self.id, end });
+    }
+}
+
+impl<R: Runtime> Drop for Hold<'_, R> {
+    fn drop(&mut self) {
+        self.scene.progress.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A deadline from 1 to 5 seconds.
+fn deadline(rng: &mut fastrand::Rng) -> Duration {
+    Duration::from_millis(rng.u64(1000..=5000))
+}
+
+/// Mostly short, at times long enough to travel alone.
+fn text(rng: &mut fastrand::Rng) -> Vec<u8> {
+    let len = match rng.u32(0..100) {
+        0 => rng.usize(0..100_000),
+        1..10 => rng.usize(0..10_000),
+        _ => rng.usize(0..600),
+    };
+    let mut text = vec![0; len];
+    rng.fill(&mut text);
+    text
+}

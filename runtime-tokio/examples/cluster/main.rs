@@ -1,0 +1,141 @@
+//! A cluster of nodes that do useful work over gridmux and check every answer: a replicated lock
+//! service, walks through each other's directories, questions, and streams in both directions.
+//!
+//! ```sh
+//! cargo run --release -p gridmux-tokio --example cluster
+//! cargo run --release -p gridmux-tokio --example cluster -- --chaos --seconds 60
+//! cargo run --release -p gridmux-tokio --example cluster -- --processes --chaos --seconds 60
+//! cargo run --release -p gridmux-tokio --example cluster -- --bench
+//! ```
+
+mod args;
+mod bench;
+mod chaos;
+mod child;
+mod clock;
+mod cluster;
+mod in_process;
+mod ledger;
+mod load;
+mod locks;
+mod node;
+mod outcome;
+mod pause;
+mod ports;
+mod processes;
+mod report;
+mod routes;
+mod walk;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use gridmux_tokio::auth::SharedSecret;
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Args;
+use crate::chaos::Chaos;
+use crate::cluster::Failure;
+use crate::in_process::InProcess;
+use crate::node::Plan;
+use crate::processes::Processes;
+use crate::report::Summary;
+
+/// Where the secret that all nodes share is found, if it is not to be a random one.
+pub(crate) const SECRET_VARIABLE: &str = "GRID_SECRET";
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    // Links that end are the everyday life of a cluster with chaos in it.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(Args::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cluster: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what the command line says; whether all was well.
+async fn run(args: Args) -> Result<bool, Failure> {
+    let mut rng = args.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+    if args.bench {
+        let figures = bench::run(SharedSecret::new(secret()?)?, &mut rng).await?;
+        print_line(&figures)?;
+        return Ok(true);
+    }
+    if args.child {
+        child::run(plan_of_one(&args, &mut rng, true)?).await?;
+        return Ok(true);
+    }
+    let nodes = usize::from(args.nodes);
+    let chaos = args.chaos.then(|| Chaos::new(rng.fork(), nodes));
+    let summary = if args.node.is_some() {
+        let cluster = InProcess::start_all(vec![plan_of_one(&args, &mut rng, false)?]).await?;
+        cluster::run(cluster, args.seconds, chaos).await?
+    } else if args.processes {
+        let names = ports::loopback_names(nodes, &mut rng)?;
+        let options = child_options(&args);
+        let cluster = Processes::start_all(names, secret()?, options, rng.u64(..)).await?;
+        cluster::run(cluster, args.seconds, chaos).await?
+    } else {
+        let names = ports::loopback_names(nodes, &mut rng)?;
+        let secret = SharedSecret::new(secret()?)?;
+        let plan = |name: &String| plan(&args, name, &names, &secret, rng.u64(..));
+        let cluster = InProcess::start_all(names.iter().map(plan).collect()).await?;
+        cluster::run(cluster, args.seconds, chaos).await?
+    };
+    print_line(&summary)?;
+    Ok(Summary::is_good(&summary))
+}
+
+/// The plan of a node on loopback, among others that share its directory.
+fn plan(args: &Args, name: &str, names: &[String], secret: &SharedSecret, seed: u64) -> Plan {
+    Plan {
+        name: name.to_owned(),
+        names: names.to_vec(),
+        secret: secret.clone(),
+        dir: args.dir.clone(),
+        shares_directory: true,
+        locks: args.locks,
+        seed,
+    }
+}
+
+/// The plan of the one node that the command line names.
+fn plan_of_one(
+    args: &Args,
+    rng: &mut fastrand::Rng,
+    shares_directory: bool,
+) -> Result<Plan, Failure> {
+    let name = args.node.as_deref().unwrap_or_default();
+    let secret = SharedSecret::from_env(SECRET_VARIABLE)?;
+    let plan = plan(args, name, &args.peers, &secret, rng.u64(..));
+    Ok(Plan { shares_directory, ..plan })
+}
+
+/// What children are told beside their names.
+fn child_options(args: &Args) -> Vec<OsString> {
+    let locks = args.locks.to_string();
+    vec!["--locks".into(), locks.into(), "--dir".into(), args.dir.clone().into()]
+}
+
+/// The secret from the environment, or a random one for this run.
+fn secret() -> Result<String, Failure> {
+    if let Ok(secret) = std::env::var(SECRET_VARIABLE) {
+        return Ok(secret);
+    }
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn print_line(value: &impl Serialize) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string(value)?);
+    Ok(())
+}

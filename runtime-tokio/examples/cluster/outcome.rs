@@ -1,0 +1,158 @@
+//! How calls have ended, counted.
+
+use std::future::Future;
+use std::ops::AddAssign;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use gridmux_tokio::driver::runtime::Runtime;
+use gridmux_tokio::error::CallError;
+use serde::{Deserialize, Serialize};
+
+use crate::pause;
+
+/// A call that returns later than this after its deadline is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
+
+/// How many calls there were, and how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    pub(crate) calls: u64,
+    pub(crate) ok: u64,
+    pub(crate) disconnected: u64,
+    pub(crate) other_errors: u64,
+    pub(crate) wrong: u64,
+    pub(crate) stuck: u64,
+}
+
+impl Counts {
+    pub(crate) const NONE: Self =
+        Self { calls: 0, ok: 0, disconnected: 0, other_errors: 0, wrong: 0, stuck: 0 };
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.ok += other.ok;
+        self.disconnected += other.disconnected;
+        self.other_errors += other.other_errors;
+        self.wrong += other.wrong;
+        self.stuck += other.stuck;
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    ok: AtomicU64,
+    disconnected: AtomicU64,
+    other_errors: AtomicU64,
+    wrong: AtomicU64,
+    stuck: AtomicU64,
+}
+
+/// The outcomes of one node's calls, shared by all who make them. A stream counts as one call,
+/// when it is over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcomes(Arc<Counters>);
+
+impl Outcomes {
+    pub(crate) fn counts(&self) -> Counts {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters { ok, disconnected, other_errors, wrong, stuck } = &*self.0;
+        let (ok, disconnected, other_errors) = (get(ok), get(disconnected), get(other_errors));
+        let (wrong, stuck) = (get(wrong), get(stuck));
+        let calls = ok + disconnected + other_errors + wrong + stuck;
+        Counts { calls, ok, disconnected, other_errors, wrong, stuck }
+    }
+
+    /// Waits for a call with this deadline, and counts it unless it has an answer: what that is
+    /// worth, [`Outcomes::answered`] is to be told.
+    pub(crate) async fn settle<R: Runtime, T>(
+        &self,
+        runtime: &R,
+        deadline: Duration,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Option<T> {
+        match pause::within(runtime, deadline + STUCK_AFTER, call).await {
+            Some(Ok(answer)) => return Some(answer),
+            Some(Err(error)) => {
+                let counter = if is_disconnect(&error) {
+                    &self.0.disconnected
+                } else {
+                    tracing::info!(%error, "a call failed");
+                    &self.0.other_errors
+                };
+                add(counter);
+            }
+            None => {
+                tracing::error!(?deadline, "a call is stuck");
+                add(&self.0.stuck);
+            }
+        }
+        None
+    }
+
+    /// Something that several answers together say; only what is wrong is counted.
+    pub(crate) fn judged(&self, fine: bool, describe: impl FnOnce() -> String) {
+        if !fine {
+            self.answered(false, describe);
+        }
+    }
+
+    /// An answer has come; `describe` says what is wrong with one that does not match.
+    pub(crate) fn answered(&self, matches: bool, describe: impl FnOnce() -> String) {
+        if matches {
+            add(&self.0.ok);
+        } else {
+            tracing::error!("WRONG: {}", describe());
+            add(&self.0.wrong);
+        }
+    }
+}
+
+fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Whether the call failed because the peer or this node was not there, or is about to go.
+const fn is_disconnect(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::Disconnected { .. }
+            | CallError::PeerShuttingDown
+            | CallError::ShuttingDown
+            | CallError::Cancelled
+            | CallError::PeerRemoved { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_call_is_counted_once_by_how_it_ended() {
+        let (outcomes, runtime) = (Outcomes::default(), gridmux_tokio::Tokio::default());
+        let deadline = Duration::from_secs(60);
+        let answer = outcomes.settle(&runtime, deadline, async { Ok(7) }).await;
+        assert_eq!((answer, outcomes.counts()), (Some(7), Counts::NONE), "not judged yet");
+        outcomes.answered(true, || unreachable!("nothing is wrong"));
+        outcomes.answered(false, || "for the test".into());
+        let lost = CallError::Disconnected { may_have_run: true };
+        for error in [lost, CallError::PeerShuttingDown, CallError::Remote("no".into())] {
+            outcomes.settle(&runtime, deadline, async { Err::<(), _>(error) }).await;
+        }
+        let expected =
+            Counts { calls: 5, ok: 1, disconnected: 2, other_errors: 1, wrong: 1, stuck: 0 };
+        assert_eq!(outcomes.counts(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_does_not_return_is_stuck() {
+        let (outcomes, runtime) = (Outcomes::default(), gridmux_tokio::Tokio::default());
+        let never = std::future::pending::<Result<(), _>>();
+        outcomes.settle(&runtime, Duration::ZERO, never).await;
+        assert_eq!(outcomes.counts(), Counts { calls: 1, stuck: 1, ..Counts::NONE });
+    }
+}
