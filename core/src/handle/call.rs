@@ -27,7 +27,11 @@ pub(crate) fn with_data<B: Body, T>(
     act: impl FnOnce(Data<'_>) -> T,
 ) -> Result<T, CallError> {
     if let Some(payload) = body.as_payload() {
-        return Ok(act(payload.into()));
+        return Ok(act(match payload.as_slice() {
+            _ if payload.is_nil() => Data::Nil,
+            large if large.len() > BATCH_LIMIT => payload.clone().into(),
+            small => Data::Borrowed(small),
+        }));
     }
     let mut buf = SCRATCH.take();
     buf.clear();

@@ -69,6 +69,7 @@ pub(crate) struct State {
     state: WaitList,
     /// The task that drives the link, while it is parked, and what its timer is set to.
     driver: Option<Waker>,
+    parked: bool,
     armed: Option<Instant>,
     /// An accepted connection that the task is to take over.
     pub(crate) newcomer: Option<(Connection, Box<dyn Transport>)>,
@@ -166,6 +167,7 @@ impl Shared {
                 queue: WaitList::default(),
                 state: WaitList::default(),
                 driver: None,
+                parked: false,
                 armed: None,
                 newcomer: None,
                 changes: 0,
@@ -318,16 +320,14 @@ impl State {
 
     /// The task of the link is woken if there is output for it, or a time before its alarm.
     fn wake_driver(&mut self, wake: &mut impl Wakers) {
-        if self.driver.is_some()
-            && self.peer.wants_drive(self.armed)
-            && let Some(driver) = self.driver.take()
-        {
-            wake.add(driver);
+        if self.parked && self.peer.wants_drive(self.armed) {
+            self.rouse_driver().into_iter().for_each(|driver| wake.add(driver));
         }
     }
 
     /// Wakes the link's task, whatever the machine says.
     pub(crate) fn rouse_driver(&mut self) -> Option<Waker> {
+        self.parked = false;
         self.driver.take()
     }
 
@@ -337,12 +337,20 @@ impl State {
             return false;
         }
         self.armed = armed;
-        self.driver = Some(waker.clone());
+        self.parked = true;
+        match &self.driver {
+            // The task was not woken through the lock since it parked last.
+            Some(former) if former.will_wake(waker) => {}
+            _ => {
+                let former = self.driver.replace(waker.clone());
+                self.garbage.extend(former);
+            }
+        }
         true
     }
 
     pub(crate) fn unpark_driver(&mut self) {
-        self.driver = None;
+        self.parked = false;
     }
 
     // ---- who waits for what ----

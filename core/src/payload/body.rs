@@ -50,8 +50,8 @@ pub trait Body: Sized {
     /// The value that `payload` holds, all of it.
     fn decode(payload: Payload) -> Result<Self, DecodeBodyError>;
 
-    /// The value's payload, if it is one already: it is then sent without being encoded or copied.
-    fn as_payload(&self) -> Option<Payload> {
+    /// The value's payload, if it is one already: it is then sent without being encoded.
+    fn as_payload(&self) -> Option<&Payload> {
         None
     }
 

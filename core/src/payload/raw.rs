@@ -73,8 +73,8 @@ impl Body for Payload {
         Ok(payload)
     }
 
-    fn as_payload(&self) -> Option<Payload> {
-        Some(self.clone())
+    fn as_payload(&self) -> Option<&Payload> {
+        Some(self)
     }
 
     fn to_payload(&self) -> Result<Payload, EncodeError> {
