@@ -17,7 +17,7 @@ use crate::error::LinkError;
 use crate::event::{IncomingCall, LinkCommand, LinkId};
 use crate::handle::{Batch, Served, Service, Services, Shared};
 use crate::rng::Rng;
-use crate::time::Instant;
+use crate::time::{Instant, Now};
 
 /// Turns before other tasks get theirs.
 const BUDGET: usize = 64;
@@ -124,15 +124,17 @@ impl<R: Runtime> PeerTask<R> {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
-        let mut progress = self.poll_dial(cx);
-        progress |= self.poll_read(cx);
-        if self.connection_alarm().is_some_and(|at| at <= self.runtime.instant()) {
+        // One look at the clock a turn: a turn is short, but for the handlers that run inline.
+        let now = self.runtime.now();
+        let mut progress = self.poll_dial(now, cx);
+        progress |= self.poll_read(now.instant, cx);
+        if self.connection_alarm().is_some_and(|at| at <= now.instant) {
             // A write that can go on has not stalled, however late this task has come to try it.
-            progress |= self.poll_write(cx);
+            progress |= self.poll_write(now.instant, cx);
         }
-        let (found, armed) = self.exchange(cx, progress);
+        let (found, armed) = self.exchange(now, cx, progress);
         progress |= self.act();
-        progress |= self.poll_write(cx);
+        progress |= self.poll_write(now.instant, cx);
         match found {
             _ if progress => Turn::Again,
             Found::Work => Turn::Again,
@@ -155,12 +157,11 @@ impl<R: Runtime> PeerTask<R> {
         Turn::Again
     }
 
-    fn poll_dial(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_dial(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
         let Some((link, dial)) = &mut self.dial else { return false };
         let link = *link;
         let Poll::Ready(result) = dial.as_mut().poll(cx) else { return false };
         self.dial = None;
-        let now = self.runtime.now();
         let (node, name) = (&self.shared.node, &self.shared.name);
         let seed = self.seeds.next_u64();
         let connected =
@@ -177,7 +178,7 @@ impl<R: Runtime> PeerTask<R> {
         true
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let Some(Active { connection, transport }) = &mut self.active else { return false };
         if connection.decode_more() {
             return true;
@@ -188,7 +189,7 @@ impl<R: Runtime> PeerTask<R> {
         match transport.poll_read(cx, connection.read_buf()) {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => connection.handle_eof(),
-            Poll::Ready(Ok(bytes)) => connection.handle_read(self.runtime.instant(), bytes),
+            Poll::Ready(Ok(bytes)) => connection.handle_read(now, bytes),
             Poll::Ready(Err(error)) => {
                 connection.handle_failure(LinkError::Transport(error.to_string()));
             }
@@ -196,9 +197,9 @@ impl<R: Runtime> PeerTask<R> {
         true
     }
 
-    fn exchange(&mut self, cx: &Context<'_>, progress: bool) -> (Found, Option<Instant>) {
+    fn exchange(&mut self, now: Now, cx: &Context<'_>, progress: bool) -> (Found, Option<Instant>) {
         let mut former = None;
-        let found = self.exchange_locked(cx, progress, &mut former);
+        let found = self.exchange_locked(now, cx, progress, &mut former);
         // Not under the lock: closing a transport is the runtime's code.
         drop(former);
         found
@@ -207,13 +208,12 @@ impl<R: Runtime> PeerTask<R> {
     /// Everything that needs the lock.
     fn exchange_locked(
         &mut self,
+        now: Now,
         cx: &Context<'_>,
         progress: bool,
         former: &mut Option<Active>,
     ) -> (Found, Option<Instant>) {
-        let now = self.runtime.now();
-        let shared = self.shared.clone();
-        let mut state = shared.lock();
+        let mut state = self.shared.lock();
         state.unpark_driver();
         state.strike(true);
         if state.take_replaced() {
@@ -333,7 +333,7 @@ impl<R: Runtime> PeerTask<R> {
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let Some(Active { connection, transport }) = &mut self.active else { return false };
         let mut progress = false;
         loop {
@@ -345,7 +345,7 @@ impl<R: Runtime> PeerTask<R> {
                 Poll::Pending => return progress,
                 Poll::Ready(Ok(written)) if written > 0 => {
                     progress = true;
-                    connection.handle_written(self.runtime.instant(), written);
+                    connection.handle_written(now, written);
                 }
                 Poll::Ready(outcome) => {
                     let text = outcome.err().map_or("wrote nothing".into(), |e| e.to_string());
