@@ -145,10 +145,12 @@
 pub mod auth;
 pub mod builder;
 pub mod connection;
+#[allow(clippy::disallowed_types, reason = "this layer has the locks and the wakers")]
 pub mod driver;
 pub mod error;
 pub mod event;
 pub mod grid;
+#[allow(clippy::disallowed_types, reason = "this layer has the locks and the wakers")]
 pub mod handle;
 pub mod limits;
 pub mod link;
@@ -161,6 +163,7 @@ mod rng;
 pub mod route;
 pub mod stats;
 #[cfg(any(test, feature = "testing"))]
+#[allow(clippy::disallowed_types, reason = "tests of the layer with locks and wakers")]
 pub mod testing;
 pub mod time;
 mod timer;

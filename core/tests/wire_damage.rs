@@ -97,9 +97,9 @@ fn slipped_positions(bytes: &[u8]) -> BTreeSet<usize> {
     let flags_at = flags_position(bytes);
     let mut slipped = BTreeSet::new();
     let mut bytes = bytes.to_vec();
-    for position in positions(bytes.len()) {
+    for position in 0..bytes.len() {
         let right = bytes[position];
-        for wrong in wrong_values(right, bytes.len()) {
+        for wrong in wrong_values(right, position, bytes.len()) {
             bytes[position] = wrong;
             if let Ok(decoded) = MessageRef::decode(&bytes) {
                 let flags = decoded.message.header.flags;
@@ -113,20 +113,17 @@ fn slipped_positions(bytes: &[u8]) -> BTreeSet<usize> {
     slipped
 }
 
-/// Over this length, a message is changed in places only: each change costs reading all of it.
+/// Over this length, most bytes are changed in one way only: each change costs reading all of it.
 const LONG: usize = 4096;
 
-/// All positions, but of a long message the ends and some between.
-fn positions(len: usize) -> impl Iterator<Item = usize> {
-    (0..len).filter(move |at| len <= LONG || *at < 24 || *at >= len - 8 || at % 4099 == 0)
-}
-
-/// All other values, but in a long message those with one other bit.
-fn wrong_values(right: u8, len: usize) -> impl Iterator<Item = u8> {
-    (0..=u8::MAX)
+/// All other values; in a long message those with one other bit, and beside the ends and some
+/// places between only one of those.
+fn wrong_values(right: u8, at: usize, len: usize) -> impl Iterator<Item = u8> {
+    let thorough = at < 24 || at >= len - 8 || at.is_multiple_of(4099);
+    (1..=u8::MAX)
+        .filter(move |change| len <= LONG || change.is_power_of_two())
+        .filter(move |change| len <= LONG || thorough || *change == 1 << (at % 8))
         .map(move |change| right ^ change)
-        .filter(move |wrong| *wrong != right)
-        .filter(move |wrong| len <= LONG || (wrong ^ right).is_power_of_two())
 }
 
 /// Where the flags are in a message that was written as we write it.
