@@ -262,8 +262,11 @@ impl<R: Runtime> Grid<R> {
     /// is queued is sent (at most 1 s) and the links are closed (at most 1 s).
     ///
     /// # Cancel safety
-    /// Dropped, the shutdown goes on; called again, it can only shorten the grace.
+    /// Dropped, the shutdown goes on, and the node stops listening at once; called again, it can
+    /// only shorten the grace.
     pub async fn shutdown(&self, grace: Duration) {
+        // However this ends: nothing else would end the accept loops while the grid is held.
+        let _closes = CloseOnDrop(&self.inner.doorway);
         self.inner.draining.store(true, Ordering::Release);
         let now = self.inner.runtime.now();
         let peers = self.inner.doorway.peers();
@@ -283,7 +286,14 @@ impl<R: Runtime> Grid<R> {
             if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        self.inner.doorway.close();
+    }
+}
+
+struct CloseOnDrop<'a>(&'a Doorway);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

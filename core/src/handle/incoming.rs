@@ -139,6 +139,8 @@ impl<T: Body> Input<T> {
             Received::Pending => return Poll::Pending,
             Received::Item(bytes) => Some(T::decode(Payload::from(bytes)).map_err(|error| {
                 self.ended = true;
+                // Nobody takes the rest: the caller's `send` must not wait for that.
+                self.shared.with(|state| state.peer.drop_input(key));
                 InputError::Decode(error.to_string())
             })),
             Received::End => {
