@@ -49,7 +49,11 @@ pub trait Auth: Send + Sync + 'static {
     /// it is visible ASCII without spaces.
     fn issue(&self, own_name: &str, now: Timestamp) -> String;
 
-    /// Whether the bearer of `token` may join. `token` is a stranger's: any text at all.
+    /// Whether the bearer of `token` may join. `token` is a stranger's: any text at all. It is
+    /// called on the tasks of connections and must not block.
+    ///
+    /// # Errors
+    /// Why not; the text is sent to the stranger and logged.
     fn check(&self, token: &str, now: Timestamp) -> Result<(), AuthError>;
 }
 
@@ -130,6 +134,20 @@ const VERSION: &str = "v1";
 /// with the name that the node connects under (see the [module](self)'s threat model).
 ///
 /// The secret should be random: whoever sees a token can try guesses on it at leisure.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use gridmux_core::auth::{SecretError, SharedSecret};
+///
+/// # fn main() -> Result<(), SecretError> {
+/// let secret = SharedSecret::new("0123456789abcdef")?.lifetime(Duration::from_secs(3600))?;
+/// # let _ = secret;
+/// assert_eq!(SharedSecret::new("short").unwrap_err(), SecretError::TooShort { len: 5 });
+/// assert!(SharedSecret::from_env("NO_SUCH_VARIABLE").is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SharedSecret {
     /// HMAC with the key taken in; the secret is not kept.
@@ -139,6 +157,9 @@ pub struct SharedSecret {
 
 impl SharedSecret {
     /// Tokens made from `secret`, at least [`MIN_SECRET_LEN`] bytes.
+    ///
+    /// # Errors
+    /// [`SecretError::TooShort`].
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, SecretError> {
         let secret = secret.as_ref();
         let too_short = SecretError::TooShort { len: secret.len() };
@@ -151,6 +172,9 @@ impl SharedSecret {
     }
 
     /// The secret is what the environment variable `name` holds.
+    ///
+    /// # Errors
+    /// [`SecretError::NotInEnvironment`] or [`SecretError::TooShort`].
     pub fn from_env(name: &str) -> Result<Self, SecretError> {
         match std::env::var(name) {
             Ok(secret) => Self::new(secret),
@@ -161,6 +185,9 @@ impl SharedSecret {
     /// How long a token is good, in whole seconds; default [`DEFAULT_LIFETIME`]. Clocks may differ
     /// by [`MAX_CLOCK_SKEW`], so it must be longer than that. All nodes should have the same: a
     /// token that is good for longer than the checking node's are is refused.
+    ///
+    /// # Errors
+    /// [`SecretError::LifetimeTooShort`].
     pub fn lifetime(self, lifetime: Duration) -> Result<Self, SecretError> {
         if lifetime.as_secs() <= MAX_CLOCK_SKEW.as_secs() {
             return Err(SecretError::LifetimeTooShort);
@@ -224,6 +251,9 @@ pub struct StaticToken(String);
 
 impl StaticToken {
     /// The token: visible ASCII without spaces.
+    ///
+    /// # Errors
+    /// [`SecretError::NotHeaderSafe`].
     pub fn new(token: impl Into<String>) -> Result<Self, SecretError> {
         let token = token.into();
         let header_safe = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());

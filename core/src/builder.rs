@@ -18,6 +18,35 @@ use crate::route::{ClientStream, RouteInfo, RouteTable, ServerStream, TwoWay, Un
 use crate::timings::Timings;
 
 /// Settings of a node. Errors of the `serve` methods are kept and told by [`Builder::build`].
+///
+/// Required are only the name, given to [`Grid::builder`], and [`Self::auth`]. The first page of
+/// `gridmux-tokio` shows a whole node.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use gridmux_core::auth::SharedSecret;
+/// use gridmux_core::builder::{BuildError, Builder};
+/// use gridmux_core::driver::runtime::Runtime;
+/// use gridmux_core::handle::Grid;
+/// use gridmux_core::limits::Limits;
+/// use gridmux_core::route::Unary;
+/// use gridmux_core::timings::Timings;
+///
+/// const ADD: Unary<(u32, u32), u32> = Unary::new(1, "add");
+///
+/// // `R` is `gridmux_tokio::Tokio` or `gridmux_smol::Smol`.
+/// async fn node<R: Runtime + Default>(secret: SharedSecret) -> Result<Grid<R>, BuildError> {
+///     Grid::builder("http://10.0.0.1:9000")
+///         .peers(["http://10.0.0.2:9000", "http://10.0.0.3:9000"])
+///         .auth(secret)
+///         .limits(Limits { queued_bytes: 4 << 20, ..Limits::default() })
+///         .timings(Timings { default_deadline: Duration::from_secs(5), ..Timings::default() })
+///         .serve_inline(ADD, |(a, b), _| a.checked_add(b).ok_or("too large"))
+///         .bind("0.0.0.0:9000")
+///         .await
+/// }
+/// ```
 pub struct Builder<R: Runtime> {
     runtime: R,
     name: String,
@@ -82,21 +111,23 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// The other nodes, by name. The own name may be among them, so that every node can be given
-    /// the same list; it is added if it is not.
+    /// the same list; it is added if it is not. Each is a base URL, `http://host:port` or
+    /// `https://host:port`, and all nodes must write it the same way.
     #[must_use]
     pub fn peers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.peers.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// How nodes prove that they belong together. Required.
+    /// How nodes prove that they belong together. Required; all nodes need the same.
     #[must_use]
     pub fn auth(mut self, auth: impl Auth) -> Self {
         self.auth = Some(Arc::new(auth));
         self
     }
 
-    /// The HTTP route of the upgrade; `/minio/grid/v1` unless set.
+    /// The HTTP route of the upgrade; `/minio/grid/v1` unless set. It begins with `/`, and all
+    /// nodes need the same.
     #[must_use]
     pub fn http_route(mut self, route: impl Into<String>) -> Self {
         self.http_route = Some(route.into());
@@ -117,7 +148,8 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// How connections to peers are opened; plain TCP unless set.
+    /// How connections to peers are opened, TLS among it; plain TCP to the name's host and port
+    /// unless set, whatever its scheme.
     #[must_use]
     pub fn connector(mut self, connector: impl Connector) -> Self {
         self.connector = Some(Arc::new(connector));
@@ -131,7 +163,8 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Where the generations of mux ids begin (PROTOCOL.md section 7.1); 0 unless set.
+    /// Where the generations of mux ids, their upper half, begin (PROTOCOL.md section 7.1); 0
+    /// unless set. For tests.
     #[must_use]
     pub const fn first_generation(mut self, generation: u32) -> Self {
         self.first_generation = generation;
@@ -154,7 +187,22 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Serves single requests, each on a task of its own. The handler's error is anything that
-    /// displays: its text crosses the wire.
+    /// displays: its text crosses the wire, and the caller gets it as
+    /// [`CallError::Remote`](crate::error::CallError::Remote). A panic becomes such an error, too.
+    ///
+    /// When the call is cancelled, the handler is polled once more and dropped, unless its route
+    /// says [`run_to_end`](Unary::run_to_end); see [`Context::cancelled`].
+    ///
+    /// ```
+    /// # use gridmux_core::{builder::Builder, driver::runtime::Runtime, route::Unary};
+    /// const HALF: Unary<u32, u32> = Unary::new(1, "half");
+    ///
+    /// # fn serve<R: Runtime>(builder: Builder<R>) -> Builder<R> {
+    /// builder.serve(HALF, |number, _context| async move {
+    ///     if number % 2 == 0 { Ok(number / 2) } else { Err(format!("{number} is odd")) }
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn serve<Req, Res, E, F, Fut>(self, route: Unary<Req, Res>, handler: F) -> Self
     where
@@ -168,7 +216,18 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Serves single requests with a plain function that runs on the link's own task: for what is
-    /// quick and never blocks. A slow one delays everything on its link and is warned of once.
+    /// quick and never blocks. A slow one delays everything on its link, and is warned of once if
+    /// it takes more than 1 ms. It is never cancelled. Errors and panics are as with
+    /// [`Self::serve`].
+    ///
+    /// ```
+    /// # use gridmux_core::{builder::Builder, driver::runtime::Runtime, route::Unary};
+    /// const UPPER: Unary<String, String> = Unary::new(1, "upper");
+    ///
+    /// # fn serve<R: Runtime>(builder: Builder<R>) -> Builder<R> {
+    /// builder.serve_inline(UPPER, |text, _context| Ok::<_, String>(text.to_uppercase()))
+    /// # }
+    /// ```
     #[must_use]
     pub fn serve_inline<Req, Res, E, F>(self, route: Unary<Req, Res>, handler: F) -> Self
     where
@@ -180,7 +239,24 @@ impl<R: Runtime> Builder<R> {
         self.add(route.info(), crate::handle::inline(handler))
     }
 
-    /// Serves streams without input. The handler's return value is the end, after all it sent.
+    /// Serves streams without input. The handler's return value is the end, after all it sent;
+    /// errors, panics and cancellation are as with [`Self::serve`].
+    ///
+    /// ```
+    /// # use gridmux_core::{builder::Builder, driver::runtime::Runtime, route::ServerStream};
+    /// use gridmux_core::error::CallError;
+    ///
+    /// const COUNT: ServerStream<u32, u32> = ServerStream::new(2, "count");
+    ///
+    /// # fn serve<R: Runtime>(builder: Builder<R>) -> Builder<R> {
+    /// builder.serve_stream(COUNT, |to, mut output, _context| async move {
+    ///     for number in 1..=to {
+    ///         output.send(number).await?;
+    ///     }
+    ///     Ok::<_, CallError>(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn serve_stream<Req, Item, E, F, Fut>(
         self,
@@ -197,7 +273,26 @@ impl<R: Runtime> Builder<R> {
         self.add(route.info(), crate::handle::server_stream(handler))
     }
 
-    /// Serves streams with input and one result.
+    /// Serves streams with input and one result, which the handler returns; it may do so before
+    /// the input's end. Errors, panics and cancellation are as with [`Self::serve`].
+    ///
+    /// ```
+    /// # use gridmux_core::{builder::Builder, driver::runtime::Runtime, route::ClientStream};
+    /// use gridmux_core::handle::InputError;
+    /// use gridmux_core::payload::NoPayload;
+    ///
+    /// const SUM: ClientStream<NoPayload, u32, u64> = ClientStream::new(3, "sum");
+    ///
+    /// # fn serve<R: Runtime>(builder: Builder<R>) -> Builder<R> {
+    /// builder.serve_input(SUM, |_, mut input, _context| async move {
+    ///     let mut sum = 0;
+    ///     while let Some(number) = input.try_next().await? {
+    ///         sum += u64::from(number);
+    ///     }
+    ///     Ok::<_, InputError>(sum)
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn serve_input<Req, In, Res, E, F, Fut>(
         self,
@@ -215,7 +310,24 @@ impl<R: Runtime> Builder<R> {
         self.add(route.info(), crate::handle::client_stream(handler))
     }
 
-    /// Serves streams with input and output.
+    /// Serves streams with input and output. The handler's return value is the end, after all it
+    /// sent; errors, panics and cancellation are as with [`Self::serve`].
+    ///
+    /// ```
+    /// # use gridmux_core::{builder::Builder, driver::runtime::Runtime, route::TwoWay};
+    /// use gridmux_core::payload::{NoPayload, Payload};
+    ///
+    /// const ECHO: TwoWay<NoPayload, Payload, Payload> = TwoWay::new(4, "echo");
+    ///
+    /// # fn serve<R: Runtime>(builder: Builder<R>) -> Builder<R> {
+    /// builder.serve_two_way(ECHO, |_, mut input, mut output, _context| async move {
+    ///     while let Some(item) = input.try_next().await.map_err(|error| error.to_string())? {
+    ///         output.send(item).await.map_err(|error| error.to_string())?;
+    ///     }
+    ///     Ok::<_, String>(())
+    /// })
+    /// # }
+    /// ```
     #[must_use]
     pub fn serve_two_way<Req, In, Out, E, F, Fut>(
         self,
@@ -292,7 +404,11 @@ impl<R: Runtime> Builder<R> {
         Ok(grid)
     }
 
-    /// Starts the node, listening on `address` (`host:port`; port 0 lets the system choose).
+    /// Starts the node, listening on `address` (`host:port`; port 0 lets the system choose). A
+    /// host's name is looked up on this thread, which blocks meanwhile; an IP address needs none.
+    ///
+    /// # Cancel safety
+    /// It never waits: its first poll is its last.
     ///
     /// # Errors
     /// [`BuildError`] names what cannot work.

@@ -4,6 +4,11 @@
 //! else of it than [`builder::Builder`], [`handle`], [`route`], [`payload`] and [`auth`]. This page
 //! is for those who drive the machines themselves.
 //!
+//! "PROTOCOL.md", where these pages cite it with a section, is the project's description of the
+//! wire protocol, which is not part of this repository. The citations are for those who compare
+//! implementations; what a user has to know stands on the page itself. Numbers beside fields and
+//! sections without a name are of the same document.
+//!
 //! # The machines
 //!
 //! | module | what it is |

@@ -5,7 +5,8 @@ use crate::error::ConfigError;
 /// Room that a WebSocket message has beyond [`Limits::message`], for the frame that merges several.
 pub const MERGE_ALLOWANCE: usize = 64 * 1024;
 
-/// Every limit, all settings. Reaching one is an error for what reached it and harms nothing else.
+/// Every limit, all settings; [`Builder::build`](crate::builder::Builder::build) checks them.
+/// Change some with `Limits { queued_bytes: 4 << 20, ..Limits::default() }`. Reaching one is an error for what reached it and harms nothing else.
 ///
 /// A link's memory is at most `queued_bytes + message + reply_bytes + received_bytes` plus
 /// one read buffer (256 KiB under load, or one message) and some 300 bytes a live stream.

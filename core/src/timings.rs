@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::error::ConfigError;
 
 /// The protocol's durations. The defaults are what the protocol says and what Go nodes use;
-/// they are settings so that tests and simulations can move them.
+/// they are settings so that tests and simulations can move them, and all nodes should have the
+/// same. Change some with `Timings { default_deadline, ..Timings::default() }`;
+/// [`Builder::build`](crate::builder::Builder::build) checks them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timings {
     /// TCP, TLS and upgrade of one dial attempt; 2 s (section 4.1).

@@ -1,4 +1,46 @@
 //! gridmux on smol, and so on async-std, whose tasks run on the same reactor.
+//!
+//! Tasks run on smol's global executor, which has as many threads as `SMOL_THREADS` says, one
+//! unless set. Everything is re-exported from [`gridmux_core`]: see [`Grid`], [`Builder`],
+//! [`handle::PeerHandle`], and [`route`] for what can be called.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use gridmux_smol::Grid;
+//! use gridmux_smol::auth::SharedSecret;
+//! use gridmux_smol::route::Unary;
+//!
+//! // Declared once, used at both ends.
+//! const GREET: Unary<String, String> = Unary::new(1, "greet");
+//!
+//! async fn node(name: &str, names: &[String]) -> Result<Grid, Box<dyn std::error::Error>> {
+//!     let grid = Grid::builder(name)
+//!         .peers(names)
+//!         .auth(SharedSecret::new("at least 16 bytes of secret")?)
+//!         .serve(GREET, |name, _context| async move { Ok::<_, String>(format!("hello {name}")) })
+//!         .bind(name.trim_start_matches("http://"))
+//!         .await?;
+//!     Ok(grid)
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let port = || Ok::<_, std::io::Error>(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?);
+//! # let names = [format!("http://{}", port()?), format!("http://{}", port()?)];
+//! smol::block_on(async {
+//!     // `names` holds the names of all nodes, like "http://10.0.0.1:9000".
+//!     let (one, two) = (node(&names[0], &names).await?, node(&names[1], &names).await?);
+//!     one.connected(Duration::from_secs(10)).await?;
+//!
+//!     let answer = one.peer(&names[1])?.call(GREET, &"you".to_owned()).await?;
+//!     assert_eq!(answer, "hello you");
+//!
+//!     one.shutdown(Duration::from_secs(1)).await;
+//!     two.shutdown(Duration::from_secs(1)).await;
+//!     Ok(())
+//! })
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod clock;

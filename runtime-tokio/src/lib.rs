@@ -67,6 +67,64 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Streams with input:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use gridmux_tokio::handle::InputError;
+//! use gridmux_tokio::payload::NoPayload;
+//! use gridmux_tokio::route::{ClientStream, TwoWay};
+//! # use gridmux_tokio::{Grid, auth::SharedSecret};
+//!
+//! const SUM: ClientStream<NoPayload, u32, u64> = ClientStream::new(3, "sum");
+//! const SQUARE: TwoWay<NoPayload, u32, u32> = TwoWay::new(4, "square");
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let port = || Ok::<_, std::io::Error>(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?);
+//! # let names = [format!("http://{}", port()?), format!("http://{}", port()?)];
+//! # let builder = |name: &str| -> Result<_, Box<dyn std::error::Error>> {
+//! #     Ok(Grid::builder(name).peers(&names).auth(SharedSecret::new("at least 16 bytes of secret")?))
+//! # };
+//! # let address = |name: &str| name.trim_start_matches("http://").to_owned();
+//! # let one = builder(&names[0])?.bind(&address(&names[0])).await?;
+//! let two = builder(&names[1])?
+//!     .serve_input(SUM, |_, mut input, _context| async move {
+//!         let mut sum = 0;
+//!         while let Some(number) = input.try_next().await? {
+//!             sum += u64::from(number);
+//!         }
+//!         Ok::<_, InputError>(sum)
+//!     })
+//!     .serve_two_way(SQUARE, |_, mut input, mut output, _context| async move {
+//!         while let Some(number) = input.try_next().await.map_err(|error| error.to_string())? {
+//!             output.send(number * number).await.map_err(|error| error.to_string())?;
+//!         }
+//!         Ok::<_, String>(())
+//!     })
+//!     .bind(&address(&names[1]))
+//!     .await?;
+//!
+//! let peer = one.peer(&names[1])?;
+//! peer.connected(Duration::from_secs(10)).await?;
+//! let mut sum = peer.open(SUM, &NoPayload).await?;
+//! for number in 1..=100 {
+//!     sum.send(number).await?;
+//! }
+//! assert_eq!(sum.finish().await?, 5050);
+//!
+//! let (mut sender, mut squares) = peer.open(SQUARE, &NoPayload).await?;
+//! sender.send(12).await?;
+//! assert_eq!(squares.try_next().await?, Some(144));
+//! sender.close();
+//! assert_eq!(squares.try_next().await?, None);
+//! # one.shutdown(Duration::from_secs(1)).await;
+//! # two.shutdown(Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod clock;

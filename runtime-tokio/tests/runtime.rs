@@ -86,3 +86,34 @@ fn a_call_that_waits_is_told_when_its_runtime_ends() {
         assert_eq!(peer.call(ECHO, &Payload::EMPTY).await, Err(CallError::ShuttingDown));
     });
 }
+
+#[tokio::test]
+async fn a_dropped_shutdown_stops_listening() {
+    let port = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let addresses = [port(), port()].map(|address| address.expect("a free port").to_string());
+    let names = addresses.clone().map(|address| format!("http://{address}"));
+    let node = async |index: usize| {
+        let builder = Grid::builder(&names[index]).peers(&names).auth(auth());
+        let hang = |_, _| std::future::pending::<Result<NoPayload, Infallible>>();
+        builder.serve(HANG, hang).bind(&addresses[index]).await.expect("a node")
+    };
+    let (one, two) = (node(0).await, node(1).await);
+    one.connected(Duration::from_secs(10)).await.expect("a link");
+    let call = one.peer(&names[1]).expect("a peer").call(HANG, &NoPayload);
+    let shutdown = async {
+        // Once the call is on its way, so that the shutdown has something to wait for.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::timeout(Duration::from_millis(50), one.shutdown(Duration::from_secs(30))).await
+    };
+    tokio::select! {
+        ended = call => panic!("{ended:?}"),
+        ended = shutdown => assert!(ended.is_err(), "the call holds it up"),
+    }
+    for _ in 0..100 {
+        if std::net::TcpListener::bind(&addresses[0]).is_ok() {
+            return two.shutdown(Duration::ZERO).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{} is still taken", addresses[0]);
+}

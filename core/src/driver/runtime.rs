@@ -86,7 +86,7 @@ pub trait Transport: Send + 'static {
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// Accepts connections.
+/// Accepts connections. Dropping it closes it.
 pub trait Listener: Send + 'static {
     /// The next connection. After an error it goes on: one connection failed, or the process
     /// has no descriptors left.
@@ -101,7 +101,9 @@ pub trait Listener: Send + 'static {
 
 /// Opens connections to peers, by name; TLS is its business.
 pub trait Connector: Send + Sync + 'static {
-    /// Connects to the node of this name, a base URL. The caller limits the time.
+    /// Connects to the node of this name, a base URL; the WebSocket upgrade is not its business.
+    /// The caller limits the time ([`Timings::dial`](crate::timings::Timings::dial)) by dropping
+    /// the future. Called on the link's task, it must not block.
     fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>>;
 }
 
@@ -115,7 +117,8 @@ pub trait Runtime: Clock + Clone + Sized {
         Ok(())
     }
 
-    /// Runs `future` to its end, concurrently.
+    /// Runs `future` to its end, concurrently, and drops it if the runtime itself ends. It may be
+    /// called from any thread.
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F);
 
     /// Listens on `address`, `host:port`; port 0 lets the system choose.

@@ -24,6 +24,24 @@ use crate::time::Now;
 
 /// A node that runs. Cheap to clone; when the last clone is dropped, the links are closed without
 /// grace. [`Grid::shutdown`] ends it properly.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use gridmux_core::driver::runtime::Runtime;
+/// use gridmux_core::handle::Grid;
+///
+/// async fn run<R: Runtime>(grid: Grid<R>) {
+///     // Not being connected to all is no reason to give up: the node goes on trying.
+///     if let Err(missing) = grid.connected(Duration::from_secs(10)).await {
+///         eprintln!("{missing}");
+///     }
+///     for peer in grid.peers() {
+///         println!("{}: {:?}, {:?}", peer.name(), peer.state(), peer.stats().round_trip);
+///     }
+///     grid.shutdown(Duration::from_secs(5)).await;
+/// }
+/// ```
 pub struct Grid<R: Runtime> {
     inner: Arc<GridInner<R>>,
 }
@@ -103,7 +121,9 @@ impl<R: Runtime> Grid<R> {
         Builder::new(runtime, name.into())
     }
 
-    /// Listens on `address` (`host:port`, port 0 lets the system choose) and takes what comes in.
+    /// Listens on `address` (`host:port`, port 0 lets the system choose) and takes what comes in,
+    /// until the shutdown. It may be called for several addresses. A host's name is looked up on
+    /// this thread, which blocks meanwhile.
     ///
     /// # Errors
     /// The address is malformed or taken.
@@ -124,7 +144,7 @@ impl<R: Runtime> Grid<R> {
         Ok(address)
     }
 
-    /// Where the node listens, if it does.
+    /// Where the node listens, if it does; the latest address if there are several.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         *lock(&self.inner.local_addr)
     }
@@ -136,8 +156,32 @@ impl<R: Runtime> Grid<R> {
         admit(&runtime, doorway, acceptor, transport);
     }
 
-    /// Takes one connection that an HTTP server has upgraded already: it has checked the
-    /// request and answered 101. `leftover` is what it has read behind the request's head.
+    /// Takes one connection that an HTTP server has upgraded already: it has read the request and
+    /// answered 101. `leftover` is what it has read behind the request's head.
+    ///
+    /// The first message, Connect, names the caller and has a token and a time of its own, which
+    /// are checked here. Connections that come in while the start gate is closed, or beyond
+    /// [`Limits::unauthenticated`](crate::limits::Limits::unauthenticated), are refused or closed.
+    ///
+    /// ```
+    /// use gridmux_core::driver::runtime::{Runtime, Transport};
+    /// use gridmux_core::handle::Grid;
+    /// use gridmux_core::websocket::UpgradeRequest;
+    ///
+    /// /// What to answer to these first bytes, and how many of them were the head; `None` if
+    /// /// more are needed.
+    /// fn answer(received: &[u8]) -> Option<(Vec<u8>, usize)> {
+    ///     match UpgradeRequest::parse(received) {
+    ///         Ok(parsed) => parsed.map(|(request, head)| (request.accept(), head)),
+    ///         Err(refusal) => Some((refusal.response(), received.len())),
+    ///     }
+    /// }
+    ///
+    /// /// Once the answer is written.
+    /// fn take<R: Runtime>(grid: &Grid<R>, connection: Box<dyn Transport>, leftover: &[u8]) {
+    ///     grid.accept_upgraded(connection, leftover);
+    /// }
+    /// ```
     pub fn accept_upgraded(&self, transport: Box<dyn Transport>, leftover: &[u8]) {
         let (runtime, doorway) = (self.inner.runtime.clone(), self.inner.doorway.clone());
         let acceptor = doorway.upgraded(runtime.instant(), leftover);
@@ -181,7 +225,7 @@ impl<R: Runtime> Grid<R> {
         self.inner.doorway.peers().into_iter().map(PeerHandle::new).collect()
     }
 
-    /// Waits until every link is up.
+    /// Waits until every link is up, or was seen to be. A peer that is draining counts.
     ///
     /// # Cancel safety
     /// It can be dropped and asked anew at will.
@@ -243,8 +287,9 @@ impl<R: Runtime> Grid<R> {
         Ok(PeerHandle::new(shared))
     }
 
-    /// Takes a peer out of the running grid: its calls fail with `PeerRemoved`, its link ends as
-    /// in a drain.
+    /// Takes a peer out of the running grid: its calls fail with
+    /// [`PeerRemoved`](crate::error::CallError::PeerRemoved), its link ends as in
+    /// [`Self::shutdown`], without grace for what runs.
     ///
     /// # Errors
     /// [`ConfigError::UnknownPeer`].
@@ -262,8 +307,11 @@ impl<R: Runtime> Grid<R> {
     /// is queued is sent (at most 1 s) and the links are closed (at most 1 s).
     ///
     /// # Cancel safety
-    /// Dropped, the shutdown goes on; called again, it can only shorten the grace.
+    /// Dropped, the shutdown goes on, and the node stops listening at once; called again, it can
+    /// only shorten the grace.
     pub async fn shutdown(&self, grace: Duration) {
+        // However this ends: nothing else would end the accept loops while the grid is held.
+        let _closes = CloseOnDrop(&self.inner.doorway);
         self.inner.draining.store(true, Ordering::Release);
         let now = self.inner.runtime.now();
         let peers = self.inner.doorway.peers();
@@ -283,7 +331,14 @@ impl<R: Runtime> Grid<R> {
             if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        self.inner.doorway.close();
+    }
+}
+
+struct CloseOnDrop<'a>(&'a Doorway);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

@@ -19,7 +19,26 @@ use crate::payload::{Body, Payload};
 use crate::time::Instant;
 use crate::wire::SubrouteId;
 
-/// What a handler knows about its call, and how it learns that it is cancelled.
+/// What a handler knows about its call, and how it learns that it is cancelled. Cheap to clone.
+///
+/// ```
+/// # use gridmux_core::{builder::Builder, driver::runtime::Runtime};
+/// use std::time::Duration;
+///
+/// use gridmux_core::payload::NoPayload;
+/// use gridmux_core::route::Unary;
+///
+/// const REPORT: Unary<NoPayload, String> = Unary::new(1, "report");
+///
+/// # fn serve<R: Runtime>(builder: Builder<R>) -> Builder<R> {
+/// builder.serve(REPORT, |_, context| async move {
+///     if context.time_left().is_some_and(|left| left < Duration::from_millis(10)) {
+///         return Err("too late to begin");
+///     }
+///     Ok(format!("for {}", context.caller()))
+/// })
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Context {
     pub(crate) shared: Arc<Shared>,
@@ -39,13 +58,13 @@ impl Context {
         self.subroute
     }
 
-    /// How long the caller will wait yet; `None` for ever.
+    /// How long the caller will wait yet, by this node's clock; `None` for ever.
     pub fn time_left(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.since(self.shared.clock.instant()))
     }
 
     /// Why the call was cancelled, if it was. [`CancelReason::HandlerEnded`] once the handler has
-    /// returned, for what it has left running.
+    /// returned, for what it has left running. [`Self::cancelled`] waits for it.
     pub fn is_cancelled(&self) -> Option<CancelReason> {
         self.shared.look(|state| state.cancelled(self.key))
     }
@@ -54,6 +73,18 @@ impl Context {
     /// the end of this node. Unless the route runs to its end, the handler is then polled once
     /// more and dropped at its next await. For what a handler has left running, it fires when the
     /// handler has returned.
+    ///
+    /// A handler that has something to tidy up does it when it is dropped, or declares its route
+    /// [`run_to_end`](crate::route::Unary::run_to_end). This is for work on tasks of its own:
+    ///
+    /// ```
+    /// use gridmux_core::handle::Context;
+    ///
+    /// async fn beside_the_handler(context: Context) {
+    ///     let reason = context.cancelled().await;
+    ///     println!("the call of {} is over: {reason}", context.caller());
+    /// }
+    /// ```
     pub fn cancelled(&self) -> Cancelled {
         let list = List::Cancelled(self.key);
         Cancelled { waiting: Waiting::new(self.shared.clone(), list), key: self.key }
@@ -88,7 +119,19 @@ impl Future for Cancelled {
 /// a cancel as one `Err`; then `None` for ever.
 ///
 /// A credit goes back to the caller when an item is taken. Dropping it discards what still
-/// comes, with credits returned, so that the caller's `send` never hangs.
+/// comes, with credits returned, so that the caller's `send` never hangs. It is a [`Stream`], too.
+///
+/// ```
+/// use gridmux_core::handle::{Input, InputError};
+///
+/// async fn longest(mut input: Input<String>) -> Result<usize, InputError> {
+///     let mut longest = 0;
+///     while let Some(line) = input.try_next().await? {
+///         longest = longest.max(line.len());
+///     }
+///     Ok(longest)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Input<T> {
     shared: Arc<Shared>,
@@ -115,7 +158,7 @@ impl<T: Body> Input<T> {
         self.next().await.transpose()
     }
 
-    /// The next item, the end by error, or `None` at and after the end.
+    /// The next item, the end by error ([`InputError`]), or `None` at and after the end.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it has lost nothing.
@@ -139,6 +182,8 @@ impl<T: Body> Input<T> {
             Received::Pending => return Poll::Pending,
             Received::Item(bytes) => Some(T::decode(Payload::from(bytes)).map_err(|error| {
                 self.ended = true;
+                // Nobody takes the rest: the caller's `send` must not wait for that.
+                self.shared.with(|state| state.peer.drop_input(key));
                 InputError::Decode(error.to_string())
             })),
             Received::End => {
@@ -183,6 +228,20 @@ pub enum InputError {
 }
 
 /// The output of a stream that is served. Clones send on the same stream, each in its own order.
+/// The stream's end, the handler's return value, comes after all that was sent; then nothing can
+/// be sent any more. Dropping it does not end the stream.
+///
+/// ```
+/// use gridmux_core::error::CallError;
+/// use gridmux_core::handle::Output;
+///
+/// async fn squares(to: u64, output: &mut Output<u64>) -> Result<(), CallError> {
+///     for number in 1..=to {
+///         output.send(number * number).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Output<T> {
     shared: Arc<Shared>,
@@ -254,7 +313,9 @@ impl<T: Body> Output<T> {
     /// Sends an item now or not at all.
     ///
     /// # Errors
-    /// [`CallError::Limit`] if it would have to wait; otherwise as [`Self::send`].
+    /// [`CallError::Limit`] with [`LimitKind::Credits`](crate::error::LimitKind::Credits) or
+    /// [`LimitKind::QueuedBytes`](crate::error::LimitKind::QueuedBytes) if it would have to wait;
+    /// otherwise as [`Self::send`].
     pub fn try_send(&mut self, item: &T) -> Result<(), CallError> {
         use crate::error::LimitKind::{Credits, QueuedBytes};
         self.try_queue(item, None).map_err(|refusal| match refusal {

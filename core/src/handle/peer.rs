@@ -37,6 +37,27 @@ impl PeerHandle {
     }
 
     /// Makes a single request. Nothing is sent until the returned [`Call`] is polled.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use gridmux_core::error::CallError;
+    /// use gridmux_core::handle::PeerHandle;
+    /// use gridmux_core::route::Unary;
+    ///
+    /// const HALF: Unary<u32, u32> = Unary::new(1, "half");
+    ///
+    /// async fn half(peer: &PeerHandle, number: u32) -> Result<u32, CallError> {
+    ///     let call = || peer.call(HALF, &number).timeout(Duration::from_secs(2));
+    ///     match call().await {
+    ///         // No handler has seen it: it is safe to try again, now with some patience.
+    ///         Err(CallError::Disconnected { may_have_run: false }) => {
+    ///             call().wait_for_link(Duration::from_secs(1)).await
+    ///         }
+    ///         answer => answer,
+    ///     }
+    /// }
+    /// ```
     pub fn call<'a, Req: Body, Res: Body>(
         &self,
         route: Unary<Req, Res>,
@@ -47,6 +68,34 @@ impl PeerHandle {
 
     /// Opens a stream of the shape that the route has: a [`Receiver`], a [`ClientCall`], or a
     /// pair of [`Sender`] and [`Receiver`]. Nothing is sent until the returned [`Opening`] is polled.
+    ///
+    /// ```
+    /// use gridmux_core::error::CallError;
+    /// use gridmux_core::handle::PeerHandle;
+    /// use gridmux_core::payload::NoPayload;
+    /// use gridmux_core::route::{ClientStream, ServerStream, TwoWay};
+    ///
+    /// const COUNT: ServerStream<u32, u32> = ServerStream::new(2, "count");
+    /// const SUM: ClientStream<NoPayload, u32, u64> = ClientStream::new(3, "sum");
+    /// const SQUARE: TwoWay<NoPayload, u32, u64> = TwoWay::new(4, "square");
+    ///
+    /// async fn all_shapes(peer: &PeerHandle) -> Result<(), CallError> {
+    ///     let mut numbers = peer.open(COUNT, &10).await?;
+    ///     let mut sum = peer.open(SUM, &NoPayload).await?;
+    ///     while let Some(number) = numbers.try_next().await? {
+    ///         sum.send(number).await?;
+    ///     }
+    ///     let total = sum.finish().await?;
+    ///
+    ///     let (mut sender, mut squares) = peer.open(SQUARE, &NoPayload).await?;
+    ///     sender.send(3).await?;
+    ///     sender.close();
+    ///     while let Some(square) = squares.try_next().await? {
+    ///         println!("{total} {square}");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn open<'a, R: StreamRoute>(
         &self,
         route: R,
@@ -66,11 +115,22 @@ impl PeerHandle {
     }
 
     /// Every change of the link's state from now on; beginning with the current one.
+    ///
+    /// ```
+    /// use gridmux_core::handle::PeerHandle;
+    ///
+    /// async fn follow(peer: &PeerHandle) {
+    ///     let mut states = peer.watch();
+    ///     while let Some(state) = states.changed().await {
+    ///         println!("{}: {state:?}", peer.name());
+    ///     }
+    /// }
+    /// ```
     pub fn watch(&self) -> StateWatch {
         StateWatch { waiting: Waiting::new(self.shared.clone(), List::State), last: None }
     }
 
-    /// Waits until the link is up.
+    /// Waits until the link is up. A peer that is draining counts.
     ///
     /// # Cancel safety
     /// It can be dropped and asked anew at will.

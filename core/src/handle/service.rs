@@ -86,7 +86,12 @@ where
         };
         runtime.spawn(async move {
             match run(future, &guard, served.route.run_to_end).await {
-                Ended::Returned(result) => guard.answer(result),
+                // Encoding the response, or the error's text, is user code too.
+                Ended::Returned(result) => {
+                    if let Err(text) = catch(|| guard.answer(result)) {
+                        guard.respond(Err(&text));
+                    }
+                }
                 Ended::Panicked(text) => guard.respond(Err(&text)),
                 Ended::Dropped => guard.gone(),
             }
@@ -167,7 +172,10 @@ where
         };
         runtime.spawn(async move {
             match run(future, &guard, served.route.run_to_end).await {
-                Ended::Returned(end) => guard.finish(end.map_err(|error| error.to_string())),
+                Ended::Returned(end) => {
+                    let text = |error: E| catch(|| error.to_string()).unwrap_or_else(|text| text);
+                    guard.finish(end.map_err(text));
+                }
                 Ended::Panicked(text) => guard.finish(Err(text)),
                 Ended::Dropped => guard.gone(),
             }
@@ -339,7 +347,8 @@ async fn run<F: Future>(future: F, guard: &Guard, run_to_end: bool) -> Ended<F::
     let mut future = std::pin::pin!(future);
     let mut first = true;
     std::future::poll_fn(|cx| {
-        let told = !std::mem::take(&mut first) && guard.is_cancelled();
+        // Whoever runs to its end is not asked: that takes the lock at every poll.
+        let told = !std::mem::take(&mut first) && !run_to_end && guard.is_cancelled();
         match catch(|| future.as_mut().poll(cx)) {
             Ok(Poll::Ready(result)) => Poll::Ready(Ended::Returned(result)),
             Err(text) => Poll::Ready(Ended::Panicked(text)),

@@ -136,7 +136,20 @@ impl<Req: Body, Halves: FromOpened> Future for Opening<'_, Req, Halves> {
 /// Items received before an end come before it, whatever the end, but for the call's own
 /// deadline and cancel. A credit goes back to the handler when an item is taken.
 ///
-/// Dropping it cancels the whole call, unless the call has ended.
+/// Dropping it cancels the whole call, unless the call has ended. It is a [`Stream`], too.
+///
+/// ```
+/// use gridmux_core::error::CallError;
+/// use gridmux_core::handle::Receiver;
+///
+/// async fn collect(mut items: Receiver<u32>) -> Result<Vec<u32>, CallError> {
+///     let mut all = Vec::new();
+///     while let Some(item) = items.try_next().await? {
+///         all.push(item);
+///     }
+///     Ok(all)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Receiver<T> {
     held: Arc<Held>,
@@ -219,6 +232,21 @@ impl<T> Drop for Receiver<T> {
 /// The sending half of a stream.
 ///
 /// Dropping it without [`Sender::close`] cancels the whole call, unless the call has ended.
+///
+/// ```
+/// use gridmux_core::error::{CallError, LimitKind};
+/// use gridmux_core::handle::Sender;
+///
+/// async fn upload(mut sender: Sender<String>) -> Result<(), CallError> {
+///     sender.send("as soon as there is a credit for it".into()).await?;
+///     match sender.try_send(&"now or not at all".into()) {
+///         Err(CallError::Limit(LimitKind::Credits | LimitKind::QueuedBytes)) => {}
+///         result => result?,
+///     }
+///     sender.close();
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Sender<T> {
     held: Arc<Held>,
@@ -363,7 +391,22 @@ impl<T: Body> Sink<T> for SenderSink<T> {
     }
 }
 
-/// The caller's end of a stream with input and one result.
+/// The caller's end of a stream with input and one result. Dropping it before it is finished
+/// cancels the call.
+///
+/// ```
+/// use gridmux_core::error::CallError;
+/// use gridmux_core::handle::ClientCall;
+///
+/// async fn sum(mut call: ClientCall<u32, u64>) -> Result<u64, CallError> {
+///     for number in 1..=10 {
+///         if call.send(number).await.is_err() {
+///             break; // The handler has ended early: the result, or why there is none, is there.
+///         }
+///     }
+///     call.finish().await
+/// }
+/// ```
 #[derive(Debug)]
 pub struct ClientCall<In, Res> {
     sender: Sender<In>,
@@ -372,6 +415,9 @@ pub struct ClientCall<In, Res> {
 
 impl<In: Body, Res: Body> ClientCall<In, Res> {
     /// Sends an item; see [`Sender::send`].
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has queued nothing.
     ///
     /// # Errors
     /// As [`Sender::send`]. If the handler has ended early, [`Self::finish`] says how.

@@ -48,6 +48,9 @@ pub trait Body: Sized {
     fn encode(&self, out: &mut Vec<u8>) -> Result<Presence, EncodeError>;
 
     /// The value that `payload` holds, all of it.
+    ///
+    /// # Errors
+    /// It holds something else, or something behind the value.
     fn decode(payload: Payload) -> Result<Self, DecodeBodyError>;
 
     /// The value's payload, if it is one already: it is then sent without being encoded.

@@ -70,7 +70,10 @@ impl RouteTable {
     }
 
     /// Adds a route. A handler id can be used without a subroute, and with any number of them, at
-    /// the same time. On an error, the table is as it was.
+    /// the same time.
+    ///
+    /// # Errors
+    /// [`RouteError`] says what is wrong with the route; the table is as it was.
     pub fn insert(&mut self, route: RouteInfo) -> Result<RouteIndex, RouteError> {
         let RouteInfo { handler, subroute, name, shape, run_to_end: _ } = route;
         if handler == 0 {
