@@ -337,6 +337,22 @@ fn a_peer_that_never_reads_is_dropped_and_costs_bounded_memory() {
 }
 
 #[test]
+fn the_replies_to_one_merged_frame_are_limited_too() {
+    let mut node = lone(|limits| limits.reply_bytes = 10_000);
+    let count = 50_000_u32;
+    let mut frame = vec![0x97, 0, 0xce];
+    frame.extend_from_slice(&count.to_be_bytes());
+    frame.extend_from_slice(&[0, 0, 17, 0, 0xc4, 0]);
+    for _ in 0..count {
+        frame.extend_from_slice(&[0xc4, 9, 0x97, 5, 0, 0, 0, 3, 0, 0xc4, 0]);
+    }
+    node.receive_frame(&frame);
+    assert_eq!(node.peer().last_failure(), Some(&LinkError::PeerDoesNotRead));
+    let now = node.now;
+    assert!(node.peer().stats(now).messages_out < 1000, "the rest is not answered");
+}
+
+#[test]
 fn received_items_over_the_limit_end_their_stream_and_nothing_else() {
     let limits = limited(|limits| limits.received_bytes = 10_000);
     let mut pair = builder().limits(Which::Dialler, limits).connected();
