@@ -173,6 +173,10 @@ impl Connection {
         self.last_read = now;
         self.idle = false;
         self.inbound.add_bytes(bytes as u64);
+        if self.is_written() {
+            // What is read may make the WebSocket layer answer: that write begins now at the earliest.
+            self.last_progress = now;
+        }
         if let Phase::Upgrading { upgrade, head, mask_seed } = &mut self.phase {
             match upgrade.handle(head) {
                 Ok(None) => return,
@@ -329,6 +333,9 @@ impl Connection {
                 self.finished = true;
             }
             CloseHow::Graceful(wait) => {
+                if self.is_written() {
+                    self.last_progress = now;
+                }
                 self.closing.get_or_insert(now.after(wait));
                 if let Phase::Open { channel, .. } = &mut self.phase {
                     channel.close(CloseCode::Normal, "");
@@ -439,5 +446,30 @@ impl Connection {
     /// Whether the transport is to be closed now.
     pub fn is_finished(&mut self) -> bool {
         self.reported && (self.finished || (self.failed.is_some() && self.write_buf().is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::StaticToken;
+
+    #[test]
+    fn an_answer_to_a_websocket_ping_has_its_own_time_to_be_written() {
+        let token = StaticToken::new("secret-token").expect("a token");
+        let node = Arc::new(Node::new("http://a:1", [1; 16], Arc::new(token)));
+        let channel = Box::new(Channel::new(Role::Server, 1 << 20, 1));
+        let start = Instant::from_millis(1000);
+        let mut connection = Connection::accepted(&node, LinkId(1), channel, Vec::new(), start);
+        // Nothing has been written for longer than a write may stand still.
+        let later = start.after(node.timings.write_stall).after(PAUSE / 2);
+        let ping = [0x89, 0x80, 0, 0, 0, 0];
+        connection.read_buf().extend_from_slice(&ping);
+        connection.handle_read(later, ping.len());
+        assert!(!connection.write_buf().is_empty(), "the pong");
+        connection.handle_timeout(later);
+        assert_eq!(connection.failed, None);
+        connection.handle_timeout(later.after(node.timings.write_stall));
+        assert_eq!(connection.failed, Some(LinkError::WriteStalled));
     }
 }

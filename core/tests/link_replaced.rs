@@ -76,6 +76,26 @@ fn late_inputs_for_the_older_link_are_ignored_and_counted() {
 }
 
 #[test]
+fn a_late_question_for_the_older_link_does_not_say_that_the_newer_one_has_written() {
+    let mut node = Lone::connected(Which::Acceptor, |node| node.routes = routes());
+    let old = node.link();
+    let new = node.connect([9; 16]).expect("accepted");
+    node.commands.clear();
+    let now = node.clocks();
+    assert!(node.peer().poll_transmit(now, new).is_some(), "the ConnectResponse");
+    node.peer().shutdown(now, Duration::ZERO);
+    assert!(node.peer().poll_transmit(now, new).is_some(), "the Disconnect, being written");
+    assert!(node.peer().poll_transmit(now, old).is_none());
+    node.wake();
+    assert_eq!(node.commands.len(), 0, "what is being written is not flushed yet");
+    assert!(node.peer().poll_transmit(now, new).is_none());
+    node.collect();
+    assert!(
+        matches!(node.commands.pop_front(), Some(LinkCommand::Close { link, .. }) if link == new)
+    );
+}
+
+#[test]
 fn link_numbers_are_never_reused() {
     let mut node = Lone::connected(Which::Acceptor, |_| {});
     let mut seen = vec![node.link()];

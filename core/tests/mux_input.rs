@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use gridmux_core::error::{CallError, CancelReason};
 use gridmux_core::event::Event;
 use gridmux_core::mux::{IncomingKey, OutgoingKey, Received, Refusal};
@@ -132,7 +134,7 @@ fn credits_pings_and_items_of_one_direction_share_one_numbering() {
     send(&mut solo, key, b"a").expect("a credit");
     solo.give(&message(Op::MuxServerMsg, id, 1).payload(b"x"));
     solo.receive(key);
-    solo.advance(std::time::Duration::from_secs(15));
+    solo.advance(Duration::from_secs(15));
     solo.peer().close_input(key);
     assert_eq!(
         solo.said_of_muxes(),
@@ -156,6 +158,43 @@ fn a_full_queue_makes_the_sender_wait_without_losing_a_credit() {
     solo.pump();
     assert!(solo.saw(Event::QueueWritable));
     assert_eq!(send(&mut solo, key, &[2; 90]), Ok(()));
+}
+
+/// A call whose large item waits and fills the queue, and another that waits for room.
+fn full_queue(timeout: Option<Duration>) -> (Solo, OutgoingKey) {
+    let mut solo = Solo::dialler_from(0, |node| node.limits.queued_bytes = 20_000);
+    let other = solo.open_acked((2, 1), None);
+    let key = solo.open_acked((2, 1), timeout);
+    solo.stalled = true;
+    assert_eq!(send(&mut solo, key, &[1; 20_000]), Ok(()));
+    assert_eq!(send(&mut solo, other, &[2; 90]), Err(Refusal::QueueFull));
+    solo.advance(Duration::from_millis(60));
+    solo.events.clear();
+    (solo, key)
+}
+
+#[test]
+fn what_a_call_had_queued_makes_room_when_the_peer_gives_it_up_near_its_deadline() {
+    let (mut solo, key) = full_queue(Some(Duration::from_millis(100)));
+    solo.give(&message(Op::DisconnectClientMux, key.mux_id(), 0));
+    assert!(solo.saw(Event::QueueWritable), "nothing is left that would announce it");
+}
+
+#[test]
+fn what_a_call_had_queued_is_not_sent_once_the_peer_has_ended_it() {
+    let ends: [fn(u64) -> Message; 3] = [
+        |mux| message(Op::MuxServerMsg, mux, 1).flags(Flags::EOF),
+        |mux| message(Op::MuxServerMsg, mux, 1).flags(Flags::EOF).error("no"),
+        |mux| message(Op::DisconnectClientMux, mux, 0),
+    ];
+    for end in ends {
+        let (mut solo, key) = full_queue(None);
+        solo.give(&end(key.mux_id()));
+        assert!(solo.saw(Event::QueueWritable));
+        solo.stalled = false;
+        solo.pump();
+        assert_eq!(solo.said().len(), 0);
+    }
 }
 
 // ---- the callee ----

@@ -308,7 +308,7 @@ impl Outgoing {
             Op::MuxConnectError => {
                 let text = MuxConnectError::decode(&message.payload)
                     .map_or_else(|_| String::from("unreadable reason"), |body| body.error);
-                self.end(key, Err(CallError::Refused(text)), common);
+                self.end_by_peer(key, Err(CallError::Refused(text)), common);
             }
             Op::DisconnectClientMux => self.on_disconnect(now, key, &message, common),
             op => match &mut self.slots[key.slot()].kind {
@@ -348,9 +348,9 @@ impl Outgoing {
             time: wire::Timestamp::ZERO,
         });
         if pong.not_found {
-            self.end(key, Err(CallError::Disconnected { may_have_run: true }), common);
+            self.end_by_peer(key, Err(CallError::Disconnected { may_have_run: true }), common);
         } else if let Some(text) = pong.error {
-            self.end(key, Err(CallError::Remote(text)), common);
+            self.end_by_peer(key, Err(CallError::Remote(text)), common);
         } else if let Some(stream) = self.stream_mut(key) {
             stream.on_heard(now);
         }
@@ -367,7 +367,7 @@ impl Outgoing {
     ) {
         if message.header.flags.contains(Flags::PAYLOAD_IS_ERR) {
             let text = String::from_utf8_lossy(&message.payload).into_owned();
-            self.end(key, Err(CallError::Remote(text)), common);
+            self.end_by_peer(key, Err(CallError::Remote(text)), common);
             return;
         }
         let slot = &self.slots[key.slot()];
@@ -377,9 +377,10 @@ impl Outgoing {
                 stream.on_callee_gone();
             }
             common.outbox.discard_lane(owner(key));
+            common.announce_room();
             return self.arm(key, common);
         }
-        self.end(key, Err(CallError::Disconnected { may_have_run: true }), common);
+        self.end_by_peer(key, Err(CallError::Disconnected { may_have_run: true }), common);
     }
 
     fn apply(&mut self, key: OutgoingKey, effect: Effect, common: &mut Common) {
@@ -387,7 +388,7 @@ impl Outgoing {
             Effect::Nothing => {}
             Effect::Readable => common.events.push_back(Event::Readable(key)),
             Effect::Writable => common.events.push_back(Event::Writable(key)),
-            Effect::Ended(end) => self.end(key, end, common),
+            Effect::Ended(end) => self.end_by_peer(key, end, common),
             Effect::Failed(error) => {
                 self.withdraw(key, common);
                 self.end(key, Err(error), common);
@@ -472,6 +473,14 @@ impl Outgoing {
         }
         common.timers.cancel(timer(key.slot));
         common.events.push_back(Event::Readable(key));
+    }
+
+    /// Ends the call as the peer has: the peer has forgotten it, so what can still be taken back
+    /// is not sent, and makes room for others.
+    fn end_by_peer(&mut self, key: OutgoingKey, end: Result<(), CallError>, common: &mut Common) {
+        common.outbox.discard_lane(owner(key));
+        common.announce_room();
+        self.end(key, end, common);
     }
 
     /// Tells the peer that the call is over, unless its opening message never left.

@@ -197,10 +197,10 @@ impl Peer {
     /// The next thing to write on `link`. Ask only when the one before has been written whole;
     /// asking says so. The bytes of a [`Transmit::Frame`] are one frame's payload.
     pub fn poll_transmit(&mut self, now: Now, link: LinkId) -> Option<Transmit> {
-        self.in_flight = false;
         if self.link.id() != Some(link) {
             return None;
         }
+        self.in_flight = false;
         let outgoing = &mut self.outgoing;
         let transmit = self.common.outbox.poll(|owner, at| {
             // The two id spaces are separate, and the peer's ids may be numbers of ours.

@@ -112,11 +112,16 @@ impl Peer {
         {
             liveness.on_received(now.instant);
         }
+        let reply_limit = self.node().limits.reply_bytes;
         let mut answered = false;
         for (first_of_frame, message) in inbound.messages.drain(..) {
             answered &= !first_of_frame;
             match self.link {
                 Link::Handshaking { .. } => self.on_connect_response(now, check_response(&message)),
+                // One frame may hold a million pings: the limit is for their answers too.
+                Link::Up { .. } if self.common.outbox.reply_bytes() > reply_limit => {
+                    self.drop_link(now, LinkError::PeerDoesNotRead);
+                }
                 Link::Up { .. } => self.on_message(now, message, &mut answered),
                 // Too early, or too late: an error before it or our close has ended the link.
                 Link::Down | Link::Dialling { .. } | Link::Closing { .. } => {}
