@@ -353,6 +353,35 @@ fn the_replies_to_one_merged_frame_are_limited_too() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
+fn requests_that_share_one_id_cost_no_more_than_others() {
+    const COUNT: u32 = 60_000;
+    let begun = std::time::Instant::now();
+    let mut node = lone(|_| {});
+    let frame = |part: &[u8]| {
+        let mut frame = vec![0x97, 0, 0xce];
+        frame.extend_from_slice(&COUNT.to_be_bytes());
+        frame.extend_from_slice(&[0, 0, 17, 0, 0xc4, 0]);
+        for _ in 0..COUNT {
+            frame.extend_from_slice(&[0xc4, part.len() as u8]);
+            frame.extend_from_slice(part);
+        }
+        frame
+    };
+    node.receive_frame(&frame(&[0x97, 5, 0, 0, ECHO.handler, 14, 2, 0xc4, 0]));
+    assert_eq!(node.calls.len(), COUNT as usize);
+    // For none of them, and each is looked up.
+    node.receive_frame(&frame(&[0x97, 5, 0, 0, 0, 9, 0, 0xc4, 0]));
+    let now = node.clocks();
+    for call in std::mem::take(&mut node.calls) {
+        node.peer().respond(now, call.key, Ok(Data::Nil));
+    }
+    assert_eq!(node.sent().len(), COUNT as usize);
+    assert!(node.peer().is_quiescent());
+    assert!(begun.elapsed() < 15 * SECOND, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn received_items_over_the_limit_end_their_stream_and_nothing_else() {
     let limits = limited(|limits| limits.received_bytes = 10_000);
     let mut pair = builder().limits(Which::Dialler, limits).connected();

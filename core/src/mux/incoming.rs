@@ -44,7 +44,8 @@ struct Served {
     /// The handler still runs, or has not been given the call yet.
     running: bool,
     deadline: Option<Instant>,
-    /// The next one with the same id: requests may share one.
+    /// The requests before and after it with the same id, which they may share.
+    prev_same: u32,
     next_same: u32,
 }
 
@@ -54,6 +55,13 @@ enum Slot {
     Served(Served),
 }
 
+/// The live calls with one id: a stream has it alone among streams, requests are a list.
+#[derive(Clone, Copy, Debug)]
+struct Same {
+    stream: u32,
+    requests: u32,
+}
+
 /// Calls by slot; a map finds the slot of an id, which is the peer's choice.
 #[derive(Debug)]
 pub(crate) struct Incoming {
@@ -61,8 +69,8 @@ pub(crate) struct Incoming {
     first_generation: u32,
     free: u32,
     used: usize,
-    /// Never iterated.
-    by_id: HashMap<u64, u32, KeyedHash>,
+    /// Never iterated, but for the checks of tests.
+    by_id: HashMap<u64, Same, KeyedHash>,
     refused: VecDeque<u64>,
     requests: usize,
     streams: usize,
@@ -162,6 +170,7 @@ impl Incoming {
             live: true,
             running: true,
             deadline,
+            prev_same: NONE,
             next_same: NONE,
         });
         if let Some(Served { kind: Kind::Stream(stream), .. }) = self.served_mut(key) {
@@ -219,10 +228,10 @@ impl Incoming {
 
     fn on_cancel(&mut self, mux: u64, common: &mut Common) {
         // Requests may share an id: all of them are cancelled.
-        while let Some(key) = self.find(mux, |_| true) {
-            let is_stream =
-                matches!(self.served_mut(key), Some(Served { kind: Kind::Stream(_), .. }));
-            self.cancel(key, CancelReason::Caller, common);
+        while let Some(same) = self.by_id.get(&mux).copied() {
+            let is_stream = same.stream != NONE;
+            let slot = if is_stream { same.stream } else { same.requests };
+            self.cancel(self.key(slot), CancelReason::Caller, common);
             if is_stream {
                 send_disconnect(mux, common);
             }
@@ -262,9 +271,7 @@ impl Incoming {
     fn on_unknown(&self, mux: u64, seq: u32, op: Op, common: &mut Common) {
         match op {
             Op::Ping => common.send_mux_pong(owner(mux), seq, true, None),
-            Op::MuxClientMsg
-                if self.find(mux, |_| true).is_none() && !self.refused.contains(&mux) =>
-            {
+            Op::MuxClientMsg if !self.by_id.contains_key(&mux) && !self.refused.contains(&mux) => {
                 let draft = Draft::bare(Op::DisconnectClientMux, 0);
                 common.send(owner(mux), draft, Class::Reply);
             }
@@ -446,14 +453,14 @@ impl Incoming {
         if !std::mem::replace(&mut served.live, false) {
             return;
         }
-        let (mux, running) = (served.mux, served.running);
+        let running = served.running;
         if matches!(served.kind, Kind::Stream(_)) {
             self.streams -= 1;
         } else {
             self.requests -= 1;
         }
         common.timers.cancel(timer(key.slot));
-        self.unlink(mux, key.slot);
+        self.unlink(key);
         if !running {
             self.free(key);
         }
@@ -463,13 +470,16 @@ impl Incoming {
 
     fn insert(&mut self, mut served: Served) -> IncomingKey {
         let mux = served.mux;
-        if matches!(served.kind, Kind::Stream(_)) {
+        let is_stream = matches!(served.kind, Kind::Stream(_));
+        let mut same =
+            self.by_id.get(&mux).copied().unwrap_or(Same { stream: NONE, requests: NONE });
+        if is_stream {
             self.streams += 1;
         } else {
             self.requests += 1;
+            served.next_same = same.requests;
         }
         self.used += 1;
-        served.next_same = self.by_id.get(&mux).copied().unwrap_or(NONE);
         let slot = self.free;
         let key = if slot == NONE {
             let generation = self.first_generation;
@@ -484,7 +494,15 @@ impl Incoming {
             *state = Slot::Served(served);
             IncomingKey { slot, generation: *generation }
         };
-        self.by_id.insert(mux, key.slot);
+        if is_stream {
+            same.stream = key.slot;
+        } else {
+            if let Some((_, Slot::Served(next))) = self.slots.get_mut(same.requests as usize) {
+                next.prev_same = key.slot;
+            }
+            same.requests = key.slot;
+        }
+        self.by_id.insert(mux, same);
         key
     }
 
@@ -496,54 +514,38 @@ impl Incoming {
         }
     }
 
-    fn unlink(&mut self, mux: u64, slot: u32) {
-        let next = self.next_same(slot);
-        let Some(head) = self.by_id.get(&mux).copied() else { return };
-        if head == slot {
-            if next == NONE {
-                self.by_id.remove(&mux);
-            } else {
-                self.by_id.insert(mux, next);
-            }
+    /// Takes the call out of the map, whose entries have at least one call. Others may have its id.
+    fn unlink(&mut self, key: IncomingKey) {
+        let Some(Served { mux, kind, prev_same, next_same, .. }) = self.served_mut(key) else {
+            return;
+        };
+        let (mux, prev, next) = (*mux, *prev_same, *next_same);
+        let is_stream = matches!(kind, Kind::Stream(_));
+        if let Some((_, Slot::Served(served))) = self.slots.get_mut(next as usize) {
+            served.prev_same = prev;
+        }
+        if let Some((_, Slot::Served(served))) = self.slots.get_mut(prev as usize) {
+            served.next_same = next;
             return;
         }
-        let mut at = head;
-        while at != NONE {
-            let following = self.next_same(at);
-            if following == slot {
-                if let (_, Slot::Served(served)) = &mut self.slots[at as usize] {
-                    served.next_same = next;
-                }
-                return;
-            }
-            at = following;
+        let Some(same) = self.by_id.get_mut(&mux) else { return };
+        if is_stream {
+            same.stream = NONE;
+        } else {
+            same.requests = next;
+        }
+        if same.stream == NONE && same.requests == NONE {
+            self.by_id.remove(&mux);
         }
     }
 
-    fn next_same(&self, slot: u32) -> u32 {
-        match &self.slots[slot as usize].1 {
-            Slot::Served(served) => served.next_same,
-            Slot::Free { .. } => NONE,
-        }
-    }
-
-    /// The live call with this id that fits.
-    fn find(&self, mux: u64, fits: impl Fn(&Kind) -> bool) -> Option<IncomingKey> {
-        let mut slot = self.by_id.get(&mux).copied()?;
-        while slot != NONE {
-            let (generation, Slot::Served(served)) = &self.slots[slot as usize] else {
-                return None;
-            };
-            if fits(&served.kind) {
-                return Some(IncomingKey { slot, generation: *generation });
-            }
-            slot = served.next_same;
-        }
-        None
+    fn key(&self, slot: u32) -> IncomingKey {
+        IncomingKey { slot, generation: self.slots[slot as usize].0 }
     }
 
     fn live_stream(&self, mux: u64) -> Option<IncomingKey> {
-        self.find(mux, |kind| matches!(kind, Kind::Stream(_)))
+        let slot = self.by_id.get(&mux)?.stream;
+        (slot != NONE).then(|| self.key(slot))
     }
 
     fn served_mut(&mut self, key: IncomingKey) -> Option<&mut Served> {
@@ -589,9 +591,27 @@ impl Incoming {
         assert_eq!((live(false), live(true)), (self.requests, self.streams), "live calls");
         for served in served() {
             assert!(served.live || served.running, "a slot that nobody needs");
-            let found = self.find(served.mux, |kind| std::ptr::eq(kind, &raw const served.kind));
-            assert_eq!(found.is_some(), served.live, "live calls are found by id");
         }
+        let mut found = 0;
+        for (mux, same) in &self.by_id {
+            let mut before = NONE;
+            let mut slot = same.requests;
+            assert!(same.stream != NONE || slot != NONE, "an id without a call");
+            let at = |slot: u32| match &self.slots[slot as usize].1 {
+                Slot::Served(served) if served.live && served.mux == *mux => served,
+                _ => panic!("a call that is not live is found by its id"),
+            };
+            if same.stream != NONE {
+                assert!(matches!(at(same.stream).kind, Kind::Stream(_)), "a stream");
+                found += 1;
+            }
+            while slot != NONE {
+                assert_eq!(at(slot).prev_same, before, "the list goes both ways");
+                (before, slot) = (slot, at(slot).next_same);
+                found += 1;
+            }
+        }
+        assert_eq!(found, self.requests + self.streams, "live calls are found by id");
     }
 }
 
