@@ -59,7 +59,9 @@ impl Node {
         self.limits.validate()?;
         self.timings.validate()?;
         let route = &self.http_route;
-        if !route.starts_with('/') || !route.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
+        if !route.starts_with('/')
+            || !route.bytes().all(|b| b.is_ascii_graphic() && b != b'#' && b != b'?')
+        {
             return Err(ConfigError::InvalidRoute(route.clone()));
         }
         Ok(())

@@ -104,6 +104,13 @@ impl Timings {
         if self.retry_max < self.retry_min {
             return Err(ConfigError::Timing { name: "retry_max", problem: "less than retry_min" });
         }
+        for (name, silence) in
+            [("mux_silence", self.mux_silence), ("mux_ping_silence", self.mux_ping_silence)]
+        {
+            if silence <= self.mux_ping_interval {
+                return Err(ConfigError::Timing { name, problem: "not over mux_ping_interval" });
+            }
+        }
         if self.silence < self.ping_interval {
             return Err(ConfigError::Timing {
                 name: "silence",

@@ -453,7 +453,7 @@ impl Incoming {
         if !std::mem::replace(&mut served.live, false) {
             return;
         }
-        let (mux, running) = (served.mux, served.running);
+        let running = served.running;
         if matches!(served.kind, Kind::Stream(_)) {
             self.streams -= 1;
         } else {
