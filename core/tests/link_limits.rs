@@ -426,6 +426,27 @@ fn a_response_over_the_receive_limit_fails_its_call_alone() {
 }
 
 #[test]
+fn error_texts_count_as_received_until_they_are_taken() {
+    let limits = limited(|limits| limits.received_bytes = 10_000);
+    let mut pair = builder().limits(Which::Dialler, limits).connected();
+    let keys: Vec<OutgoingKey> = (0..3).map(|_| request(&mut pair, Which::Dialler, b"x")).collect();
+    pair.drive();
+    let text = "e".repeat(4900);
+    for call in std::mem::take(&mut pair.acceptor().calls) {
+        let clocks = pair.clocks(Which::Acceptor);
+        pair.acceptor().peer().respond(clocks, call.key, Err(&text));
+    }
+    pair.drive();
+    let limit = CallError::Limit(LimitKind::ReceivedBytes);
+    let expected = [CallError::Remote(text.clone()), CallError::Remote(text.clone()), limit];
+    for (key, error) in keys.into_iter().zip(expected) {
+        assert_eq!(outcome(&mut pair, Which::Dialler, key), Some(Err(error)));
+    }
+    let now = pair.now;
+    assert_eq!(pair.dialler().peer().stats(now).received_bytes, 0);
+}
+
+#[test]
 fn requests_and_input_over_the_receive_limit_are_refused_alone() {
     let mut node = lone(|limits| limits.received_bytes = 10_000);
     // A request whose payload the layer above has not taken.

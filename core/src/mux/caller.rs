@@ -185,7 +185,15 @@ impl CallerStream {
         self.liveness = None;
     }
 
-    pub(super) fn drop_items(&mut self, common: &mut Common) {
+    /// The user lets go: nothing that was received is held any more.
+    pub(super) fn drop_all(&mut self, common: &mut Common) {
+        self.drop_items(common);
+        if let Some(Err(error)) = &self.end {
+            common.release_error(error);
+        }
+    }
+
+    fn drop_items(&mut self, common: &mut Common) {
         for item in self.items.drain(..) {
             common.release(item.len());
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::error::CallError;
+use crate::error::{CallError, LimitKind};
 use crate::event::{Event, IncomingCall};
 use crate::node::Node;
 use crate::outbox::{Class, Data, Outbox, Owner, Position};
@@ -186,9 +186,33 @@ impl Common {
         true
     }
 
+    /// Counts the text of an error that the peer has sent; if that passes the limit, the limit is
+    /// the error.
+    pub(crate) fn hold_error(&mut self, error: CallError) -> CallError {
+        match text(&error) {
+            Some(text) if !self.hold(text.len()) => CallError::Limit(LimitKind::ReceivedBytes),
+            _ => error,
+        }
+    }
+
+    /// Counts the text of an error as taken.
+    pub(crate) fn release_error(&mut self, error: &CallError) {
+        if let Some(text) = text(error) {
+            self.release(text.len());
+        }
+    }
+
     /// Counts a payload as taken.
     pub(crate) fn release(&mut self, bytes: usize) {
         self.received_bytes -= bytes + ITEM_OVERHEAD;
+    }
+}
+
+/// The peer's words in an error.
+const fn text(error: &CallError) -> Option<&String> {
+    match error {
+        CallError::Remote(text) | CallError::Refused(text) => Some(text),
+        _ => None,
     }
 }
 

@@ -248,8 +248,9 @@ impl Outgoing {
         let slot = self.live_slot(key)?;
         let Kind::Request(outcome) = &mut slot.kind else { return None };
         let outcome = outcome.take()?;
-        if let Ok(payload) = &outcome {
-            common.release(payload.as_slice().len());
+        match &outcome {
+            Ok(payload) => common.release(payload.as_slice().len()),
+            Err(error) => common.release_error(error),
         }
         self.free(key, common);
         Some(outcome)
@@ -260,8 +261,9 @@ impl Outgoing {
         let Some(slot) = self.live_slot(key) else { return };
         match &mut slot.kind {
             Kind::Request(Some(Ok(payload))) => common.release(payload.as_slice().len()),
-            Kind::Stream(stream) => stream.drop_items(common),
-            _ => {}
+            Kind::Request(Some(Err(error))) => common.release_error(error),
+            Kind::Stream(stream) => stream.drop_all(common),
+            Kind::Request(None) | Kind::Free { .. } => {}
         }
         self.withdraw(key, common);
         self.close_slot(key, common);
@@ -327,9 +329,11 @@ impl Outgoing {
     }
 
     fn on_response(&mut self, key: OutgoingKey, message: Message, common: &mut Common) {
-        let outcome = if message.header.flags.contains(Flags::PAYLOAD_IS_ERR) {
-            Err(CallError::Remote(String::from_utf8_lossy(&message.payload).into_owned()))
-        } else if !common.hold(message.payload.len()) {
+        if message.header.flags.contains(Flags::PAYLOAD_IS_ERR) {
+            let text = String::from_utf8_lossy(&message.payload).into_owned();
+            return self.end(key, Err(CallError::Remote(text)), common);
+        }
+        let outcome = if !common.hold(message.payload.len()) {
             Err(CallError::Limit(LimitKind::ReceivedBytes))
         } else if message.is_nil() {
             Ok(Payload::NIL)
@@ -464,9 +468,11 @@ impl Outgoing {
         let Some(slot) = self.live_slot(key) else { return };
         slot.deadline = None;
         match &mut slot.kind {
-            Kind::Request(outcome @ None) => *outcome = end.err().map(Err),
+            Kind::Request(outcome @ None) => {
+                *outcome = end.err().map(|error| Err(common.hold_error(error)));
+            }
             Kind::Stream(stream) if !stream.has_ended() => {
-                stream.on_end(end, common);
+                stream.on_end(end.map_err(|error| common.hold_error(error)), common);
                 common.events.push_back(Event::Writable(key));
             }
             _ => return,
