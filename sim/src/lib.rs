@@ -1,18 +1,10 @@
-//! Deterministic simulation: two nodes, calls both ways, and a network that is cut, delayed and
-//! held back, all from one seed.
-//!
-//! The machines are those of production. A run has a chaos phase and a calm one; throughout,
-//! every call has to end exactly once with an outcome that its history explains, and afterwards
-//! nothing may be left of any of them.
-//!
-//! ```
-//! let report = gridmux_sim::run(7);
-//! assert_eq!(report.verdict, Ok(()));
-//! assert_eq!(report, gridmux_sim::run(7), "a seed is a replay");
-//! ```
+//! Deterministic simulation of gridmux.
 #![forbid(unsafe_code)]
 
-mod random;
-mod run;
-
-pub use run::{Failure, Report, run};
+pub mod census;
+pub mod history;
+pub mod keyed;
+pub mod script;
+pub mod trace;
+pub mod verdict;
+pub mod world;

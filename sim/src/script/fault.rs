@@ -1,0 +1,185 @@
+//! What befalls nodes and paths.
+
+use crate::world::{Damage, Death, DialFate};
+
+/// A row of the fault table.
+pub type Row = &'static str;
+
+/// Something that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The connection of two nodes breaks; the second learns it `late` nanoseconds after the
+    /// first, and goes on receiving what is under way.
+    Reset {
+        /// Who learns it at once.
+        one: usize,
+        /// Who learns it later.
+        other: usize,
+        /// Nanoseconds.
+        late: u64,
+    },
+    /// Something happens to what one node sends another next.
+    Damage {
+        /// Who sends.
+        from: usize,
+        /// Who receives.
+        to: usize,
+        /// What happens.
+        damage: Damage,
+    },
+    /// Nothing that one sends the other arrives for a while, on the connection that they have.
+    Stall {
+        /// Who sends.
+        from: usize,
+        /// Who receives.
+        to: usize,
+        /// Nanoseconds.
+        lasts: u64,
+    },
+    /// Nothing gets from any node of one group to any of the other for a while; both ways.
+    Partition {
+        /// One group; the other one is everybody else.
+        group: Vec<usize>,
+        /// Nanoseconds.
+        lasts: u64,
+        /// Whether what the group sends gets through.
+        one_way: bool,
+    },
+    /// What becomes of dials for a while.
+    Dial {
+        /// Who dials.
+        from: usize,
+        /// Who is dialled.
+        to: usize,
+        /// What becomes of it.
+        fate: DialFate,
+        /// Nanoseconds.
+        lasts: u64,
+    },
+    /// The path gets slow and its buffers small, for a while.
+    Squeeze {
+        /// Who sends.
+        from: usize,
+        /// Who receives.
+        to: usize,
+        /// Bytes a second.
+        rate: u64,
+        /// Nanoseconds.
+        lasts: u64,
+    },
+    /// A node dies, and starts again.
+    Crash {
+        /// Which.
+        node: usize,
+        /// How its connections end.
+        how: Death,
+        /// Nanoseconds until it starts again; `None`: it stays dead.
+        back: Option<u64>,
+    },
+    /// A process is stopped for a while.
+    Pause {
+        /// Which.
+        node: usize,
+        /// Nanoseconds.
+        lasts: u64,
+    },
+    /// A monotonic clock jumps ahead.
+    Jump {
+        /// Whose.
+        node: usize,
+        /// Nanoseconds.
+        ahead: u64,
+    },
+    /// A wall clock is moved.
+    Skew {
+        /// Whose.
+        node: usize,
+        /// Nanoseconds, ahead or back.
+        by: i64,
+    },
+    /// A monotonic clock runs at so many millionths for a while.
+    Rate {
+        /// Whose.
+        node: usize,
+        /// Millionths.
+        rate: u64,
+        /// Nanoseconds.
+        lasts: u64,
+    },
+    /// A node shuts down gracefully, and starts again as another process.
+    Shutdown {
+        /// Which.
+        node: usize,
+        /// Nanoseconds.
+        grace: u64,
+        /// Nanoseconds from the end of the shutdown until it starts again; `None`: never.
+        back: Option<u64>,
+    },
+    /// A second process of a node's name dials those that the node dials, for a while.
+    Twin {
+        /// Whose name.
+        node: usize,
+        /// Nanoseconds.
+        lasts: u64,
+    },
+    /// A node takes a peer out of its grid, and adds it again after a while.
+    Remove {
+        /// Who.
+        node: usize,
+        /// Whom.
+        peer: usize,
+        /// Nanoseconds.
+        lasts: u64,
+    },
+}
+
+/// A point of the protocol: a byte of the how-manieth message of an op on a way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Who sends the message.
+    pub from: usize,
+    /// Who is to receive it.
+    pub to: usize,
+    /// Its op by name, as PROTOCOL.md writes it; `Head` for the HTTP upgrade, `Any` for any.
+    pub op: String,
+    /// The how-manieth on this way, from 1.
+    pub nth: u64,
+    /// The byte of the WebSocket message, from 0, that the damage comes in front of.
+    pub byte: u64,
+}
+
+/// When a fault comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// At a time, in nanoseconds.
+    At(u64),
+    /// At a point of the protocol.
+    When(Point),
+}
+
+impl Fault {
+    /// Its row in the fault table.
+    pub const fn row(&self) -> Row {
+        match self {
+            Self::Reset { late: 0, .. } | Self::Damage { damage: Damage::Reset, .. } => "B4",
+            Self::Reset { .. } => "B6",
+            Self::Damage { damage: Damage::End, .. } => "B5",
+            Self::Damage { damage: Damage::Silence, .. } => "B3",
+            Self::Damage { damage: Damage::Stall(_), .. } | Self::Stall { .. } => "B2",
+            Self::Damage { .. } => "B7",
+            // Half-open links with a return.
+            Self::Partition { .. } => "B3",
+            Self::Dial { .. } => "D4",
+            Self::Squeeze { .. } => "B8",
+            Self::Crash { back: None, .. } => "N7",
+            Self::Crash { back: Some(back), .. } if *back < 1_000_000 => "N2",
+            Self::Crash { .. } => "N1",
+            Self::Pause { .. } => "N3",
+            Self::Jump { .. } | Self::Skew { .. } => "C1",
+            Self::Rate { .. } => "C2",
+            Self::Shutdown { .. } => "D7",
+            Self::Twin { .. } => "D3",
+            Self::Remove { .. } => "A7",
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A script as a value.
+
+use super::call::Call;
+use super::fault::{Fault, Moment};
+use crate::world::Knobs;
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeKind {
+    /// One of ours.
+    #[default]
+    Ours,
+    /// A node that does what a Go node gets wrong (PROTOCOL.md section 7).
+    Go,
+    /// A peer that means harm.
+    Hostile(Conduct),
+}
+
+/// How a hostile peer behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Conduct {
+    /// Well-formed messages that break the rules (B9).
+    Rules,
+    /// Handshakes that are slow, cut or wrong (B10).
+    Handshakes,
+    /// Merged messages of every wrong make (B11).
+    Merges,
+}
+
+/// Something that a line does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// An application calls.
+    Call(Call),
+    /// An application drops a call.
+    Cancel(String),
+    /// Something goes wrong.
+    Fault(Fault),
+}
+
+/// A line that does something, at some moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When.
+    pub moment: Moment,
+    /// What.
+    pub deed: Deed,
+}
+
+/// Everything that a run does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// What residual choices are drawn from: latencies, splits, ties.
+    pub seed: u64,
+    /// The nodes; nodes are named `n0`, `n1` and so on.
+    pub nodes: Vec<NodeKind>,
+    /// What the machines and the network are like.
+    pub knobs: Knobs,
+    /// Where the generations of mux ids begin (PROTOCOL.md section 7.1).
+    pub first_generation: u32,
+    /// Names of all nodes begin with `https`, so that messages have no CRC.
+    pub secure: bool,
+    /// What happens.
+    pub lines: Vec<Line>,
+    /// When everything heals, in nanoseconds.
+    pub heal: u64,
+    /// The nodes that must be well afterwards; the others stay as they are.
+    pub core: Vec<usize>,
+}
+
+impl Script {
+    /// A script of so many calm nodes in which nothing happens.
+    pub fn new(seed: u64, nodes: usize) -> Self {
+        Self {
+            seed,
+            nodes: vec![NodeKind::Ours; nodes],
+            knobs: Knobs::default(),
+            first_generation: 0,
+            secure: false,
+            lines: Vec::new(),
+            heal: 10_000_000_000,
+            core: (0..nodes).collect(),
+        }
+    }
+
+    /// The calls, in the order of the lines.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.lines.iter().filter_map(|line| match &line.deed {
+            Deed::Call(call) => Some(call),
+            Deed::Cancel(_) | Deed::Fault(_) => None,
+        })
+    }
+
+    /// The name that a node has in the grid: its base URL.
+    pub fn node_name(&self, node: usize) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://n{node}:9000")
+    }
+}

@@ -1,0 +1,216 @@
+//! What befalls nodes and paths: births, deaths, pauses, partitions, clocks.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::clock::{NOMINAL, NodeClock};
+use super::executor::Task;
+use super::lives::{Death, LifeId, Paused};
+use super::network::{ConnId, Damage, DialFate, End, Placed};
+use super::queue::Event;
+use super::{Inner, Shared, SimRuntime};
+use crate::census::FaultId;
+use crate::keyed::Purpose;
+
+impl Shared {
+    /// A node's process starts.
+    pub(crate) fn start(self: &Arc<Self>, node: usize) -> SimRuntime {
+        let mut world = self.world();
+        let (keyed, knobs, now) = (world.keyed, world.knobs.clone(), world.now);
+        let lives = world.lives.lives_of(node);
+        let draw = |what, bound: u64| {
+            keyed.below(Purpose::Clock, [node as u64, lives, what], bound.saturating_add(1))
+        };
+        let origin = draw(1, knobs.origin);
+        let rate = NOMINAL - knobs.drift
+            + keyed.below(Purpose::Clock, [node as u64, 0, 2], 2 * knobs.drift + 1);
+        // The wall clock is the machine's: it outlives the process.
+        let skew = keyed.below(Purpose::Clock, [node as u64, 0, 3], 2 * knobs.skew + 1);
+        let skew = i64::try_from(skew).unwrap_or(0) - i64::try_from(knobs.skew).unwrap_or(0);
+        let clock = NodeClock::new(now, origin, rate, knobs.grain, skew);
+        let life = world.lives.begin(node, clock);
+        world.digest(&[8, now, node as u64]);
+        drop(world);
+        SimRuntime { shared: self.clone(), life }
+    }
+
+    /// A node's process ends, without a word of its own.
+    pub(crate) fn kill(&self, node: usize, how: Death) {
+        let mut world = self.world();
+        let Some(life) = world.lives.current(node) else { return };
+        world.lives.end(life, how);
+        let gone: Vec<Task> = world.executor.remove_all(life);
+        let listener = world.stop_listening(node, life);
+        drop(world);
+        // Their destructors close connections, and wake one another.
+        drop((gone, listener));
+    }
+
+    /// The system stops a process; its clocks go on.
+    pub(crate) fn pause(&self, node: usize, fault: Option<FaultId>) {
+        let mut world = self.world();
+        if let Some(life) = world.lives.current(node) {
+            let life = world.lives.get_mut(life);
+            life.paused.get_or_insert_default().fault = fault;
+        }
+    }
+
+    /// The process goes on.
+    pub(crate) fn resume(&self, node: usize) {
+        let mut world = self.world();
+        let Some(life) = world.lives.current(node) else { return };
+        let paused = world.lives.get_mut(life).paused.take();
+        let Paused { tasks, .. } = paused.unwrap_or_default();
+        let now = world.now;
+        for id in tasks {
+            let keyed = world.keyed;
+            let Some(task) = world.executor.get_mut(id) else { continue };
+            let tie = keyed.draw(Purpose::Tie, [task.key, task.polls, 4]);
+            world.queue.push(now, tie, Event::Poll(id));
+        }
+    }
+}
+
+impl Inner {
+    /// Nothing gets from one node to another any more, or does again.
+    pub(crate) fn block(&mut self, from: usize, to: usize, blocked: bool, fault: Option<FaultId>) {
+        let path = self.network.path_mut(from, to);
+        path.blocked = blocked;
+        path.block_fault = fault.filter(|_| blocked);
+        if blocked {
+            return;
+        }
+        let waiting = |(id, conn): (ConnId, &super::network::Conn)| {
+            let end = End::BOTH
+                .into_iter()
+                .find(|end| conn.node(*end) == to && conn.node(end.other()) == from)?;
+            Some((id, end))
+        };
+        let waiting: Vec<_> = self.network.conns().filter_map(waiting).collect();
+        let now = self.now;
+        waiting.into_iter().for_each(|(id, end)| self.push_arrival(id, end, now));
+    }
+
+    /// What becomes of dials from now on.
+    pub(crate) fn set_dial(
+        &mut self,
+        from: usize,
+        to: usize,
+        fate: DialFate,
+        fault: Option<FaultId>,
+    ) {
+        let path = self.network.path_mut(from, to);
+        path.dial = fate;
+        path.dial_fault = fault.filter(|_| fate != DialFate::Works);
+    }
+
+    /// The connection of two nodes breaks; the second one learns it after `late` nanoseconds, and
+    /// until then goes on receiving what is under way.
+    pub(crate) fn reset(&mut self, one: usize, other: usize, late: u64, fault: Option<FaultId>) {
+        let Some(id) = self.network.between(one, other) else { return };
+        let conn = self.network.conn(id);
+        let first = if conn.nodes[0] == one { End::Dialler } else { End::Acceptor };
+        if conn.open[first as usize] || conn.open[first.other() as usize] {
+            fault.into_iter().for_each(|fault| self.census.felt(fault));
+        }
+        if late > 0 {
+            let now = self.now;
+            let pipe = self.network.conn(id).into(first.other());
+            pipe.stalled_until = now.saturating_add(late / 2);
+            // Its writer is told at once; what it has written is still on its way.
+            let wakers = self.break_writer_only(id, first);
+            wakers.into_iter().for_each(Waker::wake);
+        } else {
+            self.break_end(id, first, 0);
+        }
+        self.break_end(id, first.other(), late);
+    }
+
+    fn break_writer_only(&mut self, id: ConnId, end: End) -> Vec<Waker> {
+        let conn = self.network.conn(id);
+        let kind = std::io::ErrorKind::ConnectionReset;
+        conn.out(end).writer_error = Some(kind);
+        conn.into(end).reader_error = Some(kind);
+        conn.into(end).clear();
+        let wakers = [conn.into(end).reader.take(), conn.out(end).writer.take()];
+        wakers.into_iter().flatten().collect()
+    }
+
+    /// Does something to what one node sends another next, on the connection that they have.
+    pub(crate) fn damage_next(
+        &mut self,
+        from: usize,
+        to: usize,
+        damage: Damage,
+        fault: Option<FaultId>,
+    ) {
+        let Some(id) = self.network.between(from, to) else { return };
+        let conn = self.network.conn(id);
+        let end = if conn.nodes[0] == from { End::Dialler } else { End::Acceptor };
+        let pipe = conn.out(end);
+        let offset = pipe.written;
+        pipe.place(Placed { offset, damage, fault });
+    }
+
+    /// Nothing that one node sends another arrives for a while, on the connection that they have.
+    pub(crate) fn stall(&mut self, from: usize, to: usize, nanos: u64, fault: Option<FaultId>) {
+        let until = self.now.saturating_add(nanos);
+        let Some(id) = self.network.between(from, to) else { return };
+        let conn = self.network.conn(id);
+        let end = if conn.nodes[0] == from { End::Dialler } else { End::Acceptor };
+        let pipe = conn.out(end);
+        pipe.stalled_until = pipe.stalled_until.max(until);
+        pipe.stall_fault = fault;
+    }
+
+    /// A path's settings from now on; those of new connections for the buffer.
+    pub(crate) fn shape(&mut self, from: usize, to: usize, rate: u64, buffer: u64) {
+        let path = self.network.path_mut(from, to);
+        path.rate = rate;
+        path.buffer = buffer;
+    }
+
+    /// Tampers with a node's clocks, and re-arms its timers accordingly.
+    pub(crate) fn tamper(
+        &mut self,
+        node: usize,
+        fault: Option<FaultId>,
+        tamper: impl FnOnce(&mut ClockHands<'_>),
+    ) {
+        let now = self.now;
+        let Some(life) = self.lives.current(node) else { return };
+        let of_life = self.lives.get_mut(life);
+        of_life.clock_fault = fault;
+        tamper(&mut ClockHands { clock: &mut of_life.clock, now });
+        self.rearm(life);
+    }
+
+    fn rearm(&mut self, life: LifeId) {
+        for (alarm, at) in self.timers.armed(life) {
+            self.schedule(life, alarm, at);
+        }
+    }
+}
+
+/// What can be done to a node's clocks.
+pub(crate) struct ClockHands<'a> {
+    clock: &'a mut NodeClock,
+    now: u64,
+}
+
+impl ClockHands<'_> {
+    /// The monotonic clock jumps ahead by so many nanoseconds.
+    pub(crate) fn jump(&mut self, ahead: u64) {
+        self.clock.jump(self.now, ahead);
+    }
+
+    /// The wall clock moves by so many nanoseconds.
+    pub(crate) fn skew(&mut self, by: i64) {
+        self.clock.skew_by(by);
+    }
+
+    /// The monotonic clock runs at so many millionths from now on.
+    pub(crate) fn rate(&mut self, rate: u64) {
+        self.clock.set_rate(self.now, rate);
+    }
+}

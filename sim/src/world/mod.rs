@@ -1,0 +1,211 @@
+//! The simulated world: time, tasks and the network of all nodes, on one thread.
+//!
+//! Time jumps from event to event. What happens in one instant happens in an order that the seed
+//! decides. Everything random is drawn by key ([`Keyed`]), so that the same seed and the same
+//! deeds give the same run, event by event; [`digest`](Inner::digest) proves it.
+
+mod clock;
+mod control;
+mod executor;
+mod knobs;
+mod lives;
+mod network;
+mod queue;
+mod runtime;
+mod step;
+mod timers;
+mod traffic;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::executor::{Executor, Ready, Role, TaskFuture};
+use self::lives::Lives;
+use self::network::{Network, Path};
+use self::queue::{Event, Queue};
+use self::timers::Timers;
+use crate::census::Census;
+use crate::keyed::{Keyed, Purpose, mix};
+
+pub use self::clock::NOMINAL;
+pub use self::knobs::Knobs;
+pub(crate) use self::lives::NOBODY;
+pub use self::lives::{Death, LifeId};
+pub(crate) use self::network::Placed;
+pub use self::network::{ConnId, Damage, DialFate, End};
+pub use self::runtime::SimRuntime;
+pub(crate) use self::step::Step;
+pub(crate) use self::traffic::Dialled;
+
+/// Sees what travels, and may tamper with what was just written.
+pub(crate) trait Observer: Send {
+    /// A connection was made; its nodes by end.
+    fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2]);
+    /// An end has written bytes, the first of them at this offset. Damage to what this end has
+    /// written, at or behind the offset, goes into `place`.
+    fn wrote(
+        &mut self,
+        at: u64,
+        conn: ConnId,
+        end: End,
+        offset: u64,
+        bytes: &[u8],
+        place: &mut Vec<Placed>,
+    );
+    /// Bytes have come to an end.
+    fn arrived(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8]);
+    /// An end has let go of the connection, or was told that it is broken.
+    fn ended(&mut self, at: u64, conn: ConnId, end: End, how: Ending);
+    /// Whatever else is worth a line in a trace.
+    fn cue(&mut self, at: u64, number: u64);
+}
+
+/// How a connection ended at one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It has closed its direction.
+    Finished,
+    /// It has dropped the connection.
+    Dropped,
+    /// It was told that the connection is broken.
+    Broken,
+}
+
+/// The world and the list of tasks that were woken.
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    ready: Arc<Ready>,
+}
+
+/// The world, to look at and to change.
+pub(crate) type World<'a> = MutexGuard<'a, Inner>;
+
+/// Everything there is.
+pub(crate) struct Inner {
+    pub(crate) keyed: Keyed,
+    pub(crate) knobs: Knobs,
+    pub(crate) names: Vec<String>,
+    /// Simulated time, in nanoseconds.
+    pub(crate) now: u64,
+    queue: Queue,
+    executor: Executor,
+    timers: Timers,
+    pub(crate) lives: Lives,
+    pub(crate) network: Network,
+    pub(crate) census: Census,
+    pub(crate) observer: Option<Box<dyn Observer>>,
+    /// Events since the beginning.
+    pub(crate) events: u64,
+    /// A hash over every event, every byte written and every timer.
+    digest: u64,
+    /// Polls in this instant.
+    busy: u64,
+    /// Panics that nobody caught, and bugs that the grid has caught itself.
+    pub(crate) panics: Vec<String>,
+}
+
+impl Shared {
+    pub(crate) fn new(seed: u64, names: Vec<String>, knobs: Knobs) -> Arc<Self> {
+        let ready = Arc::new(Ready::default());
+        let path = Path {
+            latency: knobs.latency,
+            rate: knobs.rate,
+            buffer: knobs.buffer,
+            blocked: false,
+            block_fault: None,
+            dial: DialFate::Works,
+            dial_fault: None,
+            dialled: 0,
+        };
+        let inner = Inner {
+            keyed: Keyed::new(seed),
+            now: 0,
+            queue: Queue::default(),
+            executor: Executor::new(ready.clone()),
+            timers: Timers::default(),
+            lives: Lives::new(names.len()),
+            network: Network::new(names.len(), &path),
+            census: Census::default(),
+            observer: None,
+            events: 0,
+            digest: 0,
+            busy: 0,
+            panics: Vec::new(),
+            names,
+            knobs,
+        };
+        Arc::new(Self { inner: Mutex::new(inner), ready })
+    }
+
+    /// A panic of a task has poisoned nothing: tasks run without this lock.
+    pub(crate) fn world(&self) -> World<'_> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    pub(crate) fn spawn(&mut self, life: LifeId, role: Role, key: u64, future: TaskFuture) {
+        if self.lives.get(life).alive {
+            self.executor.spawn(life, role, key, future);
+        }
+    }
+
+    /// Has whoever runs the world asked at `at`.
+    pub(crate) fn cue(&mut self, at: u64, number: u64) {
+        let tie = self.keyed.draw(Purpose::Tie, [3, number, at]);
+        self.queue.push(at.max(self.now), tie, Event::Cue(number));
+    }
+
+    /// What a node gets when it asks the system for random bytes.
+    pub(crate) fn entropy(&mut self, life: LifeId) -> [u8; 16] {
+        let keyed = self.keyed;
+        let life = self.lives.get_mut(life);
+        life.drawn += 1;
+        let half = |half| {
+            let key = [life.node as u64, life.number, life.drawn << 1 | half];
+            keyed.draw(Purpose::Entropy, key).to_le_bytes()
+        };
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&half(0));
+        bytes[8..].copy_from_slice(&half(1));
+        bytes
+    }
+
+    /// A node looks at a clock that was tampered with.
+    pub(crate) fn feel_clock(&mut self, life: LifeId) {
+        if let Some(fault) = self.lives.get_mut(life).clock_fault.take() {
+            self.census.felt(fault);
+        }
+    }
+
+    pub(crate) fn arm(&mut self, life: LifeId, timer: u32, at: u64, waker: &std::task::Waker) {
+        if let Some(alarm) = self.timers.arm(timer, at, waker) {
+            self.digest(&[4, u64::from(timer), at]);
+            self.schedule(life, alarm, at);
+        }
+    }
+
+    fn schedule(&mut self, life: LifeId, alarm: timers::Alarm, at: u64) {
+        // A time that the clock never shows never comes.
+        let Some(due) = self.lives.get(life).clock.when(at) else { return };
+        let key = [u64::from(life.0), alarm.index() as u64, at];
+        let slack = self.keyed.below(Purpose::Slack, key, self.knobs.slack + 1);
+        let tie = self.keyed.draw(Purpose::Tie, key);
+        self.queue.push(due.max(self.now).saturating_add(slack), tie, Event::Timer(alarm));
+    }
+
+    /// Tasks that have not ended.
+    pub(crate) fn tasks(&self) -> usize {
+        self.executor.live
+    }
+
+    pub(crate) fn digest(&mut self, words: &[u64]) {
+        self.digest = words
+            .iter()
+            .fold(self.digest, |hash, word| mix(hash.wrapping_add(*word)) ^ hash.rotate_left(23));
+    }
+
+    /// The hash of everything so far.
+    pub(crate) fn digested(&self) -> u64 {
+        mix(self.digest ^ self.events)
+    }
+}

@@ -1,0 +1,231 @@
+//! One direction of a connection.
+
+use std::collections::VecDeque;
+use std::io;
+use std::task::Waker;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::census::FaultId;
+
+/// What happens to the bytes of a direction at some offset of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// The connection is reset in front of this byte.
+    Reset,
+    /// The stream ends in front of this byte; what follows is lost.
+    End,
+    /// This byte is another one.
+    Flip(u8),
+    /// So many bytes are missing.
+    Remove(u64),
+    /// So many bytes of noise stand in front of it.
+    Insert(u64),
+    /// From here on nothing arrives any more, and nobody is told.
+    Silence,
+    /// From here on nothing arrives for so many nanoseconds.
+    Stall(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    pub(crate) offset: u64,
+    pub(crate) damage: Damage,
+    pub(crate) fault: Option<FaultId>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Bytes(Bytes),
+    End,
+}
+
+#[derive(Debug)]
+struct Flying {
+    at: u64,
+    piece: Piece,
+}
+
+/// Bytes from a writer to a reader: bounded, in order, after a while.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    /// What writer and reader together may hold; more waits.
+    pub(crate) capacity: u64,
+    pub(crate) written: u64,
+    /// Of what was written, what has arrived or was lost.
+    pub(crate) arrived: u64,
+    flying: VecDeque<Flying>,
+    /// Bytes in there.
+    under_way: u64,
+    last_at: u64,
+    /// The path carries what was written before until then.
+    pub(crate) busy_until: u64,
+    inbox: BytesMut,
+    /// The writer has ended the stream.
+    pub(crate) finished: bool,
+    ended: bool,
+    pub(crate) writer_error: Option<io::ErrorKind>,
+    pub(crate) reader_error: Option<io::ErrorKind>,
+    /// The reader has closed: what arrives is refused.
+    pub(crate) abandoned: bool,
+    pub(crate) silent: bool,
+    pub(crate) stalled_until: u64,
+    pub(crate) stall_fault: Option<FaultId>,
+    placed: Vec<Placed>,
+    pub(crate) reader: Option<Waker>,
+    pub(crate) writer: Option<Waker>,
+}
+
+/// What an arrival has come to.
+#[derive(Debug, Default)]
+pub(crate) struct Arrival {
+    pub(crate) bytes: Vec<Bytes>,
+    pub(crate) damages: Vec<(Damage, Option<FaultId>)>,
+}
+
+impl Pipe {
+    pub(crate) fn new(capacity: u64) -> Self {
+        Self {
+            capacity,
+            written: 0,
+            arrived: 0,
+            flying: VecDeque::new(),
+            under_way: 0,
+            last_at: 0,
+            busy_until: 0,
+            inbox: BytesMut::new(),
+            finished: false,
+            ended: false,
+            writer_error: None,
+            reader_error: None,
+            abandoned: false,
+            silent: false,
+            stalled_until: 0,
+            stall_fault: None,
+            placed: Vec::new(),
+            reader: None,
+            writer: None,
+        }
+    }
+
+    /// How many bytes the writer may write now.
+    pub(crate) fn room(&self) -> u64 {
+        self.capacity.saturating_sub(self.held())
+    }
+
+    /// Bytes leave; gives when they will arrive at the earliest.
+    pub(crate) fn send(&mut self, piece: Piece, at: u64) -> u64 {
+        self.last_at = self.last_at.max(at);
+        if let Piece::Bytes(bytes) = &piece {
+            self.written += bytes.len() as u64;
+            self.under_way += bytes.len() as u64;
+        }
+        self.flying.push_back(Flying { at: self.last_at, piece });
+        self.last_at
+    }
+
+    /// What is written into a dead wire.
+    pub(crate) fn lose(&mut self, piece: &Piece) {
+        if let Piece::Bytes(bytes) = piece {
+            self.written += bytes.len() as u64;
+            self.under_way += bytes.len() as u64;
+        }
+    }
+
+    pub(crate) fn place(&mut self, placed: Placed) {
+        let at = self.placed.partition_point(|other| other.offset <= placed.offset);
+        self.placed.insert(at, placed);
+    }
+
+    /// Whether something arrives now; `Err` is when to look again.
+    pub(crate) fn is_due(&self, now: u64) -> Result<bool, u64> {
+        match self.flying.front() {
+            Some(front) if front.at <= now && self.stalled_until > now => Err(self.stalled_until),
+            Some(front) => Ok(front.at <= now),
+            None => Ok(false),
+        }
+    }
+
+    /// The next piece arrives, up to the first damage in it; what follows stays under way.
+    pub(crate) fn arrive(&mut self, noise: impl Fn(u64) -> u8) -> Arrival {
+        let mut arrival = Arrival::default();
+        let Some(Flying { at, piece }) = self.flying.pop_front() else { return arrival };
+        let Piece::Bytes(mut bytes) = piece else {
+            self.ended = true;
+            return arrival;
+        };
+        self.under_way -= bytes.len() as u64;
+        let end = self.arrived + bytes.len() as u64;
+        let Some(placed) = self.placed.first().copied().filter(|placed| placed.offset < end) else {
+            self.arrived = end;
+            self.take_in(bytes, &mut arrival);
+            return arrival;
+        };
+        self.placed.remove(0);
+        let before = placed.offset.saturating_sub(self.arrived);
+        let head = bytes.split_to(usize::try_from(before).unwrap_or(bytes.len()));
+        self.arrived += head.len() as u64;
+        self.take_in(head, &mut arrival);
+        match placed.damage {
+            Damage::Flip(mask) if !bytes.is_empty() => {
+                let flipped = bytes[0] ^ mask.max(1);
+                bytes.advance(1);
+                self.arrived += 1;
+                self.take_in(Bytes::copy_from_slice(&[flipped]), &mut arrival);
+            }
+            Damage::Remove(count) => {
+                let gone = usize::try_from(count).unwrap_or(usize::MAX).min(bytes.len());
+                bytes.advance(gone);
+                self.arrived += gone as u64;
+            }
+            Damage::Insert(count) => {
+                let noise: Vec<u8> = (0..count).map(noise).collect();
+                self.take_in(noise.into(), &mut arrival);
+            }
+            Damage::Reset | Damage::End | Damage::Silence => bytes.clear(),
+            Damage::Flip(_) | Damage::Stall(_) => {}
+        }
+        arrival.damages.push((placed.damage, placed.fault));
+        if !bytes.is_empty() {
+            self.under_way += bytes.len() as u64;
+            self.flying.push_front(Flying { at, piece: Piece::Bytes(bytes) });
+        }
+        if placed.damage == Damage::End {
+            self.clear();
+            self.ended = true;
+            self.silent = true;
+        }
+        arrival
+    }
+
+    fn take_in(&mut self, bytes: Bytes, arrival: &mut Arrival) {
+        if bytes.is_empty() || self.abandoned {
+            return;
+        }
+        self.inbox.extend_from_slice(&bytes);
+        arrival.bytes.push(bytes);
+    }
+
+    /// Nothing arrives any more.
+    pub(crate) fn clear(&mut self) {
+        self.flying.clear();
+        self.under_way = 0;
+        self.placed.clear();
+    }
+
+    /// The reader takes at most `limit` bytes; `None` if there is nothing to tell yet.
+    pub(crate) fn read(&mut self, into: &mut BytesMut, limit: usize) -> Option<usize> {
+        if self.inbox.is_empty() {
+            return self.ended.then_some(0);
+        }
+        let count = limit.min(self.inbox.len());
+        into.extend_from_slice(&self.inbox[..count]);
+        self.inbox.advance(count);
+        Some(count)
+    }
+
+    /// Bytes that were written and that the reader has not taken.
+    pub(crate) fn held(&self) -> u64 {
+        self.under_way + self.inbox.len() as u64
+    }
+}

@@ -1,0 +1,127 @@
+//! What a node holds of the network: listeners, and ends of connections.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use gridmux_core::driver::runtime::{BoxFuture, Connector, Listener, Timer, Transport};
+use gridmux_core::time::Instant;
+
+use super::{ConnId, DialFate, End};
+use crate::world::lives::{LifeId, NOBODY};
+use crate::world::runtime::SimTimer;
+use crate::world::{Dialled, Shared};
+
+/// One end of a connection.
+pub(crate) struct SimTransport {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) conn: ConnId,
+    pub(crate) end: End,
+}
+
+impl Transport for SimTransport {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
+        self.shared.world().read(self.conn, self.end, buf, cx)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.shared.world().write(self.conn, self.end, buf, cx)
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shared.world().finish(self.conn, self.end))
+    }
+}
+
+impl Drop for SimTransport {
+    fn drop(&mut self) {
+        let wakers = self.shared.world().let_go(self.conn, self.end);
+        // Not under the lock: a waker may own its task.
+        drop(wakers);
+    }
+}
+
+/// A port that is listened on.
+pub(crate) struct SimListener {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) life: LifeId,
+    pub(crate) node: usize,
+}
+
+impl Listener for SimListener {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Box<dyn Transport>>> {
+        let Some(conn) = self.shared.world().accept(self.node, self.life, cx) else {
+            return Poll::Pending;
+        };
+        let shared = self.shared.clone();
+        Poll::Ready(Ok(Box::new(SimTransport { shared, conn, end: End::Acceptor })))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        let host = u8::try_from(self.node + 1).unwrap_or(u8::MAX);
+        Ok(SocketAddr::from(([10, 0, 0, host], 9000)))
+    }
+}
+
+impl Drop for SimListener {
+    fn drop(&mut self) {
+        let gone = self.shared.world().stop_listening(self.node, self.life);
+        drop(gone);
+    }
+}
+
+/// Opens connections for one life.
+pub(crate) struct Dialling {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) life: LifeId,
+}
+
+impl Connector for Dialling {
+    fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
+        let (shared, life) = (self.shared.clone(), self.life);
+        let dialled = shared.world().dial(life, name);
+        Box::pin(async move {
+            let Dialled { from, to, fate, takes } = dialled?;
+            match fate {
+                DialFate::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
+                DialFate::Hangs => std::future::pending::<()>().await,
+                DialFate::Works | DialFate::Takes(_) => Pause::new(&shared, takes).await,
+            }
+            // A partition lets no handshake through, and nobody is told.
+            while shared.world().is_blocked(from, to) {
+                Pause::new(&shared, BLOCKED_RETRY).await;
+            }
+            let conn = shared.world().establish(life, from, to)?;
+            Ok(Box::new(SimTransport { shared, conn, end: End::Dialler }) as Box<dyn Transport>)
+        })
+    }
+}
+
+/// A handshake that is lost is tried again after this long.
+const BLOCKED_RETRY: u64 = 200_000_000;
+
+/// Waits in simulated time, whatever the node's own clock shows.
+struct Pause {
+    timer: SimTimer,
+    until: Instant,
+}
+
+impl Pause {
+    fn new(shared: &Arc<Shared>, wait: u64) -> Self {
+        let until = Instant::from_nanos(shared.world().now.saturating_add(wait));
+        Self { timer: SimTimer::new(shared, NOBODY), until }
+    }
+}
+
+impl Future for Pause {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let until = self.until;
+        self.timer.poll_until(until, cx)
+    }
+}

@@ -1,0 +1,133 @@
+//! The runtime that simulated nodes run on: what tokio is elsewhere.
+
+use std::any::type_name;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use gridmux_core::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
+use gridmux_core::node::authority;
+use gridmux_core::time::{Instant, Now};
+use gridmux_core::wire::Timestamp;
+
+use super::executor::Role;
+use super::lives::LifeId;
+use super::network::{Dialling, SimListener};
+use super::{Shared, World};
+
+/// One life of a simulated node, as the runtime of whatever runs on it.
+///
+/// It is a [`Runtime`]: [`Grid::builder_on`](gridmux_core::handle::Grid::builder_on) takes it, and
+/// so does every function that is generic over the runtime.
+#[derive(Clone)]
+pub struct SimRuntime {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) life: LifeId,
+}
+
+impl std::fmt::Debug for SimRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimRuntime").field("life", &self.life).finish_non_exhaustive()
+    }
+}
+
+impl SimRuntime {
+    fn world(&self) -> World<'_> {
+        self.shared.world()
+    }
+
+    /// Runs `future` as a task that the node's application, not its grid, owns; `key` is what its
+    /// turns are drawn with.
+    pub(crate) fn spawn_keyed(&self, key: u64, future: impl Future<Output = ()> + Send + 'static) {
+        self.world().spawn(self.life, Role::Application, key, Box::pin(future));
+    }
+}
+
+impl Clock for SimRuntime {
+    fn instant(&self) -> Instant {
+        let mut world = self.world();
+        let now = world.now;
+        world.feel_clock(self.life);
+        Instant::from_nanos(world.lives.get(self.life).clock.monotonic(now))
+    }
+
+    fn now(&self) -> Now {
+        let mut world = self.world();
+        let now = world.now;
+        world.feel_clock(self.life);
+        let clock = &world.lives.get(self.life).clock;
+        Now {
+            instant: Instant::from_nanos(clock.monotonic(now)),
+            wall: Timestamp::from_unix_nanos(clock.wall(now)),
+        }
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        Box::new(SimTimer::new(&self.shared, self.life))
+    }
+}
+
+pub(crate) struct SimTimer {
+    shared: Arc<Shared>,
+    life: LifeId,
+    index: u32,
+}
+
+impl SimTimer {
+    pub(crate) fn new(shared: &Arc<Shared>, life: LifeId) -> Self {
+        Self { shared: shared.clone(), life, index: shared.world().timers.add(life) }
+    }
+}
+
+impl Timer for SimTimer {
+    fn poll_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let mut world = self.shared.world();
+        let now = world.now;
+        if world.lives.get(self.life).clock.monotonic(now) >= at.as_nanos() {
+            return Poll::Ready(());
+        }
+        world.arm(self.life, self.index, at.as_nanos(), cx.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for SimTimer {
+    fn drop(&mut self) {
+        let waker = self.shared.world().timers.remove(self.index);
+        // Not under the lock: it may own the task.
+        drop(waker);
+    }
+}
+
+impl Runtime for SimRuntime {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        // What the grid spawns of its own is told from handlers by its name.
+        let name = type_name::<F>();
+        let grid = name.starts_with("gridmux_core::driver::");
+        let role = if grid { Role::Grid } else { Role::Application };
+        let mut world = self.world();
+        let life = world.lives.get_mut(self.life);
+        life.spawned += 1;
+        let key = (life.node as u64) << 48 | life.number << 32 | life.spawned;
+        world.spawn(self.life, role, key, Box::pin(future));
+    }
+
+    fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
+        let mut world = self.world();
+        let node = world.lives.get(self.life).node;
+        let own = world.names.get(node).and_then(|name| authority(name));
+        if own != Some(address) {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        world.listen(self.life, node)?;
+        Ok(Box::new(SimListener { shared: self.shared.clone(), life: self.life, node }))
+    }
+
+    fn connector(&self) -> Box<dyn Connector> {
+        Box::new(Dialling { shared: self.shared.clone(), life: self.life })
+    }
+
+    fn random(&self) -> io::Result<[u8; 16]> {
+        Ok(self.world().entropy(self.life))
+    }
+}
