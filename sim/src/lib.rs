@@ -1,6 +1,7 @@
 //! Deterministic simulation of gridmux.
 #![forbid(unsafe_code)]
 
+mod app;
 pub mod census;
 pub mod history;
 pub mod keyed;

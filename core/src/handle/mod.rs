@@ -21,7 +21,7 @@ mod wakers;
 
 pub use self::call::Call;
 #[cfg(any(test, feature = "testing"))]
-pub use self::fault::Fault;
+pub use self::fault::{Fault, take_bugs};
 pub use self::grid::{Grid, NotConnected};
 pub use self::incoming::{Cancelled, Context, Input, InputError, Output};
 pub use self::peer::{PeerHandle, StateWatch, StreamRoute};

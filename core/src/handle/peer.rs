@@ -149,6 +149,12 @@ impl PeerHandle {
         self.shared.look(|state| state.waiting_for_state())
     }
 
+    /// Looks at the machine itself, under its lock; it is not to be driven.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn inspect<T>(&self, look: impl FnOnce(&mut crate::peer::Peer) -> T) -> T {
+        self.shared.look(|state| look(&mut state.peer))
+    }
+
     /// Has the machine panic once, to see that nothing but its link is harmed.
     #[cfg(any(test, feature = "testing"))]
     pub fn inject(&self, fault: super::Fault) {

@@ -225,6 +225,8 @@ impl Shared {
     }
 
     pub(crate) fn log_bug(&self) {
+        #[cfg(any(test, feature = "testing"))]
+        super::fault::count_bug();
         let (node, peer) = (&self.node.name, &self.name);
         tracing::error!(%node, %peer, "a bug: the link's machine panicked; the link is dropped");
     }

@@ -36,6 +36,13 @@ impl SimRuntime {
         self.shared.world()
     }
 
+    /// Simulated time, the node, and the how-manieth life of it.
+    pub(crate) fn whereabouts(&self) -> (u64, usize, u64) {
+        let world = self.world();
+        let life = world.lives.get(self.life);
+        (world.now, life.node, life.number)
+    }
+
     /// Runs `future` as a task that the node's application, not its grid, owns; `key` is what its
     /// turns are drawn with.
     pub(crate) fn spawn_keyed(&self, key: u64, future: impl Future<Output = ()> + Send + 'static) {

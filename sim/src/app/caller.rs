@@ -1,0 +1,175 @@
+//! A call or a stream, as a script's line describes it, from its caller's side.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::join;
+use gridmux_core::error::CallError;
+use gridmux_core::handle::{PeerHandle, Receiver, Sender};
+use gridmux_core::payload::Payload;
+
+use super::content::Kind;
+use super::routes;
+use super::stage::Witness;
+use crate::history::Sight;
+use crate::script::{Call, Close, Route};
+
+/// Makes the call, unless it is dropped before it is over.
+pub(crate) async fn perform(witness: Witness, call: Arc<Call>, peer: PeerHandle) {
+    let (stage, id) = (witness.stage.clone(), witness.id);
+    stage.set_running(id, true);
+    let dropped = {
+        let mut performance = pin!(async {
+            match call.route.capacities() {
+                None => single(&witness, &call, &peer).await,
+                Some(capacities) => stream(&witness, &call, &peer, capacities).await,
+            }
+        });
+        poll_fn(|cx| {
+            if stage.poll_cancelled(id, cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            performance.as_mut().poll(cx).map(|()| false)
+        })
+        .await
+    };
+    if dropped {
+        witness.sees(Sight::Dropped);
+    }
+    stage.set_running(id, false);
+}
+
+async fn single(witness: &Witness, call: &Call, peer: &PeerHandle) {
+    let request = witness.payload(Kind::Request, call.size);
+    let mut asking = peer.call(routes::single(call.route, call), &request);
+    if let Some(nanos) = call.timeout {
+        asking = asking.timeout(Duration::from_nanos(nanos));
+    }
+    if let Some(nanos) = call.wait_link {
+        asking = asking.wait_for_link(Duration::from_nanos(nanos));
+    }
+    witness.sees(Sight::Issued);
+    let answer = asking.await;
+    witness.sees(Sight::Ended(answer.map(|answer| answer == request)));
+}
+
+type Halves = (Option<Sender<Payload>>, Receiver<Payload>);
+
+async fn stream(witness: &Witness, call: &Call, peer: &PeerHandle, capacities: (u32, u32)) {
+    witness.sees(Sight::Issued);
+    let (sender, receiver) = match open(witness, call, peer, capacities).await {
+        Ok(halves) => halves,
+        Err(error) => return witness.sees(Sight::Ended(Err(error))),
+    };
+    witness.sees(Sight::Opened);
+    let sending = async {
+        if let Some(sender) = sender {
+            send(witness, call, sender).await;
+        }
+    };
+    join(sending, read(witness, call, receiver)).await;
+}
+
+async fn open(
+    witness: &Witness,
+    call: &Call,
+    peer: &PeerHandle,
+    capacities: (u32, u32),
+) -> Result<Halves, CallError> {
+    let size = call.size.map(|size| size.max(routes::NAMED)).or(Some(routes::NAMED));
+    let request = witness.payload(Kind::Request, size);
+    macro_rules! open {
+        ($route:expr) => {{
+            let mut opening = peer.open($route, &request);
+            if let Some(nanos) = call.timeout {
+                opening = opening.timeout(Duration::from_nanos(nanos));
+            }
+            if let Some(nanos) = call.wait_link {
+                opening = opening.wait_for_link(Duration::from_nanos(nanos));
+            }
+            opening.await?
+        }};
+    }
+    Ok(match call.route {
+        Route::Drip | Route::Source => (None, open!(routes::items(call.route, capacities))),
+        Route::Gulp | Route::Sink => {
+            let (sender, receiver) = open!(routes::fold(call.route, capacities)).split();
+            (Some(sender), receiver)
+        }
+        _ => {
+            let (sender, receiver) = open!(routes::both(call.route, capacities));
+            (Some(sender), receiver)
+        }
+    })
+}
+
+async fn send(witness: &Witness, call: &Call, mut sender: Sender<Payload>) {
+    for index in 0..call.input.items {
+        witness.rest(call.input.pace).await;
+        let item = witness.payload(Kind::Input(index), Some(call.input.size));
+        match sender.send(item).await {
+            Ok(()) => witness.sees(Sight::Sent(index)),
+            Err(error) => {
+                witness.sees(Sight::SendFailed(error));
+                break;
+            }
+        }
+    }
+    match call.input.close {
+        Close::Eof => {
+            sender.close();
+            witness.sees(Sight::Closed);
+        }
+        Close::Drop => {
+            drop(sender);
+            witness.sees(Sight::Dropped);
+        }
+        Close::Never => {
+            // Held until the call is dropped.
+            let held = sender;
+            std::future::pending::<()>().await;
+            drop(held);
+        }
+    }
+}
+
+async fn read(witness: &Witness, call: &Call, mut receiver: Receiver<Payload>) {
+    witness.rest(call.reading.after).await;
+    let mut taken = 0;
+    loop {
+        if call.reading.stop.is_some_and(|stop| taken >= stop) {
+            std::future::pending::<()>().await;
+        }
+        if taken > 0 {
+            witness.rest(call.reading.pace).await;
+        }
+        match receiver.next().await {
+            Some(Ok(item)) => {
+                witness.sees(Sight::Taken(taken, item == expected(witness, call, taken)));
+                taken += 1;
+            }
+            Some(Err(error)) => {
+                witness.sees(Sight::Ended(Err(error)));
+                break;
+            }
+            None => {
+                witness.sees(Sight::Ended(Ok(true)));
+                break;
+            }
+        }
+    }
+    if receiver.next().await.is_some() {
+        witness.sees(Sight::AfterEnd);
+    }
+}
+
+/// The how-manieth item that the handler gives.
+fn expected(witness: &Witness, call: &Call, index: u32) -> Payload {
+    match call.route.gives_items() {
+        true => witness.payload(Kind::Output(index), Some(call.plan.item_size)),
+        false => witness.payload(Kind::Result, Some(call.plan.item_size)),
+    }
+}

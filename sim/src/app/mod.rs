@@ -1,0 +1,12 @@
+//! The scripted applications: what a script's lines call, on the handles that users hold.
+
+mod caller;
+mod content;
+mod handler;
+mod routes;
+mod stage;
+
+pub(crate) use self::caller::perform;
+pub(crate) use self::handler::serve;
+pub(crate) use self::routes::capacities_on_wire;
+pub(crate) use self::stage::{Stage, Witness};

@@ -1,0 +1,94 @@
+//! The routes of scripted applications, as each end declares them.
+
+use gridmux_core::payload::Payload;
+use gridmux_core::route::{ClientStream, ServerStream, TwoWay, Unary};
+
+use crate::script::{Call, Route};
+
+pub(crate) type Single = Unary<Payload, Payload>;
+pub(crate) type Items = ServerStream<Payload, Payload>;
+pub(crate) type Fold = ClientStream<Payload, Payload, Payload>;
+pub(crate) type Both = TwoWay<Payload, Payload, Payload>;
+
+/// Requests shorter than this cannot name their call; each has a handler of its own.
+pub(crate) const NAMED: u32 = 8;
+
+/// Single requests.
+pub(crate) fn single(route: Route, call: &Call) -> Single {
+    match route {
+        _ if is_tiny(call) => tiny(call),
+        Route::Inline => Single::new(11, "inline"),
+        Route::RunToEnd => Single::new(12, "run-to-end").run_to_end(),
+        Route::Sub => sub("here"),
+        Route::MissingSub => sub("elsewhere"),
+        Route::Missing => Single::new(14, "missing"),
+        _ => ECHO,
+    }
+}
+
+pub(crate) const ECHO: Single = Single::new(10, "echo");
+
+pub(crate) fn sub(name: &str) -> Single {
+    Single::new(13, "sub").at(name)
+}
+
+/// Whether the request of a call is too short to say which call it is.
+pub(crate) fn is_tiny(call: &Call) -> bool {
+    call.route == Route::Echo && call.size.is_none_or(|size| size < NAMED)
+}
+
+/// A handler for one call alone.
+pub(crate) fn tiny(call: &Call) -> Single {
+    Single::new(15, "tiny").at(&call.name)
+}
+
+/// Streams without input.
+pub(crate) fn items(route: Route, capacities: (u32, u32)) -> Items {
+    match route {
+        Route::Drip => Items::new(20, "drip"),
+        Route::NoInput => Items::new(29, "no-input"),
+        _ => Items::new(21, "source"),
+    }
+    .out_capacity(capacities.1)
+}
+
+/// Streams with input and one result.
+pub(crate) fn fold(route: Route, capacities: (u32, u32)) -> Fold {
+    match route {
+        Route::Gulp => Fold::new(22, "gulp"),
+        _ => Fold::new(23, "sink"),
+    }
+    .in_capacity(capacities.0)
+}
+
+/// Streams both ways.
+pub(crate) fn both(route: Route, capacities: (u32, u32)) -> Both {
+    match route {
+        Route::Narrow => Both::new(24, "narrow"),
+        Route::Wide => Both::new(26, "wide"),
+        Route::MissingStream => Both::new(27, "missing-stream"),
+        Route::Mismatch => Both::new(28, "mismatch"),
+        Route::NoInput => Both::new(29, "no-input"),
+        _ => Both::new(25, "talk"),
+    }
+    .in_capacity(capacities.0)
+    .out_capacity(capacities.1)
+}
+
+/// Handler id to in and out capacity, as the callee has them: what the wire does not tell.
+pub(crate) fn capacities_on_wire(handler: u8) -> Option<(u32, u32)> {
+    let route = match handler {
+        20 => Route::Drip,
+        21 => Route::Source,
+        22 => Route::Gulp,
+        23 => Route::Sink,
+        24 => Route::Narrow,
+        25 => Route::Talk,
+        26 => Route::Wide,
+        27 => Route::MissingStream,
+        28 => Route::Mismatch,
+        29 => Route::NoInput,
+        _ => return None,
+    };
+    route.served_capacities().or(route.capacities())
+}

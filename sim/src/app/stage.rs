@@ -1,0 +1,142 @@
+//! What callers and handlers of scripted applications share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use gridmux_core::driver::runtime::Clock as _;
+
+use super::content::{self, Kind};
+use crate::history::{CallId, Entry, History, Sight};
+use crate::keyed::Keyed;
+use crate::script::Call;
+use crate::world::SimRuntime;
+use gridmux_core::payload::Payload;
+
+/// The calls of a run, what was seen of them, and which are to be dropped.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) keyed: Keyed,
+    pub(crate) history: History,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    calls: Vec<Arc<Call>>,
+    state: Vec<CallState>,
+}
+
+#[derive(Debug, Default)]
+struct CallState {
+    cancelled: bool,
+    /// The caller is at it.
+    running: bool,
+    servings: u32,
+    waker: Option<Waker>,
+}
+
+impl Stage {
+    pub(crate) fn new(keyed: Keyed) -> Arc<Self> {
+        Arc::new(Self { keyed, history: History::default(), book: Mutex::default() })
+    }
+
+    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call that may be made; its number.
+    pub(crate) fn add(&self, call: Call) -> CallId {
+        let mut book = self.book();
+        book.calls.push(Arc::new(call));
+        book.state.push(CallState::default());
+        book.calls.len() - 1
+    }
+
+    pub(crate) fn call(&self, id: CallId) -> Option<Arc<Call>> {
+        self.book().calls.get(id).cloned()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Arc<Call>> {
+        self.book().calls.clone()
+    }
+
+    /// A handler begins to serve a call; the how-manieth that does.
+    fn serve(&self, id: CallId) -> u32 {
+        let mut book = self.book();
+        let Some(state) = book.state.get_mut(id) else { return 0 };
+        state.servings += 1;
+        state.servings - 1
+    }
+
+    /// The application drops a call.
+    pub(crate) fn cancel(&self, id: CallId) {
+        let waker = self.book().state.get_mut(id).and_then(|state| {
+            state.cancelled = true;
+            state.waker.take()
+        });
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Calls that their callers are still at.
+    pub(crate) fn running(&self) -> Vec<CallId> {
+        let book = self.book();
+        let running = book.state.iter().enumerate().filter(|(_, state)| state.running);
+        running.map(|(id, _)| id).collect()
+    }
+
+    pub(crate) fn set_running(&self, id: CallId, running: bool) {
+        if let Some(state) = self.book().state.get_mut(id) {
+            state.running = running;
+        }
+    }
+
+    /// Ready once the call is to be dropped.
+    pub(crate) fn poll_cancelled(&self, id: CallId, cx: &Context<'_>) -> Poll<()> {
+        let mut book = self.book();
+        let Some(state) = book.state.get_mut(id) else { return Poll::Pending };
+        if state.cancelled {
+            return Poll::Ready(());
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// Somebody who sees things about one call, on one node.
+#[derive(Clone)]
+pub(crate) struct Witness {
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) runtime: SimRuntime,
+    pub(crate) id: CallId,
+    serving: u32,
+}
+
+impl Witness {
+    pub(crate) fn of_caller(stage: &Arc<Stage>, runtime: &SimRuntime, id: CallId) -> Self {
+        Self { stage: stage.clone(), runtime: runtime.clone(), id, serving: 0 }
+    }
+
+    pub(crate) fn of_handler(stage: &Arc<Stage>, runtime: &SimRuntime, id: CallId) -> Self {
+        let serving = stage.serve(id);
+        Self { stage: stage.clone(), runtime: runtime.clone(), id, serving }
+    }
+
+    pub(crate) fn sees(&self, sight: Sight) {
+        let clock = self.runtime.instant().as_nanos();
+        let (at, node, life) = self.runtime.whereabouts();
+        let (call, serving) = (self.id, self.serving);
+        self.stage.history.push(Entry { at, node, life, clock, call, serving, sight });
+    }
+
+    pub(crate) fn payload(&self, kind: Kind, size: Option<u32>) -> Payload {
+        content::payload(self.stage.keyed, self.id, kind, size)
+    }
+
+    /// Rests for so many nanoseconds of the node's own clock.
+    pub(crate) async fn rest(&self, nanos: u64) {
+        if nanos > 0 {
+            gridmux_core::testing::sleep(&self.runtime, Duration::from_nanos(nanos)).await;
+        }
+    }
+}
