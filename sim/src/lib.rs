@@ -5,6 +5,7 @@ mod app;
 pub mod census;
 pub mod history;
 pub mod keyed;
+pub mod monitor;
 pub mod script;
 pub mod trace;
 pub mod verdict;
