@@ -6,6 +6,7 @@ pub mod census;
 pub mod history;
 pub mod keyed;
 pub mod monitor;
+pub mod run;
 pub mod script;
 pub mod trace;
 pub mod verdict;

@@ -183,3 +183,24 @@ impl Fault {
         }
     }
 }
+
+impl Fault {
+    /// The nodes that it is about, and how long it lasts, in nanoseconds.
+    pub fn extent(&self) -> (Vec<usize>, u64) {
+        match self {
+            Self::Reset { one, other, late } => (vec![*one, *other], *late),
+            Self::Damage { from, to, .. } => (vec![*from, *to], 0),
+            Self::Stall { from, to, lasts }
+            | Self::Dial { from, to, lasts, .. }
+            | Self::Squeeze { from, to, lasts, .. } => (vec![*from, *to], *lasts),
+            Self::Partition { group, lasts, .. } => (group.clone(), *lasts),
+            Self::Crash { node, back, .. } => (vec![*node], back.unwrap_or(0)),
+            Self::Pause { node, lasts }
+            | Self::Rate { node, lasts, .. }
+            | Self::Twin { node, lasts } => (vec![*node], *lasts),
+            Self::Jump { node, .. } | Self::Skew { node, .. } => (vec![*node], 0),
+            Self::Shutdown { node, grace, .. } => (vec![*node], *grace),
+            Self::Remove { node, peer, lasts } => (vec![*node, *peer], *lasts),
+        }
+    }
+}

@@ -34,10 +34,24 @@ impl Shared {
         SimRuntime { shared: self.clone(), life }
     }
 
+    /// A second process of a node's name starts, which does not take the first one's place.
+    pub(crate) fn start_beside(self: &Arc<Self>, node: usize) -> SimRuntime {
+        let current = self.world().lives.current(node);
+        let runtime = self.start(node);
+        self.world().lives.set_current(node, current);
+        runtime
+    }
+
     /// A node's process ends, without a word of its own.
     pub(crate) fn kill(&self, node: usize, how: Death) {
+        let life = self.world().lives.current(node);
+        life.into_iter().for_each(|life| self.kill_life(life, how));
+    }
+
+    /// This process ends.
+    pub(crate) fn kill_life(&self, life: LifeId, how: Death) {
         let mut world = self.world();
-        let Some(life) = world.lives.current(node) else { return };
+        let node = world.lives.get(life).node;
         world.lives.end(life, how);
         let gone: Vec<Task> = world.executor.remove_all(life);
         let listener = world.stop_listening(node, life);
@@ -163,11 +177,18 @@ impl Inner {
         pipe.stall_fault = fault;
     }
 
-    /// A path's settings from now on; those of new connections for the buffer.
-    pub(crate) fn shape(&mut self, from: usize, to: usize, rate: u64, buffer: u64) {
+    /// A path carries so many bytes a second from now on.
+    pub(crate) fn squeeze(&mut self, from: usize, to: usize, rate: u64, fault: Option<FaultId>) {
         let path = self.network.path_mut(from, to);
         path.rate = rate;
-        path.buffer = buffer;
+        path.rate_fault = fault;
+    }
+
+    /// Damage that was placed and has not happened will not happen.
+    pub(crate) fn forget_damage(&mut self) {
+        let now = self.now;
+        let late = self.network.forget_damage(now);
+        late.into_iter().for_each(|(id, end)| self.push_arrival(id, end, now));
     }
 
     /// Tampers with a node's clocks, and re-arms its timers accordingly.

@@ -96,6 +96,10 @@ impl Lives {
         self.current[node]
     }
 
+    pub(crate) fn set_current(&mut self, node: usize, id: Option<LifeId>) {
+        self.current[node] = id;
+    }
+
     pub(crate) fn end(&mut self, id: LifeId, how: Death) {
         let life = &mut self.all[id.0 as usize];
         life.alive = false;

@@ -33,30 +33,30 @@ pub use self::lives::{Death, LifeId};
 pub(crate) use self::network::Placed;
 pub use self::network::{ConnId, Damage, DialFate, End};
 pub use self::runtime::SimRuntime;
-pub(crate) use self::step::Step;
+pub(crate) use self::step::{Step, text_of};
 pub(crate) use self::traffic::Dialled;
 
 /// Sees what travels, and may tamper with what was just written.
 pub(crate) trait Observer: Send {
+    /// A node dials.
+    fn dialled(&mut self, at: u64, from: usize, to: usize);
     /// A connection was made; its nodes by end.
     fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2]);
-    /// An end has written bytes, the first of them at this offset. Damage to what this end has
-    /// written, at or behind the offset, goes into `place`.
-    fn wrote(
-        &mut self,
-        at: u64,
-        conn: ConnId,
-        end: End,
-        offset: u64,
-        bytes: &[u8],
-        place: &mut Vec<Placed>,
-    );
+    /// An end has written bytes.
+    fn wrote(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8], hits: &mut Hits);
     /// Bytes have come to an end.
     fn arrived(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8]);
     /// An end has let go of the connection, or was told that it is broken.
     fn ended(&mut self, at: u64, conn: ConnId, end: End, how: Ending);
-    /// Whatever else is worth a line in a trace.
-    fn cue(&mut self, at: u64, number: u64);
+}
+
+/// What written bytes have set off.
+#[derive(Debug, Default)]
+pub(crate) struct Hits {
+    /// Damage to what was written.
+    pub(crate) place: Vec<Placed>,
+    /// Cues that come at once.
+    pub(crate) cues: Vec<u64>,
 }
 
 /// How a connection ended at one end.
@@ -109,6 +109,7 @@ impl Shared {
         let path = Path {
             latency: knobs.latency,
             rate: knobs.rate,
+            rate_fault: None,
             buffer: knobs.buffer,
             blocked: false,
             block_fault: None,

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::lives::{Death, LifeId};
 use super::network::{ConnId, Damage, DialFate, End, Listening, Piece};
 use super::queue::Event;
-use super::{Ending, Inner};
+use super::{Ending, Hits, Inner};
 use crate::census::FaultId;
 use crate::keyed::Purpose;
 
@@ -45,7 +45,11 @@ impl Inner {
             DialFate::Takes(nanos) => nanos,
             _ => self.latency(from, to, key(1)) + self.latency(to, from, key(2)),
         };
-        self.digest(&[5, self.now, from as u64, to as u64]);
+        let now = self.now;
+        if let Some(observer) = &mut self.observer {
+            observer.dialled(now, from, to);
+        }
+        self.digest(&[5, now, from as u64, to as u64]);
         Ok(Dialled { from, to, fate, takes })
     }
 
@@ -152,12 +156,13 @@ impl Inner {
         };
         let bytes = &buf[..count];
         self.digest(&[6, now, key, offset, xxh3_64(bytes)]);
-        let mut place = Vec::new();
+        let mut hits = Hits::default();
         if let Some(observer) = &mut self.observer {
-            observer.wrote(now, id, end, offset, bytes, &mut place);
+            observer.wrote(now, id, end, bytes, &mut hits);
         }
         let pipe = self.network.conn(id).out(end);
-        place.into_iter().for_each(|placed| pipe.place(placed));
+        hits.place.into_iter().for_each(|placed| pipe.place(placed));
+        hits.cues.into_iter().for_each(|number| self.cue(now, number));
         self.travel(id, end, (from, to), key, Bytes::copy_from_slice(bytes));
         Poll::Ready(Ok(count))
     }
@@ -176,6 +181,8 @@ impl Inner {
             let sent = match rate {
                 0 => self.now,
                 rate => {
+                    let fault = self.network.path(way.0, way.1).rate_fault;
+                    fault.into_iter().for_each(|fault| self.census.felt(fault));
                     let takes = piece.len() as u64 * 1_000_000_000 / rate;
                     let pipe = self.network.conn(id).out(end);
                     pipe.busy_until = pipe.busy_until.max(self.now) + takes;

@@ -61,6 +61,7 @@ pub(crate) struct Path {
     pub(crate) latency: (u64, u64),
     /// Bytes a second; 0 for any number.
     pub(crate) rate: u64,
+    pub(crate) rate_fault: Option<FaultId>,
     /// How many bytes writer and reader of a connection hold.
     pub(crate) buffer: u64,
     /// Nothing comes through.
@@ -161,6 +162,20 @@ impl Network {
     pub(crate) fn conns(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
         let id = |(index, conn)| (ConnId(u32::try_from(index).unwrap_or(u32::MAX)), conn);
         self.conns.iter().enumerate().map(id)
+    }
+
+    /// Nothing is damaged or held up any more; where something may arrive now.
+    pub(crate) fn forget_damage(&mut self, now: u64) -> Vec<(ConnId, End)> {
+        let mut late = Vec::new();
+        for (index, conn) in self.conns.iter_mut().enumerate() {
+            let id = ConnId(u32::try_from(index).unwrap_or(u32::MAX));
+            for end in End::BOTH {
+                if conn.into(end).forget_damage(now) {
+                    late.push((id, end));
+                }
+            }
+        }
+        late
     }
 
     /// The newest connection of two nodes that is open at an end, whoever has dialled.

@@ -206,6 +206,14 @@ impl Pipe {
         arrival.bytes.push(bytes);
     }
 
+    /// Nothing more is damaged; whether something was held up.
+    pub(crate) fn forget_damage(&mut self, now: u64) -> bool {
+        self.placed.clear();
+        let held = self.stalled_until > now;
+        self.stalled_until = self.stalled_until.min(now);
+        held
+    }
+
     /// Nothing arrives any more.
     pub(crate) fn clear(&mut self) {
         self.flying.clear();

@@ -1,0 +1,232 @@
+//! The nodes of a run: grids on simulated machines.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gridmux_core::auth::SharedSecret;
+use gridmux_core::handle::{Grid, PeerHandle};
+use gridmux_core::node::authority;
+use gridmux_core::timings::Timings;
+
+use super::facts::{Gauge, LinkView, NodeLife};
+use crate::app::{self, Stage};
+use crate::keyed::name_key;
+use crate::script::Script;
+use crate::world::{Death, Shared, SimRuntime};
+
+/// What all nodes of a run share as their secret.
+const SECRET: &str = "the secret of all simulated nodes";
+
+/// A node that runs.
+pub(crate) struct Running {
+    pub(crate) runtime: SimRuntime,
+    pub(crate) grid: Grid<SimRuntime>,
+    /// By node; `None` for itself.
+    pub(crate) peers: Vec<Option<PeerHandle>>,
+}
+
+/// All nodes of a run.
+pub(crate) struct Nodes {
+    shared: Arc<Shared>,
+    stage: Arc<Stage>,
+    names: Vec<String>,
+    first_generation: u32,
+    pub(crate) timings: Timings,
+    running: Vec<Option<Running>>,
+    twins: Vec<Option<Running>>,
+    pub(crate) lives: Vec<NodeLife>,
+    links: Arc<Mutex<Vec<LinkView>>>,
+}
+
+impl Nodes {
+    pub(crate) fn new(shared: &Arc<Shared>, stage: &Arc<Stage>, script: &Script) -> Self {
+        let count = script.nodes.len();
+        Self {
+            shared: shared.clone(),
+            stage: stage.clone(),
+            names: (0..count).map(|node| script.node_name(node)).collect(),
+            first_generation: script.first_generation,
+            timings: Timings::default(),
+            running: (0..count).map(|_| None).collect(),
+            twins: (0..count).map(|_| None).collect(),
+            lives: Vec::new(),
+            links: Arc::default(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.shared.world().now
+    }
+
+    pub(crate) fn get(&self, node: usize) -> Option<&Running> {
+        self.running[node].as_ref()
+    }
+
+    pub(crate) fn alive(&self) -> impl Iterator<Item = (usize, &Running)> {
+        let running = self.running.iter().enumerate();
+        running.filter_map(|(node, running)| Some((node, running.as_ref()?)))
+    }
+
+    /// Starts a node's process, unless it runs.
+    pub(crate) fn start(&mut self, node: usize) {
+        if self.running[node].is_some() {
+            return;
+        }
+        let runtime = self.shared.start(node);
+        if let Some(running) = self.open(node, runtime, true) {
+            self.watch(node, &running);
+            self.running[node] = Some(running);
+        }
+    }
+
+    /// Starts a second process of a node's name.
+    pub(crate) fn start_twin(&mut self, node: usize) {
+        if self.twins[node].is_some() {
+            return;
+        }
+        let runtime = self.shared.start_beside(node);
+        self.twins[node] = self.open(node, runtime, false);
+    }
+
+    fn open(&mut self, node: usize, runtime: SimRuntime, listens: bool) -> Option<Running> {
+        let (born, _, number) = runtime.whereabouts();
+        self.lives.push(NodeLife { node, number, born, died: None, twin: !listens });
+        let name = &self.names[node];
+        let builder = Grid::builder_on(runtime.clone(), name)
+            .peers(self.names.iter().cloned())
+            .auth(SharedSecret::new(SECRET).ok()?)
+            .timings(self.timings.clone())
+            .first_generation(self.first_generation)
+            .start_gate();
+        let grid = app::serve(builder, &self.stage, &runtime, node).build();
+        let opened = grid.map_err(|error| error.to_string()).and_then(|grid| {
+            if listens {
+                let address = authority(name).unwrap_or_default();
+                grid.listen(address).map_err(|error| error.to_string())?;
+            }
+            grid.start();
+            Ok(grid)
+        });
+        match opened {
+            Ok(grid) => {
+                let peers = self.names.iter().map(|name| grid.peer(name).ok()).collect();
+                Some(Running { runtime, grid, peers })
+            }
+            Err(problem) => {
+                self.shared.world().panics.push(format!("n{node} cannot start: {problem}"));
+                None
+            }
+        }
+    }
+
+    /// Notes every change of a node's links.
+    fn watch(&self, node: usize, running: &Running) {
+        for (peer, handle) in running.peers.iter().enumerate() {
+            let Some(handle) = handle else { continue };
+            self.watch_one(node, peer, handle, &running.runtime);
+        }
+    }
+
+    fn watch_one(&self, node: usize, peer: usize, handle: &PeerHandle, runtime: &SimRuntime) {
+        let (links, mut states, runtime) = (self.links.clone(), handle.watch(), runtime.clone());
+        let key = name_key("watch") ^ (node as u64) << 8 ^ peer as u64;
+        let on = runtime.clone();
+        on.spawn_keyed(key, async move {
+            while let Some(state) = states.changed().await {
+                let (at, node, life) = runtime.whereabouts();
+                let view = LinkView { at, node, life, peer, state };
+                links.lock().unwrap_or_else(PoisonError::into_inner).push(view);
+            }
+        });
+    }
+
+    /// Ends a node's process.
+    pub(crate) fn kill(&mut self, node: usize, how: Death) {
+        let Some(running) = self.running[node].take() else { return };
+        self.shared.kill(node, how);
+        self.bury(running);
+    }
+
+    pub(crate) fn kill_twin(&mut self, node: usize) {
+        let Some(twin) = self.twins[node].take() else { return };
+        self.shared.kill_life(twin.runtime.life, Death::Closed);
+        self.bury(twin);
+    }
+
+    fn bury(&mut self, running: Running) {
+        let now = self.now();
+        let (_, node, number) = running.runtime.whereabouts();
+        for life in &mut self.lives {
+            if (life.node, life.number) == (node, number) {
+                life.died.get_or_insert(now);
+            }
+        }
+        for id in self.stage.running() {
+            if self.stage.call(id).is_some_and(|call| call.from == node) {
+                self.stage.set_running(id, false);
+            }
+        }
+        drop(running);
+    }
+
+    /// A node takes a peer out of its grid.
+    pub(crate) fn remove_peer(&mut self, node: usize, peer: usize) {
+        if let Some(running) = &self.running[node] {
+            let _ = running.grid.remove_peer(&self.names[peer]);
+        }
+    }
+
+    /// A node adds a peer that it has removed.
+    pub(crate) fn add_peer(&mut self, node: usize, peer: usize) {
+        let Some(mut running) = self.running[node].take() else { return };
+        if let Ok(handle) = running.grid.add_peer(&self.names[peer]) {
+            self.watch_one(node, peer, &handle, &running.runtime);
+            running.peers[peer] = Some(handle);
+        }
+        self.running[node] = Some(running);
+    }
+
+    pub(crate) fn links(&self) -> Vec<LinkView> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the nodes that run hold of their peers.
+    pub(crate) fn gauges(&self) -> Vec<Gauge> {
+        let of = |(node, running): (usize, &Running)| {
+            let gauge = |(peer, handle): (usize, &Option<PeerHandle>)| {
+                let handle = handle.as_ref()?;
+                let stats = handle.stats();
+                Some(Gauge {
+                    node,
+                    peer,
+                    outgoing: stats.outgoing_requests + stats.outgoing_streams,
+                    incoming: stats.incoming_requests + stats.incoming_streams,
+                    queued: stats.queued_bytes,
+                    received: stats.received_bytes,
+                    quiescent: handle.inspect(|peer| peer.is_quiescent()),
+                    state: handle.state(),
+                })
+            };
+            running.peers.iter().enumerate().filter_map(gauge).collect::<Vec<_>>()
+        };
+        self.alive().flat_map(of).collect()
+    }
+
+    /// The machines' own invariants; what they say if they are broken.
+    pub(crate) fn check_invariants(&self) -> Result<(), String> {
+        for (node, running) in self.alive() {
+            for handle in running.peers.iter().flatten() {
+                let check = || handle.inspect(|peer| peer.check_invariants());
+                let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
+                checked.map_err(|panic| {
+                    format!("n{node} with {}: {}", handle.name(), crate::world::text_of(&*panic))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops everything, once nothing is to happen any more.
+    pub(crate) fn take_all(&mut self) -> Vec<Running> {
+        self.running.iter_mut().chain(&mut self.twins).filter_map(Option::take).collect()
+    }
+}
