@@ -8,6 +8,7 @@ pub mod keyed;
 pub mod monitor;
 pub mod run;
 pub mod script;
+pub mod swarm;
 pub mod trace;
 pub mod verdict;
 pub mod world;

@@ -320,9 +320,10 @@ impl State {
         std::mem::take(&mut self.replaced)
     }
 
-    /// The task of the link is woken if there is output for it, or a time before its alarm.
+    /// The task of the link is woken if there is output for it, a time before its alarm, or nothing
+    /// left to do for ever.
     fn wake_driver(&mut self, wake: &mut impl Wakers) {
-        if self.parked && self.peer.wants_drive(self.armed) {
+        if self.parked && (self.peer.wants_drive(self.armed) || self.peer.is_drained()) {
             self.rouse_driver().into_iter().for_each(|driver| wake.add(driver));
         }
     }

@@ -348,6 +348,7 @@ impl<'a> Engine<'a> {
         for node in 0..self.script.nodes.len() {
             if self.is_core(node) {
                 self.start(node);
+                self.shared.world().tamper(node, None, |hands| hands.set_skew(0));
             } else if Keyed::new(self.script.seed).chance(Purpose::Swarm, [node as u64, 77, 0], 500_000) {
                 self.nodes.kill(node, Death::Silent);
             } else {
@@ -447,6 +448,7 @@ impl<'a> Engine<'a> {
         drop(grids);
         self.go_until(self.now() + 2 * SECOND);
         self.facts.tasks_left = self.shared.world().tasks();
+        if self.facts.tasks_left > 0 { eprintln!("{:?}", self.shared.world().task_names()); }
         self.facts.phases.end = self.now();
     }
 

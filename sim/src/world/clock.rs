@@ -62,6 +62,11 @@ impl NodeClock {
         self.skew = self.skew.saturating_add(by);
     }
 
+    /// The wall clock shows the right time from now on, but for so many nanoseconds.
+    pub(crate) const fn set_skew(&mut self, skew: i64) {
+        self.skew = skew;
+    }
+
     /// The monotonic clock goes faster or slower from now on.
     pub(crate) fn set_rate(&mut self, now: u64, rate: u64) {
         self.shown = self.exact(now);

@@ -230,6 +230,11 @@ impl ClockHands<'_> {
         self.clock.skew_by(by);
     }
 
+    /// The wall clock is ahead by so many nanoseconds and no more.
+    pub(crate) const fn set_skew(&mut self, skew: i64) {
+        self.clock.set_skew(skew);
+    }
+
     /// The monotonic clock runs at so many millionths from now on.
     pub(crate) fn rate(&mut self, rate: u64) {
         self.clock.set_rate(self.now, rate);

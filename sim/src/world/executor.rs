@@ -153,6 +153,7 @@ impl Executor {
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
+    pub(crate) fn names(&self) -> Vec<(LifeId, u64, u64)> { self.slots.iter().filter_map(|s| s.task.as_ref()).map(|t| (t.life, t.key, t.polls)).collect() }
     /// The waker of one of the tasks of a life, chosen by `pick`.
     pub(crate) fn any_of(&self, life: LifeId, pick: u64) -> Option<Waker> {
         let tasks = || self.slots.iter().filter_map(|slot| slot.task.as_ref());

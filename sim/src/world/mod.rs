@@ -194,6 +194,7 @@ impl Inner {
         self.queue.push(due.max(self.now).saturating_add(slack), tie, Event::Timer(alarm));
     }
 
+    pub(crate) fn task_names(&self) -> Vec<(LifeId, u64, u64)> { self.executor.names() }
     /// Tasks that have not ended.
     pub(crate) fn tasks(&self) -> usize {
         self.executor.live

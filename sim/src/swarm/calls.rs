@@ -1,0 +1,196 @@
+//! What the applications of a seed call, and what they drop.
+
+use super::draw::Draw;
+use super::{MILLI, SECOND};
+use crate::script::{
+    Call, Close, Deed, Finish, Input, Line, Moment, Plan, Point, Reading, Route, Script,
+};
+
+/// Calls in one burst.
+const BURST: u64 = 6;
+
+pub(crate) fn draw(draw: Draw, script: &Script, count: u64, faults: &[Line]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let favourites = favourites(draw);
+    for n in 0..count {
+        let of_burst = draw.of("burst").nth(n / BURST);
+        let own = draw.nth(n);
+        let at = moment(of_burst, own, script, faults);
+        let call = call(own, script, n, &favourites);
+        if own.one_in("cancelled", 5) {
+            lines.push(Line { moment: cancel(own, &call, at), deed: Deed::Cancel(call.name.clone()) });
+        }
+        lines.push(Line { moment: Moment::At(at), deed: Deed::Call(call) });
+    }
+    lines.sort_by_key(|line| match line.moment {
+        Moment::At(at) => at,
+        Moment::When(_) => u64::MAX,
+    });
+    lines
+}
+
+/// Bursts come around faults, or anywhere.
+fn moment(of_burst: Draw, own: Draw, script: &Script, faults: &[Line]) -> u64 {
+    let times: Vec<u64> = faults
+        .iter()
+        .filter_map(|line| match line.moment {
+            Moment::At(at) => Some(at),
+            Moment::When(_) => None,
+        })
+        .collect();
+    let latest = script.heal - SECOND / 2;
+    let begin = match times.is_empty() || of_burst.one_in("anywhere", 2) {
+        true => of_burst.range("at", SECOND, latest),
+        false => {
+            let around = of_burst.pick("around", &times);
+            let before = of_burst.spread("before", MILLI / 10, SECOND);
+            around.saturating_sub(before).max(SECOND)
+        }
+    };
+    let apart = match of_burst.one_in("at once", 3) {
+        true => 0,
+        false => own.spread("apart", 1_000, 300 * MILLI),
+    };
+    (begin + apart).min(latest)
+}
+
+fn favourites(draw: Draw) -> Vec<(u64, Route)> {
+    let weight = |route: Route| {
+        let own = draw.of("favourite").of(route.word());
+        let base = match route {
+            Route::Echo => 8,
+            Route::Inline | Route::Sub | Route::RunToEnd => 2,
+            Route::Missing | Route::MissingSub | Route::MissingStream => 1,
+            Route::Mismatch | Route::NoInput => 1,
+            _ => 4,
+        };
+        base * own.pick("weight", &[0, 1, 1, 3])
+    };
+    let mut favourites: Vec<_> = Route::ALL.map(|route| (weight(route), route)).into();
+    favourites[0].0 += 1;
+    favourites
+}
+
+fn call(own: Draw, script: &Script, n: u64, favourites: &[(u64, Route)]) -> Call {
+    let (from, to) = own.pair("pair", script.nodes.len());
+    let route = own.weighted("route", favourites);
+    let mut call = Call::new(format!("c{n}"), from, to, route);
+    call.size = size(own.of("request"));
+    if route != Route::Echo || route.capacities().is_some() {
+        call.size = Some(call.size.unwrap_or(8).max(8));
+    }
+    call.timeout = timeout(own);
+    call.wait_link = own.one_in("wait", 6).then(|| own.spread("wait for", MILLI, 5 * SECOND));
+    call.plan = plan(own.of("plan"), route);
+    if route.takes_input() {
+        call.input = input(own.of("input"));
+    }
+    if route.capacities().is_some() {
+        call.reading = reading(own.of("reading"));
+    }
+    call
+}
+
+fn size(own: Draw) -> Option<u32> {
+    let at = |edge: u64, by: u64| u32::try_from(own.range("edge", edge - by, edge + by)).ok();
+    match own.weighted(
+        "size",
+        &[(2, 0), (2, 1), (2, 2), (12, 3), (6, 4), (3, 5), (2, 6), (1, 7)],
+    ) {
+        0 => None,
+        1 => Some(0),
+        2 => at(4, 3),
+        3 => at(100, 92),
+        4 => at(1_000, 500),
+        // Around what is merged, and what is sent alone.
+        5 => at(16 << 10, 60),
+        6 => at(70_000, 5_000),
+        _ => at(600_000, 400_000),
+    }
+}
+
+fn timeout(own: Draw) -> Option<u64> {
+    match own.weighted("timeout", &[(6, 0), (3, 1), (2, 2), (1, 3), (1, 4)]) {
+        0 => None,
+        1 => Some(own.spread("short", MILLI, SECOND)),
+        2 => Some(own.spread("long", SECOND, 20 * SECOND)),
+        // Under a millisecond: refused.
+        3 => Some(own.range("tiny", 1, 2 * MILLI)),
+        // Around the deadlines at which pings begin, and at which the callee expects them.
+        _ => Some(own.pick("edge", &[15 * SECOND, 15 * SECOND + MILLI, 60 * SECOND, 61 * SECOND])),
+    }
+}
+
+fn plan(own: Draw, route: Route) -> Plan {
+    let finish = own.weighted(
+        "finish",
+        &[(14, Finish::Ok), (2, Finish::Error), (1, Finish::Panic), (1, Finish::Never)],
+    );
+    let after = match own.weighted("after", &[(4, 0), (3, 1), (1, 2)]) {
+        0 => 0,
+        1 => own.spread("soon", 1_000, 200 * MILLI),
+        _ => own.spread("late", 200 * MILLI, 6 * SECOND),
+    };
+    let gives = route.gives_items();
+    let items = if gives { items(own.of("items")) } else { 0 };
+    Plan {
+        after,
+        items,
+        item_size: match route.capacities() {
+            None => 0,
+            Some(_) => size(own.of("item")).unwrap_or(0),
+        },
+        pace: if gives { pace(own.of("pace")) } else { 0 },
+        take: (route.takes_input() && own.one_in("early", 6))
+            .then(|| u32::try_from(own.below("take", 12)).unwrap_or(0)),
+        take_pace: if route.takes_input() { pace(own.of("take pace")) } else { 0 },
+        finish,
+    }
+}
+
+fn items(own: Draw) -> u32 {
+    let count = own.weighted("count", &[(1, 0), (2, 1), (6, 20), (2, 100)]);
+    u32::try_from(own.range("items", count / 4, count)).unwrap_or(0)
+}
+
+fn pace(own: Draw) -> u64 {
+    match own.weighted("pace", &[(4, 0), (2, 1), (1, 2)]) {
+        0 => 0,
+        1 => own.spread("quick", 1_000, 20 * MILLI),
+        _ => own.spread("slow", 20 * MILLI, SECOND),
+    }
+}
+
+fn input(own: Draw) -> Input {
+    Input {
+        items: items(own.of("items")),
+        size: size(own.of("item")).unwrap_or(0).min(70_000),
+        pace: pace(own),
+        close: own.weighted("close", &[(8, Close::Eof), (1, Close::Drop), (1, Close::Never)]),
+    }
+}
+
+fn reading(own: Draw) -> Reading {
+    Reading {
+        after: if own.one_in("hesitates", 4) { own.spread("after", MILLI, 3 * SECOND) } else { 0 },
+        pace: pace(own),
+        stop: own.one_in("stops", 10).then(|| u32::try_from(own.below("stop", 6)).unwrap_or(0)),
+    }
+}
+
+/// A call is dropped at a moment of its life that the protocol knows, or after some time.
+fn cancel(own: Draw, call: &Call, at: u64) -> Moment {
+    let op = match (own.below("stage", 6), call.route.capacities().is_some()) {
+        (0, false) => "Request",
+        (1, false) => "Response",
+        (0, true) => "ConnectMux",
+        (1, true) => "AckMux",
+        (2, true) => "MuxServerMsg",
+        (3, true) => "UnblockSrvMux",
+        (4, _) => return Moment::At(at),
+        _ => return Moment::At(at + own.spread("drop after", 10_000, 3 * SECOND)),
+    };
+    let from_callee = matches!(op, "Response" | "AckMux" | "MuxServerMsg");
+    let (from, to) = if from_callee { (call.to, call.from) } else { (call.from, call.to) };
+    Moment::When(Point { from, to, op: op.into(), nth: own.range("nth", 1, 6), byte: 0 })
+}

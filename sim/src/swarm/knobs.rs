@@ -1,0 +1,34 @@
+//! What the machines and the network of a seed are like.
+
+use super::draw::Draw;
+use super::{MILLI, SECOND};
+use crate::world::Knobs;
+
+pub(crate) fn draw(draw: Draw) -> Knobs {
+    let latency = draw.pick(
+        "latency",
+        &[
+            (5_000, 20_000),
+            (50_000, 400_000),
+            (MILLI, 3 * MILLI),
+            (MILLI, 30 * MILLI),
+            (50 * MILLI, 150 * MILLI),
+        ],
+    );
+    let whole = draw.one_in("whole", 2);
+    Knobs {
+        whole,
+        latency,
+        rate: draw.weighted("rate", &[(8, 0), (1, 20_000_000), (1, 1_000_000)]),
+        buffer: draw.pick("buffer", &[4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]),
+        piece: draw.weighted("piece", &[(1, 7), (3, 100), (3, 1_500), (3, 16_000)]),
+        slack: draw.pick("slack", &[0, 50_000, MILLI, 20 * MILLI]),
+        lazy_per_million: draw.pick("lazy", &[0, 0, 20_000, 200_000]),
+        laziness: draw.pick("laziness", &[MILLI, 50 * MILLI, 500 * MILLI]),
+        spurious_per_million: draw.pick("spurious", &[0, 0, 100_000]),
+        grain: draw.weighted("grain", &[(4, 1), (2, 1_000), (1, MILLI), (1, 15_600_000)]),
+        drift: draw.weighted("drift", &[(3, 0), (3, 200), (1, 100_000)]),
+        origin: draw.pick("origin", &[0, 3600 * SECOND, 400 * 86_400 * SECOND]),
+        skew: draw.pick("skew", &[0, 0, SECOND, 120 * SECOND]),
+    }
+}

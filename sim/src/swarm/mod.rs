@@ -1,0 +1,84 @@
+//! From a seed to a script: which nodes, which network, which calls, which faults.
+//!
+//! Each seed has a swarm configuration of its own: kinds of faults and of calls that it favours
+//! and others that it leaves out altogether, so that no kind always drowns another one.
+
+mod calls;
+mod draw;
+mod faults;
+mod knobs;
+
+use self::draw::Draw;
+use crate::keyed::{Keyed, Purpose};
+use crate::script::Script;
+
+/// How much a seed is to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Two to four nodes, some dozens of calls, some ten faults.
+    #[default]
+    Quick,
+    /// Two to eight nodes, and several times as much of everything.
+    Full,
+}
+
+pub(crate) const SECOND: u64 = 1_000_000_000;
+pub(crate) const MILLI: u64 = 1_000_000;
+
+/// The script of a seed.
+///
+/// ```
+/// use gridmux_sim::swarm::{Profile, script};
+///
+/// let script = script(7, Profile::Quick);
+/// assert!((2..=4).contains(&script.nodes.len()));
+/// assert!(script.calls().count() > 10);
+/// ```
+pub fn script(seed: u64, profile: Profile) -> Script {
+    let draw = Draw::new(Keyed::new(seed), Purpose::Script);
+    let nodes = match profile {
+        Profile::Quick => draw.range("nodes", 2, 4),
+        Profile::Full => draw.range("nodes", 2, 8),
+    };
+    let nodes = usize::try_from(nodes).unwrap_or(2);
+    let mut script = Script::new(seed, nodes);
+    script.knobs = knobs::draw(draw.of("knobs"));
+    script.secure = draw.one_in("secure", 8);
+    // Near the end of the generations in half of all seeds.
+    script.first_generation = match draw.one_in("wrap", 2) {
+        true => 0x7fff_fff0 + u32::try_from(draw.below("generation", 15)).unwrap_or(0),
+        false => 0,
+    };
+    script.heal = match profile {
+        Profile::Quick => draw.range("heal", 8 * SECOND, 30 * SECOND),
+        Profile::Full => draw.range("heal", 30 * SECOND, 120 * SECOND),
+    };
+    let faults = match profile {
+        Profile::Quick => draw.range("faults", 8, 16),
+        Profile::Full => draw.range("faults", 15, 60),
+    };
+    let calls = match profile {
+        Profile::Quick => draw.range("calls", 24, 60),
+        Profile::Full => draw.range("calls", 80, 300),
+    };
+    script.core = core(draw, nodes);
+    let mut lines = faults::draw(draw.of("faults"), &script, faults);
+    lines.extend(calls::draw(draw.of("calls"), &script, calls, &lines));
+    script.lines = lines;
+    script
+}
+
+/// The nodes that must be well after the healing: all, or all but some.
+fn core(draw: Draw, nodes: usize) -> Vec<usize> {
+    let lost = match nodes {
+        0..3 => 0,
+        _ if !draw.one_in("smaller core", 4) => 0,
+        _ => draw.below("lost", nodes as u64 - 2) + 1,
+    };
+    let mut core: Vec<usize> = (0..nodes).collect();
+    for n in 0..lost {
+        let at = draw.of("lose").nth(n).below("which", core.len() as u64);
+        core.remove(usize::try_from(at).unwrap_or(0));
+    }
+    core
+}
