@@ -118,7 +118,9 @@ pub struct Subroute {
 
 /// The whole of one file, `name` without `.json`.
 pub fn read(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/vectors/{name}.json"));
+    // The tests of the simulator read them too, from their own package.
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = package.join(format!("../core/tests/vectors/{name}.json"));
     let text = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
