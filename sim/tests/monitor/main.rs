@@ -1,6 +1,8 @@
 //! The wire monitor: what it decodes, and what it takes for a violation.
 #![allow(clippy::unwrap_used, reason = "a panic in a helper is a failed test")]
 
+mod excuses;
+mod histories;
 mod support;
 mod tap;
 #[path = "../../../core/tests/support/vectors.rs"]
