@@ -5,6 +5,7 @@ mod excuses;
 mod histories;
 mod support;
 mod tap;
+mod traffic;
 #[path = "../../../core/tests/support/vectors.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of the core")]
 mod vectors;
