@@ -4,15 +4,11 @@ use std::collections::BTreeMap;
 
 use super::calls::{Call, Opened, Stray};
 use super::decode::{Message, Op, Role, flag};
-use super::report::{Place, Report};
+use super::report::{CREDIT, EPOCH, GRAMMAR, Place, Report};
 use super::rules::{
     CalleeEvent, CalleeState, CallerEvent, Event, Generations, LinkEnd, check_shape,
 };
 use super::{Conduct, Settings};
-
-const GRAMMAR: &str = "O16";
-const CREDIT: &str = "O9";
-const EPOCH: &str = "O8";
 
 const NEVER_OPENED: &str = "message for a mux that was not opened on this connection";
 const MUX_OVER: &str = "message for a mux that is over";
@@ -125,7 +121,8 @@ impl Judge {
 
     /// Whether a call has not ended for its caller.
     fn is_open(&self, caller: Role, mux: u64) -> bool {
-        let call = self.calls[caller.index()].get(&mux);
+        let trusted = !self.distrusted[caller.other().index()];
+        let call = self.calls[caller.index()].get(&mux).filter(|_| trusted);
         call.is_some_and(|call| !call.caller.state.is_done() && !call.ended && !call.murky)
     }
 
@@ -328,7 +325,8 @@ impl Judge {
         message: &Message,
     ) {
         let Some(call) = self.calls[caller.index()].get_mut(&message.mux) else {
-            if matches!(event, None | Some(CalleeEvent::Ack | CalleeEvent::Item)) {
+            let answers = matches!(event, None | Some(CalleeEvent::Ack | CalleeEvent::Item));
+            if answers && !self.opened[caller.index()].contains(message.mux) {
                 self.strays[caller.index()].entry(message.mux).or_default().answers += 1;
             }
             return;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::decode::{Body, Kind, Message, Role, Seen, Tap};
 use super::judge::{Around, Judge};
-use super::report::{Place, Report, Violation};
+use super::report::{GRAMMAR, Place, Report, Violation};
 use super::rules::Generations;
 use super::settings::{Conduct, Settings};
 
@@ -183,12 +183,12 @@ fn judge(judge: &mut Judge, connection: u64, from: Role, seen: &Seen, around: &m
         Kind::Control(8) => judge.on_close_frame(from),
         Kind::Head(_) | Kind::Control(_) => {}
         Kind::Text => {
-            around.report.broken("O16", "text message", place, 0, String::new);
+            around.report.broken(GRAMMAR, "text message", place, 0, String::new);
         }
         Kind::Broken(damage) => {
             around
                 .report
-                .broken("O16", "bytes that are no message", place, 0, || format!("{damage:?}"));
+                .broken(GRAMMAR, "bytes that are no message", place, 0, || format!("{damage:?}"));
         }
     }
 }

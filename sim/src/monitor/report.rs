@@ -7,6 +7,11 @@ use super::{Conduct, Role};
 /// Violations that are kept; more are only counted.
 const KEPT: usize = 256;
 
+/// The oracles that the monitor judges.
+pub(super) const GRAMMAR: &str = "O16";
+pub(super) const CREDIT: &str = "O9";
+pub(super) const EPOCH: &str = "O8";
+
 /// A rule that one of ours has broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
