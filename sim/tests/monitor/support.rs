@@ -1,6 +1,6 @@
 //! WebSocket frames and messages, written by hand.
 
-use gridmux_sim::monitor::{Op, Role, Seen, Tap, flag};
+use gridmux_sim::monitor::{Monitor, Op, Role, Seen, Settings, Tap, flag};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A frame as this side sends it.
@@ -150,4 +150,137 @@ pub(crate) fn put_bin(bytes: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.extend(bytes);
+}
+
+/// A MessagePack map with these values, already encoded.
+fn map(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = vec![0x80 | entries.len() as u8];
+    for (key, value) in entries {
+        bytes.extend(text(key));
+        bytes.extend(value);
+    }
+    bytes
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [&[0xa0 | text.len() as u8], text.as_bytes()].concat()
+}
+
+fn time(seconds: i64) -> Vec<u8> {
+    [&[0xc7, 12, 5][..], &seconds.to_be_bytes(), &[0; 4]].concat()
+}
+
+/// Go's zero time.
+pub(crate) const NO_TIME: i64 = -62_135_596_800;
+
+fn id(instance: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_bin(&[instance; 16], &mut bytes);
+    bytes
+}
+
+pub(crate) fn connect(instance: u8) -> Draft {
+    let entries = [
+        ("ID", id(instance)),
+        ("Host", text("http://one")),
+        ("Time", time(1)),
+        ("Token", text("secret")),
+    ];
+    Draft::new(Op::Connect, 0, 0).without_crc().payload(&map(&entries))
+}
+
+pub(crate) fn connect_response(instance: u8, accepted: bool) -> Draft {
+    let answer = vec![if accepted { 0xc3 } else { 0xc2 }];
+    let entries = [("ID", id(instance)), ("Accepted", answer), ("RejectedReason", text(""))];
+    Draft::new(Op::ConnectResponse, 0, 0).without_crc().payload(&map(&entries))
+}
+
+pub(crate) fn refusal(mux: u64) -> Draft {
+    Draft::new(Op::MuxConnectError, mux, 0).payload(&map(&[("Error", text("no"))]))
+}
+
+pub(crate) fn link_ping(seconds: i64) -> Draft {
+    let ping = Draft::new(Op::Ping, 0, 0).without_crc().deadline(10_000);
+    ping.payload(&map(&[("t", time(seconds))]))
+}
+
+pub(crate) fn pong(mux: u64, seq: u32, not_found: bool, seconds: i64) -> Draft {
+    let not_found = vec![if not_found { 0xc3 } else { 0xc2 }];
+    let entries = [("nf", not_found), ("e", vec![0xc0]), ("t", time(seconds))];
+    Draft::new(Op::Pong, mux, seq).payload(&map(&entries))
+}
+
+/// A monitor and a connection that is written by hand.
+pub(crate) struct Wire {
+    pub(crate) monitor: Monitor,
+    pub(crate) connection: u64,
+    written: [u64; 2],
+}
+
+impl Wire {
+    /// A connection on which nothing has been said.
+    pub(crate) fn new(settings: Settings) -> Self {
+        let mut monitor = Monitor::new(settings);
+        let connection = monitor.connect();
+        let mut wire = Self { monitor, connection, written: [0; 2] };
+        wire.heads();
+        wire
+    }
+
+    fn heads(&mut self) {
+        for from in Role::BOTH {
+            self.bytes(from, head(from));
+        }
+    }
+
+    /// Another connection, both still open.
+    pub(crate) fn reconnect(&mut self) {
+        self.connection = self.monitor.connect();
+        self.written = [0; 2];
+        self.heads();
+    }
+
+    /// Connect and its answer.
+    pub(crate) fn up(&mut self, instances: [u8; 2]) {
+        self.say(Role::Dialler, &connect(instances[0]));
+        self.say(Role::Acceptor, &connect_response(instances[1], true));
+    }
+
+    pub(crate) fn bytes(&mut self, from: Role, bytes: &[u8]) {
+        self.monitor.written(self.connection, from, bytes, |_| {});
+        self.written[from.index()] += bytes.len() as u64;
+    }
+
+    /// Sends what does not arrive yet.
+    pub(crate) fn send(&mut self, from: Role, draft: &Draft) {
+        self.bytes(from, &frame(from, 2, true, &draft.encode()));
+    }
+
+    /// Sends all in one message.
+    pub(crate) fn send_merged(&mut self, from: Role, drafts: &[Draft]) {
+        let parts: Vec<_> = drafts.iter().map(Draft::encode).collect();
+        self.bytes(from, &frame(from, 2, true, &merged(&parts)));
+    }
+
+    /// All that `from` has sent arrives.
+    pub(crate) fn deliver(&mut self, from: Role) {
+        self.monitor.delivered(self.connection, from, self.written[from.index()]);
+    }
+
+    /// Sends what arrives at once.
+    pub(crate) fn say(&mut self, from: Role, draft: &Draft) {
+        self.send(from, draft);
+        self.deliver(from);
+    }
+
+    /// Both sides have nothing left to send.
+    pub(crate) fn flush(&mut self) {
+        for side in Role::BOTH {
+            self.monitor.flushed(self.connection, side);
+        }
+    }
+
+    pub(crate) fn found(&self) -> Vec<(&'static str, &'static str)> {
+        self.monitor.violations().iter().map(|found| (found.oracle, found.rule)).collect()
+    }
 }

@@ -126,8 +126,9 @@ impl Message {
             encoded_len: bytes.len(),
             canonical: reader.is_smallest(),
         };
-        if op == Op::Merged && !within {
-            rest = message.read_parts(rest);
+        if op == Op::Merged {
+            // Within a merged message another one is ignored, with all that is in it.
+            rest = if within { &[] } else { message.read_parts(rest) };
         }
         message.canonical &= rest.is_empty();
         Ok(message)
