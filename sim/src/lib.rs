@@ -5,6 +5,7 @@ pub mod census;
 pub mod history;
 pub mod keyed;
 pub mod script;
+pub mod show;
 pub mod trace;
 pub mod verdict;
 pub mod world;
