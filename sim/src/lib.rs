@@ -9,6 +9,7 @@ pub mod monitor;
 pub mod run;
 pub mod script;
 pub mod swarm;
+pub mod show;
 pub mod trace;
 pub mod verdict;
 pub mod world;

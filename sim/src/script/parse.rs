@@ -1,5 +1,25 @@
 //! Reading a script.
 
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use gridmux_core::wire::Op;
+
+use super::deed::{deed, deed_on};
+use super::fault::{Moment, Point};
+use super::line::{Conduct, Deed, Line, NodeKind, Script};
+use super::words::{NODES, SPAN, TIME, Table, U32, U64, Words, YES};
+use crate::world::Knobs;
+
+/// The first words of a script, and the version of the format.
+pub(super) const HEAD: &str = "gridmux-sim 1";
+
+/// The most nodes that a script may have.
+const MOST_NODES: u64 = 256;
+
+pub(super) const CONDUCTS: &Table<Conduct> =
+    &[("rules", Conduct::Rules), ("handshakes", Conduct::Handshakes), ("merges", Conduct::Merges)];
+
 /// What is wrong with a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptError {
@@ -16,3 +36,218 @@ impl std::fmt::Display for ScriptError {
 }
 
 impl std::error::Error for ScriptError {}
+
+/// The lines of the format are in the documentation of the module.
+///
+/// # Errors
+///
+/// The first line that cannot be read, and why.
+impl FromStr for Script {
+    type Err = ScriptError;
+
+    fn from_str(text: &str) -> Result<Self, ScriptError> {
+        let mut draft = Draft::default();
+        let mut last = 0;
+        for (index, text) in text.lines().enumerate() {
+            last = index + 1;
+            let mut words = Words::new(last, text, draft.nodes.len());
+            if !words.is_empty() {
+                draft.line(&mut words)?;
+                words.end()?;
+            }
+        }
+        draft.finish(last)
+    }
+}
+
+/// As much of a script as was read.
+#[derive(Default)]
+struct Draft {
+    /// The words that may come only once, and have come.
+    seen: BTreeSet<String>,
+    seed: u64,
+    nodes: Vec<NodeKind>,
+    knobs: Knobs,
+    first_generation: u32,
+    secure: bool,
+    lines: Vec<Line>,
+    /// The calls that lines cancel, and the numbers of those lines.
+    cancels: Vec<(usize, String)>,
+    heal: Option<(u64, Option<Vec<usize>>)>,
+}
+
+/// How to read a line, by its first word.
+type Reader = fn(&mut Draft, &mut Words<'_>) -> Result<(), ScriptError>;
+
+const STATEMENTS: &Table<Reader> = &[
+    ("seed", |draft, words| {
+        draft.once("seed".into(), words)?;
+        draft.seed = words.next(&U64)?;
+        Ok(())
+    }),
+    ("nodes", Draft::nodes),
+    ("node", Draft::node),
+    ("set", Draft::set),
+    ("generation", |draft, words| {
+        draft.once("generation".into(), words)?;
+        draft.first_generation = words.next(&U32)?;
+        Ok(())
+    }),
+    ("secure", |draft, words| {
+        draft.once("secure".into(), words)?;
+        draft.secure = true;
+        Ok(())
+    }),
+    ("at", |draft, words| {
+        let moment = Moment::At(words.next(&TIME)?);
+        let deed = deed(words)?;
+        draft.add(Line { moment, deed }, words)
+    }),
+    ("when", |draft, words| {
+        let (from, to) = words.way()?;
+        let point = point(words, from, to)?;
+        let deed = deed_on(words, (from, to))?;
+        draft.add(Line { moment: Moment::When(point), deed }, words)
+    }),
+    ("heal", Draft::heal),
+];
+
+impl Draft {
+    fn line(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
+        if !self.has("head") {
+            let (format, version) = HEAD.split_once(' ').unwrap_or_default();
+            if words.peek() != Some(format) {
+                return Err(words.wrong(format!("a script begins with the line `{HEAD}`")));
+            }
+            words.word(format)?;
+            words.choose("a version that this program can read", &[(version, ())])?;
+            return self.once("head".into(), words);
+        }
+        let read = words.choose("the first word of a line", STATEMENTS)?;
+        read(self, words)
+    }
+
+    fn has(&self, what: &str) -> bool {
+        self.seen.contains(what)
+    }
+
+    fn once(&mut self, what: String, words: &Words<'_>) -> Result<(), ScriptError> {
+        if self.has(&what) {
+            return Err(words.wrong(format!("`{what}` was there before")));
+        }
+        self.seen.insert(what);
+        Ok(())
+    }
+
+    fn nodes(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
+        self.once("nodes".into(), words)?;
+        let count = words.next(&U64)?;
+        if !(1..=MOST_NODES).contains(&count) {
+            return Err(words.wrong(format!("{count} nodes: 1 to {MOST_NODES} are possible")));
+        }
+        self.nodes = (0..count).map(|_| NodeKind::Ours).collect();
+        Ok(())
+    }
+
+    fn node(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
+        let node = words.node()?;
+        self.once(format!("node n{node}"), words)?;
+        let kinds = [("ours", Some(NodeKind::Ours)), ("go", Some(NodeKind::Go)), ("hostile", None)];
+        self.nodes[node] = match words.choose("what a node can be", &kinds)? {
+            Some(kind) => kind,
+            None => NodeKind::Hostile(words.choose("the conduct of a hostile node", CONDUCTS)?),
+        };
+        Ok(())
+    }
+
+    fn set(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
+        self.once("set".into(), words)?;
+        let calm = Knobs::default();
+        self.knobs = Knobs {
+            whole: words.field("whole", &YES)?.unwrap_or(calm.whole),
+            latency: words.field("latency", &SPAN)?.unwrap_or(calm.latency),
+            rate: words.field("rate", &U64)?.unwrap_or(calm.rate),
+            buffer: words.field("buffer", &U64)?.unwrap_or(calm.buffer),
+            piece: words.field("piece", &U64)?.unwrap_or(calm.piece),
+            slack: words.field("slack", &TIME)?.unwrap_or(calm.slack),
+            lazy_per_million: words
+                .field("lazy-per-million", &U64)?
+                .unwrap_or(calm.lazy_per_million),
+            laziness: words.field("laziness", &TIME)?.unwrap_or(calm.laziness),
+            spurious_per_million: words
+                .field("spurious-per-million", &U64)?
+                .unwrap_or(calm.spurious_per_million),
+            grain: words.field("grain", &TIME)?.unwrap_or(calm.grain),
+            drift: words.field("drift", &U64)?.unwrap_or(calm.drift),
+            origin: words.field("origin", &TIME)?.unwrap_or(calm.origin),
+            skew: words.field("skew", &TIME)?.unwrap_or(calm.skew),
+        };
+        Ok(())
+    }
+
+    fn heal(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
+        self.once("heal".into(), words)?;
+        let at = words.next(&TIME)?;
+        let core = words.field("core", &NODES)?;
+        core.iter().flatten().try_for_each(|node| words.checked(*node).map(drop))?;
+        self.heal = Some((at, core));
+        Ok(())
+    }
+
+    fn add(&mut self, line: Line, words: &Words<'_>) -> Result<(), ScriptError> {
+        match &line.deed {
+            Deed::Call(call) => self.once(format!("call {}", call.name), words)?,
+            Deed::Cancel(name) => self.cancels.push((words.line(), name.clone())),
+            Deed::Fault(_) => {}
+        }
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// The script, if nothing is missing; `last` is the number of the last line.
+    fn finish(self, last: usize) -> Result<Script, ScriptError> {
+        let missing = |problem: String| Err(ScriptError { line: last.max(1), problem });
+        if !self.has("head") {
+            return missing(format!("a script begins with the line `{HEAD}`"));
+        }
+        if self.nodes.is_empty() {
+            return missing("a line such as `nodes 3` is missing".into());
+        }
+        if let Some((line, name)) =
+            self.cancels.iter().find(|(_, name)| !self.has(&format!("call {name}")))
+        {
+            return Err(ScriptError { line: *line, problem: format!("there is no call `{name}`") });
+        }
+        let calm = Script::new(self.seed, self.nodes.len());
+        let (heal, core) = self.heal.unwrap_or((calm.heal, None));
+        Ok(Script {
+            nodes: self.nodes,
+            knobs: self.knobs,
+            first_generation: self.first_generation,
+            secure: self.secure,
+            lines: self.lines,
+            heal,
+            core: core.unwrap_or(calm.core),
+            ..calm
+        })
+    }
+}
+
+/// The rest of a point of the protocol, behind its way.
+fn point(words: &mut Words<'_>, from: usize, to: usize) -> Result<Point, ScriptError> {
+    let named = (1..=17).map(|number| Op::from_u8(number).name());
+    let ops: Vec<_> = ["Any", "Head"].into_iter().chain(named).map(|op| (op, op)).collect();
+    let op = words.choose("an op", &ops)?.to_owned();
+    let nth = words.next(&U64)?;
+    if nth == 0 {
+        return Err(words.wrong("messages are counted from 1"));
+    }
+    let byte = match words.peek() {
+        Some(word) if word.starts_with("byte=") => {
+            words.word(word)?;
+            words.value(word, &U64)?
+        }
+        _ => 0,
+    };
+    Ok(Point { from, to, op, nth, byte })
+}

@@ -1,0 +1,134 @@
+//! A run as a page that any browser opens, without a network.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Shown;
+use super::cause::chain;
+use super::credit::gauges;
+use super::text::show_flags;
+use super::view::{Frame, MuxKey, View};
+use crate::trace::Brief;
+use crate::world::End;
+
+/// A page with a lane for each node, an arrow for each frame, bars for calls and handlers, and
+/// everything that went wrong. All of its data, style and code are inside.
+///
+/// What is shown can be chosen in the page or behind the `#` of its address, in the form of a
+/// query: `call=` with the name of a call or the number of a mux, `pair=0-1` with two nodes, and
+/// `from=` and `to=` in simulated nanoseconds.
+pub fn html(shown: &Shown<'_>) -> String {
+    let title = format!("gridmux-sim seed {}", shown.script.seed);
+    let data = data(shown, &View::new(shown)).to_string();
+    // No text in it can end the element that it stands in.
+    let data = data.replace('<', "\\u003c");
+    let mut page = String::with_capacity(data.len() + (64 << 10));
+    let mut rest = include_str!("page/page.html");
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (hole, after) = after.split_once("}}").unwrap_or((after, ""));
+        page.push_str(before);
+        page.push_str(match hole {
+            "title" => &title,
+            "style" => include_str!("page/page.css"),
+            "data" => &data,
+            "code" => include_str!("page/page.js"),
+            _ => unreachable!("the template has a hole of another name: {hole}"),
+        });
+        rest = after;
+    }
+    page + rest
+}
+
+/// A frame: connection, from, to, sent, arrived, bytes, number and messages.
+#[derive(Serialize)]
+struct FrameRow<'a>(u32, usize, usize, u64, Option<u64>, u64, u64, Vec<MessageRow<'a>>);
+
+/// A message: op, mux, 1 if the acceptor calls, seq, flags, handler and payload. The mux is text:
+/// a script of the page has no whole numbers over 2^53.
+#[derive(Serialize)]
+struct MessageRow<'a>(&'a str, String, u8, u32, String, u8, u32);
+
+fn frame_row<'a>(frame: &Frame<'a>) -> FrameRow<'a> {
+    let message = |message: &'a Brief| {
+        let side = MuxKey::of(frame, message).map_or(0, |mux| side(mux.caller));
+        let flags = show_flags(message.flags);
+        let (op, mux, seq) = (message.op, message.mux.to_string(), message.seq);
+        MessageRow(op, mux, side, seq, flags, message.handler, message.payload)
+    };
+    let messages = frame.messages.iter().map(message).collect();
+    let Frame { conn, from, to, sent, arrived, bytes, number, .. } = *frame;
+    FrameRow(conn.0, from, to, sent, arrived, bytes, number, messages)
+}
+
+fn side(end: End) -> u8 {
+    u8::from(end == End::Acceptor)
+}
+
+/// Everything that the page shows; `page.js` says by which names it reads it.
+fn data(shown: &Shown<'_>, view: &View<'_>) -> Value {
+    let names: Vec<&str> = shown.script.calls().map(|call| call.name.as_str()).collect();
+    let calls = view.calls.iter().map(|issued| {
+        let mux = issued.mux.map(|mux| json!([mux.conn.0, mux.id.to_string(), side(mux.caller)]));
+        json!({
+            "id": issued.id, "name": issued.call.name, "route": issued.call.route.word(),
+            "from": issued.call.from, "to": issued.call.to, "since": issued.since,
+            "over": issued.over, "mux": mux,
+        })
+    });
+    let handlers = view.handlers.iter().map(|served| {
+        json!({
+            "id": served.call, "name": names[served.call], "node": served.node,
+            "since": served.since, "over": served.over,
+        })
+    });
+    let conns = view.conns.iter().map(|conn| {
+        json!({
+            "id": conn.id.0, "nodes": conn.nodes, "since": conn.since,
+            "over": view.conn_over(conn), "ended": conn.ended,
+        })
+    });
+    let faults = view.faults.iter().map(|fault| {
+        json!({
+            "at": fault.at, "row": fault.row, "text": fault.text, "kind": fault.kind,
+            "nodes": fault.nodes, "lasts": fault.lasts,
+        })
+    });
+    let failures = shown.outcome.failures.iter().map(|failure| {
+        let chain = chain(view, failure);
+        json!({
+            "at": failure.at, "oracle": failure.oracle.to_string(), "rule": failure.rule,
+            "detail": failure.detail, "call": failure.call,
+            "frames": chain.frames, "conns": chain.conns, "faults": chain.faults,
+        })
+    });
+    let gauges = gauges(view).into_iter().map(
+        |gauge| json!({ "id": gauge.call, "capacities": gauge.capacities, "steps": gauge.steps }),
+    );
+    json!({
+        "seed": shown.script.seed.to_string(),
+        "script": shown.script.to_string(),
+        "nodes": shown.trace.nodes,
+        "end": view.end,
+        "phases": view.phases,
+        "dead": view.dead,
+        "calls": calls.collect::<Vec<_>>(),
+        "handlers": handlers.collect::<Vec<_>>(),
+        "conns": conns.collect::<Vec<_>>(),
+        "faults": faults.collect::<Vec<_>>(),
+        "failures": failures.collect::<Vec<_>>(),
+        "gauges": gauges.collect::<Vec<_>>(),
+        "frames": view.frames.iter().map(frame_row).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::html;
+    use crate::show::sample::Sample;
+
+    #[test]
+    #[ignore]
+    fn dump() {
+        std::fs::write("/tmp/show.html", html(&Sample::new().shown())).unwrap();
+    }
+}
