@@ -134,7 +134,8 @@ impl ReadBuffer {
             return;
         }
         if spare == 0 {
-            self.target = (self.target * 2).min(MAX_LEN);
+            let most = if planted!(ReadBufferUnbounded) { usize::MAX } else { MAX_LEN };
+            self.target = (self.target * 2).min(most);
             self.small_reads = 0;
         } else if read >= self.target / 4 {
             self.small_reads = 0;
@@ -211,6 +212,9 @@ impl Assembly {
 
     /// The message. Nothing is left.
     pub(super) fn take(&mut self) -> Bytes {
+        if planted!(HugeMessageKept) {
+            return self.bytes.split().freeze();
+        }
         std::mem::take(&mut self.bytes).freeze()
     }
 
