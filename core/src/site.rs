@@ -11,7 +11,7 @@ macro_rules! planted {
     ($bug:ident, $($condition:tt)+) => {{
         #[cfg(feature = "planted")]
         {
-            const SITE: &str = concat!("planted-site:", stringify!($bug));
+            const SITE: &str = concat!("planted-site:", stringify!($bug), ";");
             ($($condition)+) && $crate::planted::strikes($crate::planted::Bug::$bug, SITE)
         }
         #[cfg(not(feature = "planted"))]

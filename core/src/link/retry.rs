@@ -31,7 +31,7 @@ impl Retry {
         timings: &Timings,
         rng: &mut Rng,
     ) {
-        let from = if planted!(RetryFromFailure) { now } else { started };
+        let from = if planted!(RetryFromFailure, now > started) { now } else { started };
         self.next = Some(spaced(from, timings, rng).max(now));
     }
 

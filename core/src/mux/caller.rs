@@ -79,7 +79,7 @@ impl CallerStream {
         Self {
             send_seq: SendSeq::starting_at(1),
             receive_seq: ReceiveSeq::starting_at(0),
-            credits: match planted!(InputBeforeAck) {
+            credits: match planted!(InputBeforeAck, in_capacity > 0) {
                 true => Credits::full(in_capacity),
                 false => Credits::empty(in_capacity),
             },

@@ -649,7 +649,7 @@ fn refuse(header: Header, reason: &str, common: &mut Common) {
         seq: header.seq,
         deadline_ms: header.deadline_ms,
         handler: header.handler,
-        flags: match planted!(SubrouteLeftOnReply) {
+        flags: match planted!(SubrouteLeftOnReply, header.flags.contains(Flags::SUBROUTE)) {
             true => header.flags,
             false => header.flags - Flags::SUBROUTE,
         },

@@ -182,8 +182,10 @@ impl Outgoing {
         if self.requests + self.streams >= common.node.limits.outgoing_muxes {
             return failed(CallError::Limit(LimitKind::OutgoingMuxes));
         }
-        let longest = if planted!(LongDeadlineWraps) { Duration::MAX } else { MAX_TIMEOUT };
-        let timeout = timeout.map(|timeout| timeout.min(longest));
+        let timeout = match planted!(LongDeadlineWraps, timeout > Some(MAX_TIMEOUT)) {
+            true => timeout,
+            false => timeout.map(|timeout| timeout.min(MAX_TIMEOUT)),
+        };
         let mut flags = flags | data.flags();
         flags.set(Flags::SUBROUTE, target.subroute.is_some());
         let draft = Draft {
@@ -612,12 +614,12 @@ impl Outgoing {
     }
 
     fn open_keys(&self) -> Vec<OutgoingKey> {
-        let keys = (0..self.slots.len() as u32)
+        let keys: Vec<_> = (0..self.slots.len() as u32)
             .map(|slot| OutgoingKey { slot, generation: self.slots[slot as usize].generation })
             .filter(|key| self.awaits_end(*key))
             .collect();
         #[cfg(feature = "planted")]
-        if planted!(HashOrderOnTheWire) {
+        if planted!(HashOrderOnTheWire, keys.len() > 1) {
             return crate::planted::in_hash_order(keys);
         }
         keys
@@ -695,7 +697,7 @@ const fn timer(slot: u32) -> TimerKey {
 /// Whole milliseconds, rounded up (PROTOCOL.md section 5.1).
 fn deadline_ms(timeout: Duration) -> u32 {
     let ms = timeout.as_nanos().div_ceil(1_000_000);
-    if planted!(LongDeadlineWraps) {
+    if planted!(LongDeadlineWraps, timeout > MAX_TIMEOUT) {
         return ms as u32;
     }
     if planted!(ShortDeadlineAsNone, timeout < Duration::from_millis(1)) {

@@ -132,7 +132,7 @@ impl Peer {
         self.link = Link::Up { link, since: now, liveness };
         self.links_made += 1;
         self.attempted = true;
-        self.peer_leaves &= planted!(LeavingMarkSurvives);
+        self.peer_leaves &= planted!(LeavingMarkSurvives, self.peer_leaves);
         self.last_failure = None;
         self.retry.stop();
         self.outgoing.start_epoch(link.0);
@@ -174,7 +174,7 @@ impl Peer {
         if planted!(FullQueueStopsRedial, was_full) {
             self.retry.stop();
         }
-        self.peer_leaves &= planted!(LeavingMarkSurvives);
+        self.peer_leaves &= planted!(LeavingMarkSurvives, self.peer_leaves);
         if matches!(former, Link::Closing { .. }) || self.drain.is_on() {
             self.set_state(LinkState::Shutdown);
         } else {

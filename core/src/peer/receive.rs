@@ -208,7 +208,7 @@ impl Peer {
         Pong { not_found: false, error: None, time }.encode(&mut payload);
         let header = Header { op: Op::Pong, flags: self.common.base_flags, ..message.header };
         let pong = MessageRef { header, subroute: None, payload: &payload };
-        if planted!(PongBehindData) {
+        if planted!(PongBehindData, !self.common.outbox.is_empty()) {
             let owner = Owner { side: Side::Callee, mux: 0 };
             let data = crate::outbox::Data::Borrowed(&payload);
             self.common.outbox.push(owner, header, None, data, Class::Reply);

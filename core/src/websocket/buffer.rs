@@ -134,8 +134,10 @@ impl ReadBuffer {
             return;
         }
         if spare == 0 {
-            let most = if planted!(ReadBufferUnbounded) { usize::MAX } else { MAX_LEN };
-            self.target = (self.target * 2).min(most);
+            self.target = match planted!(ReadBufferUnbounded, self.target >= MAX_LEN) {
+                true => self.target * 2,
+                false => (self.target * 2).min(MAX_LEN),
+            };
             self.small_reads = 0;
         } else if read >= self.target / 4 {
             self.small_reads = 0;
