@@ -207,7 +207,7 @@ impl Connection {
         let Phase::Open { channel, .. } = &mut self.phase else { return };
         while self.failed.is_none() {
             if self.inbound.len() >= INBOUND_BATCH {
-                self.undecoded = true;
+                self.undecoded = !planted!(DecodeMoreForgotten);
                 return;
             }
             match channel.poll_message() {
@@ -288,7 +288,7 @@ impl Connection {
             Writing::Fetched(_) => true,
             Writing::Bytes { untouched, .. } => *untouched,
         };
-        if untouched {
+        if untouched && !planted!(TakenBackIsSent) {
             self.writing = Writing::Nothing;
         }
         untouched
@@ -386,7 +386,8 @@ impl Connection {
         if bytes == 0 {
             return;
         }
-        *written = (*written + bytes).min(buf.len());
+        let skipped = planted!(PartialWriteSkipsByte, *written + bytes < buf.len());
+        *written = (*written + bytes + usize::from(skipped)).min(buf.len());
         *untouched = false;
         self.bytes_out += bytes as u64;
         self.last_progress = now;

@@ -147,6 +147,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod site;
+
 pub mod auth;
 pub mod builder;
 pub mod connection;
@@ -164,6 +167,8 @@ pub mod node;
 pub mod outbox;
 pub mod payload;
 pub mod peer;
+#[cfg(feature = "planted")]
+pub mod planted;
 mod rng;
 pub mod route;
 pub mod stats;

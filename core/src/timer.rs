@@ -132,7 +132,10 @@ impl Wheel {
             DUE
         } else {
             let level = (63 - (tick ^ self.tick).leading_zeros()) / SLOT_BITS;
-            let slot = (tick >> (level * SLOT_BITS)) as usize % SLOTS;
+            let mut slot = (tick >> (level * SLOT_BITS)) as usize % SLOTS;
+            if planted!(WheelSlotOffByOne, level > 0) {
+                slot = (slot + 1).min(SLOTS - 1);
+            }
             self.occupied[level as usize] |= 1 << slot;
             (level as usize * SLOTS + slot) as u16
         };

@@ -214,7 +214,8 @@ struct Slot(Arc<Doorway>);
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let before = self.0.unauthenticated.fetch_sub(1, Ordering::AcqRel);
+        let freed = usize::from(!planted!(AcceptSlotLeaked));
+        let before = self.0.unauthenticated.fetch_sub(freed, Ordering::AcqRel);
         if before <= self.0.node.limits.unauthenticated.div_ceil(2) {
             self.0.crowded.store(false, Ordering::Release);
         }
@@ -350,5 +351,27 @@ impl<R: Runtime> Admission<R> {
             Poll::Ready(Ok(_)) => None,
             Poll::Pending => Some(Poll::Pending),
         }
+    }
+}
+
+#[cfg(all(test, feature = "planted"))]
+mod planted {
+    use super::*;
+    use crate::auth::StaticToken;
+    use crate::planted::{Bug, plant};
+
+    #[test]
+    fn a_connection_that_is_gone_counts_no_more() {
+        let scene = |bug| {
+            plant(bug);
+            let token = StaticToken::new("secret-token").expect("a token");
+            let node = Node::new("http://a:1", [1; 16], Arc::new(token));
+            let doorway = Arc::new(Doorway::new(Arc::new(node), 1));
+            doorway.unauthenticated.fetch_add(1, Ordering::AcqRel);
+            drop(Slot(doorway.clone()));
+            plant(None);
+            doorway.unauthenticated.load(Ordering::Acquire)
+        };
+        assert_eq!((scene(None), scene(Some(Bug::AcceptSlotLeaked))), (0, 1));
     }
 }

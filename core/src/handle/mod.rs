@@ -12,6 +12,8 @@ mod incoming;
 #[cfg(all(test, gridmux_shuttle))]
 mod interleavings;
 mod peer;
+#[cfg(all(test, feature = "planted"))]
+mod planted;
 mod service;
 mod shared;
 mod stream;

@@ -52,7 +52,9 @@ impl WaitList {
     /// Everyone is to be woken, and waits no more.
     pub(crate) fn wake_all(&mut self, wake: &mut impl Wakers) {
         self.waiting = 0;
-        self.places.drain(..).filter_map(|(_, waker)| waker).for_each(|waker| wake.add(waker));
+        let woken = if planted!(WakeOneOfMany, self.places.len() > 1) { 1 } else { usize::MAX };
+        let waiting = self.places.drain(..).filter_map(|(_, waker)| waker);
+        waiting.take(woken).for_each(|waker| wake.add(waker));
     }
 
     #[cfg(any(test, feature = "testing"))]

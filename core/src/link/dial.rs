@@ -17,6 +17,9 @@ pub fn dials(local: &str, remote: &str) -> bool {
 }
 
 fn decides(local_remote: u64, remote_local: u64, local: &str, remote: &str) -> bool {
+    if planted!(BothDial, local_remote >> 60 == remote_local >> 60) {
+        return true;
+    }
     if local_remote == remote_local {
         return local.as_bytes() < remote.as_bytes();
     }

@@ -15,7 +15,10 @@ pub(crate) struct Duplicates {
 impl Duplicates {
     /// Whether this instance may connect; `connected` says that the current one is.
     pub(crate) fn may_connect(&self, instance: [u8; 16], connected: bool) -> bool {
-        !connected || self.current == Some(instance) || !self.replaced.contains(&instance)
+        !connected
+            || self.current == Some(instance)
+            || !self.replaced.contains(&instance)
+            || planted!(InstanceIgnored)
     }
 
     /// This instance has connected.
@@ -24,7 +27,7 @@ impl Duplicates {
         if let Some(former) = self.current.replace(instance)
             && former != instance
         {
-            if self.replaced.len() == REMEMBERED {
+            if self.replaced.len() == REMEMBERED && !planted!(InstancesNeverForgotten) {
                 self.replaced.pop_front();
             }
             self.replaced.push_back(former);

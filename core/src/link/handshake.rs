@@ -34,7 +34,10 @@ pub(crate) fn connect_response(instance: [u8; 16], verdict: Result<(), &str>) ->
     let body = ConnectResponse {
         id: instance,
         accepted: verdict.is_ok(),
-        rejected_reason: verdict.err().unwrap_or_default().into(),
+        rejected_reason: match planted!(RefusalWithoutReason, verdict.is_err()) {
+            true => String::new(),
+            false => verdict.err().unwrap_or_default().into(),
+        },
     };
     let mut payload = Vec::new();
     body.encode(&mut payload);
@@ -54,7 +57,7 @@ pub fn check_connect(
 ) -> Result<Connect, String> {
     let message = MessageRef::decode(frame).map_err(|e| format!("malformed first message: {e}"))?;
     let message = message.message;
-    if message.header.op != Op::Connect {
+    if message.header.op != Op::Connect && !planted!(AnyFirstMessage) {
         return Err(format!("expected Connect, got {}", message.header.op));
     }
     let connect =
@@ -63,15 +66,17 @@ pub fn check_connect(
         return Err(format!("unknown incoming host: {}", connect.host));
     }
     let skew = now.wall.abs_diff(connect.time);
-    if skew > node.timings.clock_skew {
+    if skew > node.timings.clock_skew && !planted!(FutureConnectAccepted, connect.time > now.wall) {
         return Err(format!(
             "the clocks differ by {} s, more than {} s",
             skew.as_secs(),
             node.timings.clock_skew.as_secs()
         ));
     }
-    node.auth.check(&connect.token, now.wall).map_err(|e| format!("auth token: {e}"))?;
-    Ok(connect)
+    match node.auth.check(&connect.token, now.wall) {
+        Err(error) if !planted!(TokenNotChecked) => Err(format!("auth token: {error}")),
+        _ => Ok(connect),
+    }
 }
 
 /// The refusal of a replaced process.

@@ -72,10 +72,10 @@ impl Liveness {
 
     /// The ping tick.
     pub(crate) fn tick(&mut self, now: Now, timings: &Timings) -> Verdict {
-        if now.instant.since(self.last_received) > timings.silence {
+        if age(now.instant, self.last_received) > timings.silence {
             return Verdict::Silent;
         }
-        if now.instant.since(self.last_pong) >= timings.pong_silence {
+        if age(now.instant, self.last_pong) >= timings.pong_silence {
             return Verdict::NoAnswer;
         }
         self.next_ping = now.instant.after(timings.ping_interval);
@@ -86,9 +86,19 @@ impl Liveness {
         Verdict::Ping(now.wall)
     }
 
+    #[cfg(feature = "planted")]
+    pub(crate) fn postpone_ping(&mut self, now: Instant, timings: &Timings) {
+        self.next_ping = now.after(timings.ping_interval);
+    }
+
     /// Time during which this node could not run does not count as the peer's silence.
     pub(crate) fn forgive(&mut self, now: Instant, lost: Duration) {
         self.last_received = self.last_received.after(lost).min(now);
         self.last_pong = self.last_pong.after(lost).min(now);
     }
+}
+
+fn age(now: Instant, then: Instant) -> Duration {
+    let age = now.since(then);
+    if planted!(AgeInWrongUnit) { Duration::from_millis(age.as_secs()) } else { age }
 }

@@ -31,7 +31,8 @@ impl Retry {
         timings: &Timings,
         rng: &mut Rng,
     ) {
-        self.next = Some(spaced(started, timings, rng).max(now));
+        let from = if planted!(RetryFromFailure, now > started) { now } else { started };
+        self.next = Some(spaced(from, timings, rng).max(now));
     }
 
     /// Another process uses our name.
@@ -50,7 +51,7 @@ impl Retry {
         timings: &Timings,
         rng: &mut Rng,
     ) {
-        let stable = now.since(up_since) >= timings.stable_after;
+        let stable = now.since(up_since) >= timings.stable_after || planted!(FlapStorm);
         self.next = Some(if stable && !announced { now } else { spaced(now, timings, rng) });
     }
 }

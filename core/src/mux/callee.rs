@@ -74,6 +74,9 @@ impl CalleeStream {
     }
 
     pub(super) fn acknowledge(&mut self, owner: Owner, common: &mut Common) {
+        if planted!(AckNeedsRoom, common.outbox.data_bytes() >= common.node.limits.queued_bytes) {
+            return;
+        }
         let seq = self.send_seq.next();
         common.send(owner, Draft::bare(Op::AckMux, seq), Class::Data);
     }
@@ -103,6 +106,9 @@ impl CalleeStream {
                 if let Some(last) = &mut self.last_ping {
                     *last = now;
                 }
+                if planted!(NoPongWhileEnding, self.finishing.is_some()) {
+                    return Effect::Nothing;
+                }
                 common.send_mux_pong(owner, message.header.seq, false, None);
                 Effect::Nothing
             }
@@ -116,13 +122,18 @@ impl CalleeStream {
         }
         if message.header.flags.contains(Flags::EOF) {
             self.input_ended = true;
+            if planted!(HalfCloseEndsStream) {
+                self.finish(Ok(()));
+            }
             return Effect::Readable;
         }
         if self.items.len() >= self.in_capacity as usize {
             return Effect::Violation(Violation::OverCapacity.to_string());
         }
         if self.input_dropped {
-            self.return_credit(owner, common);
+            if !planted!(DroppedInputKeepsCredits) {
+                self.return_credit(owner, common);
+            }
             return Effect::Nothing;
         }
         if !common.hold(message.payload.len()) {
@@ -191,10 +202,16 @@ impl CalleeStream {
 
     /// Sends the end if the handler has returned and there is a credit for it; `true` once sent.
     pub(super) fn flush_end(&mut self, owner: Owner, common: &mut Common) -> bool {
-        if self.cancelled.is_some() || self.finishing.is_none() || !self.credits.spend() {
+        if self.cancelled.is_some() || self.finishing.is_none() {
+            return false;
+        }
+        if !self.credits.spend() && !planted!(EndWithoutCredit) {
             return false;
         }
         let end = self.finishing.take().unwrap_or(Ok(()));
+        if planted!(EndPerCredit) {
+            self.finishing = Some(end.clone());
+        }
         self.send_end(owner, end.as_ref().copied().map_err(String::as_str), common);
         true
     }
@@ -214,6 +231,16 @@ impl CalleeStream {
     pub(super) fn on_cancel(&mut self, reason: CancelReason) {
         self.cancelled.get_or_insert(reason);
         self.finishing = None;
+    }
+
+    #[cfg(feature = "planted")]
+    pub(super) fn has_unread(&self) -> bool {
+        !self.items.is_empty()
+    }
+
+    #[cfg(feature = "planted")]
+    pub(super) fn is_ending(&self) -> bool {
+        self.finishing.is_some()
     }
 
     pub(super) fn drop_items(&mut self, common: &mut Common) {

@@ -79,9 +79,12 @@ impl CallerStream {
         Self {
             send_seq: SendSeq::starting_at(1),
             receive_seq: ReceiveSeq::starting_at(0),
-            credits: Credits::empty(in_capacity),
+            credits: match planted!(InputBeforeAck, in_capacity > 0) {
+                true => Credits::full(in_capacity),
+                false => Credits::empty(in_capacity),
+            },
             acked: false,
-            input_closed: in_capacity == 0,
+            input_closed: in_capacity == 0 && !planted!(CloseOfInputlessStream),
             out_capacity,
             items: VecDeque::new(),
             end: None,
@@ -96,7 +99,7 @@ impl CallerStream {
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.end.is_some()
+        self.end.is_some() && !planted!(LossReplacesEnd, self.end == Some(Ok(())))
     }
 
     pub(super) fn on_message(
@@ -120,6 +123,12 @@ impl CallerStream {
             }
             Op::UnblockClMux if self.acked => {
                 self.credits.grant();
+                if planted!(GrantReopensInput, self.input_closed) {
+                    self.input_closed = false;
+                }
+                if planted!(CreditWakeLost, self.credits.available() == 1) {
+                    return Effect::Nothing;
+                }
                 Effect::Writable
             }
             Op::MuxServerMsg => self.on_item(now, owner, message, common),
@@ -146,7 +155,9 @@ impl CallerStream {
         if message.is_nil() {
             // Not an item, though it cost the peer a credit (PROTOCOL.md section 5.2), which
             // goes back at once: with a capacity of 1 the stream would stand still.
-            self.return_credit(owner, common);
+            if !planted!(NilItemKeepsCredit) {
+                self.return_credit(owner, common);
+            }
             return Effect::Nothing;
         }
         if self.items.len() >= self.out_capacity as usize {
@@ -156,6 +167,9 @@ impl CallerStream {
             return Effect::Failed(CallError::Limit(LimitKind::ReceivedBytes));
         }
         self.items.push_back(message.payload);
+        if planted!(CreditOnReceipt) {
+            self.return_credit(owner, common);
+        }
         Effect::Readable
     }
 
@@ -171,6 +185,9 @@ impl CallerStream {
     }
 
     pub(super) fn on_heard(&mut self, now: Instant) {
+        if planted!(PongIgnoredWhileUnread, !self.items.is_empty()) {
+            return;
+        }
         if let Some(liveness) = &mut self.liveness {
             liveness.last_heard = now;
         }
@@ -180,6 +197,15 @@ impl CallerStream {
     pub(super) fn on_end(&mut self, end: Result<(), CallError>, common: &mut Common) {
         if matches!(end, Err(CallError::DeadlineExceeded { .. } | CallError::Cancelled)) {
             self.drop_items(common);
+        }
+        if planted!(LastItemsDropped, end.is_ok() && !self.items.is_empty()) {
+            self.drop_items(common);
+        }
+        if planted!(ErrorRetractsItems, matches!(end, Err(CallError::Remote(_)))) {
+            self.drop_items(common);
+        }
+        if planted!(LossReplacesEnd, self.end == Some(Ok(()))) {
+            self.end = None;
         }
         self.end.get_or_insert(end);
         self.liveness = None;
@@ -195,7 +221,9 @@ impl CallerStream {
 
     fn drop_items(&mut self, common: &mut Common) {
         for item in self.items.drain(..) {
-            common.release(item.len());
+            if !planted!(DroppedItemsStayCounted) {
+                common.release(item.len());
+            }
         }
     }
 
@@ -236,6 +264,11 @@ impl CallerStream {
 
     /// Takes the next item and returns its credit.
     pub(super) fn receive(&mut self, owner: Owner, common: &mut Common) -> Received<CallError> {
+        if let Some(Err(error)) = &self.end
+            && planted!(ErrorBeforeItems, !self.items.is_empty())
+        {
+            return Received::Failed(error.clone());
+        }
         let Some(item) = self.items.pop_front() else {
             return match &self.end {
                 None => Received::Pending,
@@ -244,7 +277,7 @@ impl CallerStream {
             };
         };
         common.release(item.len());
-        if self.end.is_none() && !self.callee_gone {
+        if self.end.is_none() && !self.callee_gone && !planted!(CreditOnReceipt) {
             self.return_credit(owner, common);
         }
         Received::Item(item)
@@ -265,6 +298,9 @@ impl CallerStream {
         }
         if now >= liveness.next_ping {
             liveness.next_ping = now.after(interval);
+            if planted!(NoPingWhileUnread, !self.items.is_empty()) {
+                return Ok(());
+            }
             let seq = self.send_seq.next();
             common.send(owner, Draft::bare(Op::Ping, seq), Class::Data);
         }

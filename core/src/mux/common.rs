@@ -109,6 +109,7 @@ impl Common {
     pub(crate) fn send_checked(&mut self, owner: Owner, draft: Draft<'_>) {
         match self.check_size(&draft, owner.mux) {
             Ok(_) => self.send(owner, draft, Class::Data),
+            Err(_) if planted!(OversizedReplyDropped) => return,
             Err(error) => {
                 let text = error.to_string();
                 let flags = draft.flags - Flags::PAYLOAD_IS_ZERO;
@@ -171,6 +172,9 @@ impl Common {
 
     /// Senders that wait look again: the link has gone.
     pub(crate) fn announce_loss(&mut self) {
+        if planted!(LossNotTold, self.queue_wanted) {
+            return;
+        }
         self.queue_wanted = false;
         self.events.push_back(Event::QueueWritable);
     }
@@ -180,6 +184,9 @@ impl Common {
     pub(crate) fn hold(&mut self, bytes: usize) -> bool {
         let sum = self.received_bytes + bytes + ITEM_OVERHEAD;
         if sum > self.node.limits.received_bytes {
+            if planted!(RefusedBytesCounted) {
+                self.received_bytes = self.node.limits.received_bytes;
+            }
             return false;
         }
         self.received_bytes = sum;

@@ -26,7 +26,11 @@ impl Credits {
     }
 
     pub(crate) fn grant(&mut self) {
-        self.available = self.available.saturating_add(1).min(self.capacity);
+        let granted = self.available.saturating_add(1);
+        if planted!(CreditBeyondCapacity, granted > self.capacity) {
+            self.capacity = granted;
+        }
+        self.available = granted.min(self.capacity);
     }
 
     /// Spends one; `false` if there is none.

@@ -177,7 +177,8 @@ impl Incoming {
             stream.acknowledge(owner(header.mux), common);
         }
         self.arm(key, common);
-        let payload = if message.is_nil() { Payload::NIL } else { Payload::from(message.payload) };
+        let is_nil = message.is_nil() || planted!(EmptyBecomesNil, message.payload.is_empty());
+        let payload = if is_nil { Payload::NIL } else { Payload::from(message.payload) };
         common.calls.push_back(IncomingCall { key, route, payload, deadline });
     }
 
@@ -231,6 +232,12 @@ impl Incoming {
         while let Some(same) = self.by_id.get(&mux).copied() {
             let is_stream = same.stream != NONE;
             let slot = if is_stream { same.stream } else { same.requests };
+            if planted!(UnreadInputBlocksCancel, self.stream_is(slot, CalleeStream::has_unread)) {
+                return;
+            }
+            if planted!(CancelIgnoredWhileEnding, self.stream_is(slot, CalleeStream::is_ending)) {
+                return;
+            }
             self.cancel(self.key(slot), CancelReason::Caller, common);
             if is_stream {
                 send_disconnect(mux, common);
@@ -249,7 +256,9 @@ impl Incoming {
             Effect::Readable => common.events.push_back(Event::InputReadable(key)),
             Effect::Credit => {
                 if stream.flush_end(owner(mux), common) {
-                    self.retire(key, common);
+                    if !planted!(EndPerCredit) {
+                        self.retire(key, common);
+                    }
                 } else {
                     common.events.push_back(Event::OutputWritable(key));
                 }
@@ -294,6 +303,11 @@ impl Incoming {
         let expired = served.deadline.is_some_and(|deadline| now >= deadline);
         let (mux, live) = (served.mux, served.live);
         let Kind::Request { seq } = served.kind else { return };
+        if planted!(LateAnswerLeaksSlot, !live) {
+            return;
+        }
+        let live = live || planted!(AnswerAfterCancel);
+        let expired = expired && !planted!(AnswerAfterDeadline, live);
         if live && !expired {
             let draft = match result {
                 Ok(data) => Draft::item(Op::Response, seq, data),
@@ -426,7 +440,9 @@ impl Incoming {
         if self.refused.len() == REFUSED {
             self.refused.pop_front();
         }
-        self.refused.push_back(mux);
+        if !planted!(RefusedIdForgotten) {
+            self.refused.push_back(mux);
+        }
     }
 
     /// Takes the call off the wire and tells its handler, if it still runs.
@@ -459,7 +475,9 @@ impl Incoming {
         } else {
             self.requests -= 1;
         }
-        common.timers.cancel(timer(key.slot));
+        if !planted!(TimerLeftBehind) {
+            common.timers.cancel(timer(key.slot));
+        }
         self.unlink(key);
         if !running {
             self.free(key);
@@ -562,6 +580,14 @@ impl Incoming {
         }
     }
 
+    #[cfg(feature = "planted")]
+    fn stream_is(&self, slot: u32, question: fn(&CalleeStream) -> bool) -> bool {
+        match &self.slots[slot as usize].1 {
+            Slot::Served(Served { kind: Kind::Stream(stream), .. }) => question(stream),
+            _ => false,
+        }
+    }
+
     fn arm(&mut self, key: IncomingKey, common: &mut Common) {
         let Some(served) = self.served_mut(key) else { return };
         let silent = match &served.kind {
@@ -623,7 +649,10 @@ fn refuse(header: Header, reason: &str, common: &mut Common) {
         seq: header.seq,
         deadline_ms: header.deadline_ms,
         handler: header.handler,
-        flags: header.flags - Flags::SUBROUTE,
+        flags: match planted!(SubrouteLeftOnReply, header.flags.contains(Flags::SUBROUTE)) {
+            true => header.flags,
+            false => header.flags - Flags::SUBROUTE,
+        },
         subroute: None,
         data: Data::Borrowed(&payload),
     };

@@ -174,13 +174,18 @@ impl Outgoing {
         common: &mut Common,
     ) -> Result<OutgoingKey, Refusal> {
         let failed = |error| Err(Refusal::Failed(error));
-        if timeout.is_some_and(|timeout| timeout < Duration::from_millis(1)) {
+        if timeout.is_some_and(|timeout| timeout < Duration::from_millis(1))
+            && !planted!(ShortDeadlineAsNone)
+        {
             return failed(CallError::DeadlineTooShort);
         }
         if self.requests + self.streams >= common.node.limits.outgoing_muxes {
             return failed(CallError::Limit(LimitKind::OutgoingMuxes));
         }
-        let timeout = timeout.map(|timeout| timeout.min(MAX_TIMEOUT));
+        let timeout = match planted!(LongDeadlineWraps, timeout > Some(MAX_TIMEOUT)) {
+            true => timeout,
+            false => timeout.map(|timeout| timeout.min(MAX_TIMEOUT)),
+        };
         let mut flags = flags | data.flags();
         flags.set(Flags::SUBROUTE, target.subroute.is_some());
         let draft = Draft {
@@ -260,6 +265,7 @@ impl Outgoing {
     pub(crate) fn release(&mut self, key: OutgoingKey, common: &mut Common) {
         let Some(slot) = self.live_slot(key) else { return };
         match &mut slot.kind {
+            Kind::Request(Some(_)) if planted!(UntakenReplyLeaksSlot) => return,
             Kind::Request(Some(Ok(payload))) => common.release(payload.as_slice().len()),
             Kind::Request(Some(Err(error))) => common.release_error(error),
             Kind::Stream(stream) => stream.drop_all(common),
@@ -307,6 +313,7 @@ impl Outgoing {
             Err(lookup) => return lookup,
         };
         match message.header.op {
+            Op::MuxConnectError if planted!(ConnectErrorDropped) => {}
             Op::MuxConnectError => {
                 let text = MuxConnectError::decode(&message.payload)
                     .map_or_else(|_| String::from("unreadable reason"), |body| body.error);
@@ -375,7 +382,8 @@ impl Outgoing {
             return;
         }
         let slot = &self.slots[key.slot()];
-        if slot.deadline.is_some() && now >= slot.hold_back {
+        let expires = slot.deadline.is_some() && now >= slot.hold_back;
+        if expires && !planted!(CalleeExpiryIsLoss) {
             self.slots[key.slot()].callee_gone = true;
             if let Some(stream) = self.stream_mut(key) {
                 stream.on_callee_gone();
@@ -433,6 +441,9 @@ impl Outgoing {
         for slot in 0..self.slots.len() as u32 {
             let state = &self.slots[slot as usize];
             let key = OutgoingKey { slot, generation: state.generation };
+            if planted!(LossSkipsUnsentCalls, waits_in_lane(state.opener)) {
+                continue;
+            }
             if self.awaits_end(key) {
                 let opener = self.slots[slot as usize].opener;
                 let may_have_run = common.outbox.has_left(opener, untouched);
@@ -542,7 +553,11 @@ impl Outgoing {
             self.free_tail = NONE;
         }
         slot.kind = kind;
-        slot.generation = (slot.generation + 1) & GENERATION_MASK;
+        if planted!(WrapNotMasked, slot.generation == GENERATION_MASK) {
+            slot.generation += 1;
+        } else if !planted!(IdUsedAgain) {
+            slot.generation = (slot.generation + 1) & GENERATION_MASK;
+        }
         if slot.epoch != self.epoch {
             slot.epoch = self.epoch;
             slot.first_generation = slot.generation;
@@ -599,10 +614,15 @@ impl Outgoing {
     }
 
     fn open_keys(&self) -> Vec<OutgoingKey> {
-        (0..self.slots.len() as u32)
+        let keys: Vec<_> = (0..self.slots.len() as u32)
             .map(|slot| OutgoingKey { slot, generation: self.slots[slot as usize].generation })
             .filter(|key| self.awaits_end(*key))
-            .collect()
+            .collect();
+        #[cfg(feature = "planted")]
+        if planted!(HashOrderOnTheWire, keys.len() > 1) {
+            return crate::planted::in_hash_order(keys);
+        }
+        keys
     }
 
     /// The open call that an id names, or what the id is instead.
@@ -676,5 +696,12 @@ const fn timer(slot: u32) -> TimerKey {
 
 /// Whole milliseconds, rounded up (PROTOCOL.md section 5.1).
 fn deadline_ms(timeout: Duration) -> u32 {
-    u32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
+    let ms = timeout.as_nanos().div_ceil(1_000_000);
+    if planted!(LongDeadlineWraps, timeout > MAX_TIMEOUT) {
+        return ms as u32;
+    }
+    if planted!(ShortDeadlineAsNone, timeout < Duration::from_millis(1)) {
+        return timeout.as_millis() as u32;
+    }
+    u32::try_from(ms).unwrap_or(u32::MAX)
 }

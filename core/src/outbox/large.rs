@@ -50,7 +50,9 @@ impl Lanes {
     pub(super) fn take(&mut self, first_batch: u64) -> Option<(Owner, Entry)> {
         let may_leave = |owner: &Owner| {
             let front = self.lanes.get(owner).and_then(VecDeque::front);
-            front.is_some_and(|entry| entry.not_before <= first_batch)
+            front.is_some_and(|entry| {
+                entry.not_before <= first_batch || planted!(LargeOvertakesSmall)
+            })
         };
         let turn = self.turns.iter().position(may_leave)?;
         let owner = self.turns.remove(turn)?;

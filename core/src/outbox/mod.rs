@@ -299,6 +299,9 @@ impl Outbox {
     /// The link is gone: nothing that waits will leave. Batch numbers go on.
     pub(crate) fn clear(&mut self) {
         self.control = Control::default();
+        if planted!(QueueKeptOverReconnect, !self.is_empty()) {
+            return;
+        }
         self.batches.clear();
         self.lanes = Lanes::default();
         self.batches_since_large = 0;

@@ -91,7 +91,8 @@ impl Peer {
     /// Moves the drain on as far as it can go.
     pub(super) fn drive_drain(&mut self, now: Now) {
         if let Drain::Grace { until, removal } = self.drain {
-            let idle = self.outgoing.open() == (0, 0) && self.incoming.used() == 0;
+            let serves = self.incoming.used() > 0 && !planted!(DrainForgetsHandlers);
+            let idle = self.outgoing.open() == (0, 0) && !serves;
             if idle || now.instant >= until || !self.link.is_up() {
                 self.cancel_everything(removal);
                 let until = now.instant.after(self.node().timings.flush);

@@ -32,7 +32,10 @@ impl Peer {
         if current != link {
             return self.count_stale(link);
         }
-        let until = now.instant.after(self.node().timings.dialler_handshake);
+        let until = match planted!(SilentHandshakeNeverEnds) {
+            true => Instant::from_nanos(u64::MAX),
+            false => now.instant.after(self.node().timings.dialler_handshake),
+        };
         self.link = Link::Handshaking { link, started, until };
         let payload = connect(self.node(), now.wall);
         self.common.outbox.clear();
@@ -51,7 +54,7 @@ impl Peer {
 
     /// The connection is gone. `untouched`: not a byte of what was handed out last was written.
     pub fn handle_link_down(&mut self, now: Now, link: LinkId, error: LinkError, untouched: bool) {
-        if self.link.id() != Some(link) {
+        if self.link.id() != Some(link) && !planted!(StaleLossKillsLink) {
             return self.count_stale(link);
         }
         self.lose_link(now, error, untouched);
@@ -75,20 +78,27 @@ impl Peer {
         if self.drain.is_on() {
             return Err("shutting down".into());
         }
-        if !self.started {
+        if !self.started && !planted!(StartGateOpen) {
             return Err("not started".into());
+        }
+        if planted!(FullQueueRefusesConnect, self.has_full_queue()) {
+            return Err("busy".into());
         }
         if !self.duplicates.may_connect(hello.id, self.link.is_up()) {
             return Err(duplicate_reason(&hello.host));
         }
         self.duplicates.on_connected(hello.id);
         if let Some(old) = self.link.id() {
-            self.commands.push_back(LinkCommand::Close {
-                link: old,
-                how: CloseHow::Abort,
-                reason: LinkError::Replaced,
-            });
-            self.lose_link(now, LinkError::Replaced, false);
+            if !planted!(OldConnectionLeftOpen) {
+                self.commands.push_back(LinkCommand::Close {
+                    link: old,
+                    how: CloseHow::Abort,
+                    reason: LinkError::Replaced,
+                });
+            }
+            if !planted!(OldCallsSurviveReplacement) {
+                self.lose_link(now, LinkError::Replaced, false);
+            }
         }
         let link = self.next_link();
         self.common.outbox.clear();
@@ -122,7 +132,7 @@ impl Peer {
         self.link = Link::Up { link, since: now, liveness };
         self.links_made += 1;
         self.attempted = true;
-        self.peer_leaves = false;
+        self.peer_leaves &= planted!(LeavingMarkSurvives, self.peer_leaves);
         self.last_failure = None;
         self.retry.stop();
         self.outgoing.start_epoch(link.0);
@@ -148,6 +158,8 @@ impl Peer {
         let former = std::mem::replace(&mut self.link, Link::Down);
         self.attempted = true;
         self.in_flight = false;
+        #[cfg(feature = "planted")]
+        let was_full = self.has_full_queue();
         let removed = self.drain.is_removal();
         let error = |may_have_run| match removed {
             true => CallError::PeerRemoved { may_have_run },
@@ -159,7 +171,10 @@ impl Peer {
         self.common.announce_loss();
         self.log_failure(&former, &reason);
         self.plan_retry(now.instant, &former, &reason);
-        self.peer_leaves = false;
+        if planted!(FullQueueStopsRedial, was_full) {
+            self.retry.stop();
+        }
+        self.peer_leaves &= planted!(LeavingMarkSurvives, self.peer_leaves);
         if matches!(former, Link::Closing { .. }) || self.drain.is_on() {
             self.set_state(LinkState::Shutdown);
         } else {
@@ -169,7 +184,8 @@ impl Peer {
     }
 
     fn plan_retry(&mut self, now: Instant, former: &Link, reason: &LinkError) {
-        if !self.dials || !self.started || self.drain.is_on() {
+        let over = self.drain.is_on() && !planted!(RedialAfterShutdown);
+        if !self.dials || !self.started || over {
             return self.retry.stop();
         }
         let timings = &self.common.node.timings;
@@ -182,10 +198,20 @@ impl Peer {
                 LinkError::Rejected(text) if is_duplicate_reason(text) => {
                     self.retry.after_duplicate(now, timings, &mut self.rng);
                 }
+                LinkError::Rejected(text)
+                    if planted!(SkewRefusalRetriedAtOnce, text.contains("clocks differ")) =>
+                {
+                    self.retry.at(now);
+                }
                 _ => self.retry.after_attempt(now, *started, timings, &mut self.rng),
             },
             Link::Down | Link::Closing { .. } => self.retry.stop(),
         }
+    }
+
+    #[cfg(feature = "planted")]
+    fn has_full_queue(&self) -> bool {
+        self.common.outbox.data_bytes() > self.node().limits.queued_bytes / 2
     }
 
     fn log_failure(&self, former: &Link, reason: &LinkError) {

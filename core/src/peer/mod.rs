@@ -186,10 +186,12 @@ impl Peer {
     pub fn poll_call(&mut self) -> Option<IncomingCall> {
         while let Some(call) = self.common.calls.pop_front() {
             Incoming::on_taken(&call, &mut self.common);
-            if self.incoming.is_live(call.key) {
+            if self.incoming.is_live(call.key) || planted!(CancelledCallRuns) {
                 return Some(call);
             }
-            self.incoming.handler_gone(call.key, &mut self.common);
+            if !planted!(UntakenCallLeaksSlot) {
+                self.incoming.handler_gone(call.key, &mut self.common);
+            }
         }
         None
     }
@@ -212,6 +214,12 @@ impl Peer {
             Some(_) => {
                 self.in_flight = true;
                 self.common.announce_room();
+                #[cfg(feature = "planted")]
+                if let Link::Up { liveness, .. } = &mut self.link
+                    && planted!(PingPostponedByWrites)
+                {
+                    liveness.postpone_ping(now.instant, &self.common.node.timings);
+                }
             }
             None => self.drive_drain(now),
         }
@@ -341,7 +349,7 @@ impl Peer {
     fn forgive_pause(&mut self, now: Instant) {
         let Some((due, _)) = self.next_timer() else { return };
         let lost = now.since(due);
-        if lost < PAUSE || due == Instant::ZERO {
+        if lost < PAUSE || due == Instant::ZERO || planted!(PauseIsSilence) {
             return;
         }
         if let Link::Up { liveness, .. } = &mut self.link {

@@ -102,7 +102,7 @@ impl Peer {
     pub fn handle_inbound(&mut self, now: Now, link: LinkId, inbound: &mut Inbound) {
         let bytes = std::mem::take(&mut inbound.bytes);
         let error = inbound.error.take();
-        if self.link.id() != Some(link) {
+        if self.link.id() != Some(link) && !planted!(OldConnectionStillHeard, self.link.is_up()) {
             inbound.messages.clear();
             return self.count_stale(link);
         }
@@ -150,7 +150,7 @@ impl Peer {
             | Op::UnblockSrvMux
             | Op::Ping
             | Op::DisconnectServerMux => {
-                let accepting = !self.drain.is_on();
+                let accepting = !self.drain.is_on() || planted!(CallTakenWhileDraining);
                 self.incoming.on_message(now.instant, message, accepting, &mut self.common);
             }
             Op::Response
@@ -170,12 +170,20 @@ impl Peer {
     /// section 5's table.
     fn on_answer(&mut self, now: Now, message: Message, answered: &mut bool) {
         let Header { mux, op, flags, .. } = message.header;
+        if planted!(WrongDirectionDisconnect, op == Op::DisconnectClientMux) {
+            let header = Header { op: Op::DisconnectServerMux, ..message.header };
+            let message = Message { header, ..message.clone() };
+            self.incoming.on_message(now.instant, message, true, &mut self.common);
+        }
         let lookup = self.outgoing.on_message(now.instant, message, &mut self.common);
         let wants_answer = match op {
             Op::AckMux | Op::Pong => true,
             Op::MuxServerMsg => !flags.contains(wire::Flags::EOF),
             _ => false,
         };
+        if planted!(LateCreditIsViolation, lookup == Lookup::Over && op == Op::UnblockClMux) {
+            return self.drop_link(now, LinkError::UnexpectedOp(op.name()));
+        }
         if lookup == Lookup::NeverIssued && wants_answer && !*answered {
             *answered = true;
             let owner = Owner { side: Side::Caller, mux };
@@ -187,7 +195,11 @@ impl Peer {
         if message.header.op == Op::Pong {
             let Ok(pong) = Pong::decode(&message.payload) else { return };
             if let Link::Up { liveness, .. } = &mut self.link {
-                liveness.on_pong(now.instant, pong.time);
+                let at = match planted!(PongAgeByWallClock) {
+                    true => now.instant.before(now.wall.abs_diff(pong.time)),
+                    false => now.instant,
+                };
+                liveness.on_pong(at, pong.time);
             }
             return;
         }
@@ -196,6 +208,12 @@ impl Peer {
         Pong { not_found: false, error: None, time }.encode(&mut payload);
         let header = Header { op: Op::Pong, flags: self.common.base_flags, ..message.header };
         let pong = MessageRef { header, subroute: None, payload: &payload };
+        if planted!(PongBehindData, !self.common.outbox.is_empty()) {
+            let owner = Owner { side: Side::Callee, mux: 0 };
+            let data = crate::outbox::Data::Borrowed(&payload);
+            self.common.outbox.push(owner, header, None, data, Class::Reply);
+            return;
+        }
         self.common.outbox.control().set_pong(&pong);
         self.common.stats.messages_out += 1;
     }

@@ -134,7 +134,10 @@ impl ReadBuffer {
             return;
         }
         if spare == 0 {
-            self.target = (self.target * 2).min(MAX_LEN);
+            self.target = match planted!(ReadBufferUnbounded, self.target >= MAX_LEN) {
+                true => self.target * 2,
+                false => (self.target * 2).min(MAX_LEN),
+            };
             self.small_reads = 0;
         } else if read >= self.target / 4 {
             self.small_reads = 0;
@@ -211,6 +214,9 @@ impl Assembly {
 
     /// The message. Nothing is left.
     pub(super) fn take(&mut self) -> Bytes {
+        if planted!(HugeMessageKept) {
+            return self.bytes.split().freeze();
+        }
         std::mem::take(&mut self.bytes).freeze()
     }
 

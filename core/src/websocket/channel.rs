@@ -134,7 +134,9 @@ impl Channel {
     /// The same, with the bytes that came behind the upgrade's head. Poll before reading more.
     #[must_use]
     pub fn with_leftover(mut self, leftover: &[u8]) -> Self {
-        self.received.append(leftover);
+        if !planted!(LeftoverLost, !leftover.is_empty()) {
+            self.received.append(leftover);
+        }
         self
     }
 
@@ -258,7 +260,7 @@ impl Channel {
                     mask::apply(
                         &mut self.assembly.as_mut_slice()[done..reached],
                         mask,
-                        done - start,
+                        if planted!(MaskOffsetForgotten, done > start) { 0 } else { done - start },
                     );
                 }
                 if reached < end {
@@ -386,6 +388,9 @@ impl Channel {
         };
         match control {
             Control::Ping => {
+                if planted!(PingEndsFragments, self.message.is_some()) {
+                    self.end_message();
+                }
                 if matches!(self.close, Close::None) {
                     let ping = self.ping.get_or_insert_default();
                     ping.clear();

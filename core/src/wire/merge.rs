@@ -73,6 +73,12 @@ pub fn for_each_message<'a>(
         if message.header.op != Op::Merged {
             f(message);
         }
+        if planted!(
+            TailLostAfterClose,
+            matches!(message.header.op, Op::DisconnectServerMux | Op::DisconnectClientMux)
+        ) {
+            return Ok(());
+        }
     }
     Ok(())
 }

@@ -1,0 +1,198 @@
+//! Bytes and queues: WebSocket frames, merged messages, buffers, partial writes.
+
+use bytes::Bytes;
+use gridmux_core::connection::Connection;
+use gridmux_core::link::Accepting;
+use gridmux_core::outbox::Data;
+use gridmux_core::planted::Bug;
+use gridmux_core::testing::{Lone, Mode, Which};
+use gridmux_core::websocket::{Channel, Incoming, Role};
+use gridmux_core::wire::{
+    Flags, Header, MERGE_HEADER_LEN, Op, write_merge_header, write_part_header,
+};
+
+use super::link_support::{SECOND, TALK, builder, routes};
+use super::{encoded, lone, opened, queued_request, request_frame, shows};
+
+/// A message of the client as a frame.
+fn sealed(client: &mut Channel, payload: &[u8]) -> Vec<u8> {
+    let mut frame = payload.to_vec();
+    let start = client.seal(&mut frame, 0);
+    frame[start..].to_vec()
+}
+
+/// Gives a channel bytes in pieces of at most `piece`; the messages in them.
+fn feed(channel: &mut Channel, mut bytes: &[u8], piece: usize) -> Vec<Bytes> {
+    let mut messages = Vec::new();
+    while !bytes.is_empty() {
+        let buf = channel.read_buf();
+        let len = bytes.len().min(piece).min(buf.capacity() - buf.len());
+        buf.extend_from_slice(&bytes[..len]);
+        bytes = &bytes[len..];
+        while let Ok(Some(Incoming::Message(message))) = channel.poll_message() {
+            messages.push(message);
+        }
+    }
+    messages
+}
+
+#[test]
+fn a_large_message_arrives_in_pieces_and_its_memory_is_the_receivers() {
+    let payload: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
+    let scene = || {
+        let mut client = Channel::new(Role::Client, 1 << 20, 1);
+        let mut server = Channel::new(Role::Server, 1 << 20, 2);
+        let frame = sealed(&mut client, &payload);
+        let messages = feed(&mut server, &frame, 7777);
+        (messages[0] == payload, messages[0].is_unique())
+    };
+    shows(Bug::MaskOffsetForgotten, scene, (true, true), (false, true));
+    shows(Bug::HugeMessageKept, scene, (true, true), (true, false));
+}
+
+#[test]
+fn a_ping_may_come_between_fragments() {
+    let scene = || {
+        let mut client = Channel::new(Role::Client, 1 << 20, 1);
+        feed(&mut client, &[0x02, 1, b'a', 0x89, 0, 0x80, 1, b'b'], 100)
+    };
+    shows(Bug::PingEndsFragments, scene, vec![Bytes::from_static(b"ab")], vec![]);
+}
+
+#[test]
+fn what_comes_right_behind_the_head_is_read() {
+    let scene = || {
+        let channel = Channel::new(Role::Client, 1 << 20, 1);
+        channel.with_leftover(&[0x82, 1, b'a']).poll_message()
+    };
+    let message = Incoming::Message(Bytes::from_static(b"a"));
+    shows(Bug::LeftoverLost, scene, Ok(Some(message)), Ok(None));
+}
+
+#[test]
+fn a_read_buffer_has_an_end() {
+    let frames = [0x82, 2, b'a', b'b'].repeat(1 << 20);
+    let scene = || {
+        let mut client = Channel::new(Role::Client, 1 << 20, 1);
+        feed(&mut client, &frames, usize::MAX);
+        client.buffer_size() <= 256 << 10
+    };
+    shows(Bug::ReadBufferUnbounded, scene, true, false);
+}
+
+#[test]
+fn what_follows_a_disconnect_in_one_frame_is_heard() {
+    let scene = || {
+        let mut node = lone();
+        let mut frame = vec![0; MERGE_HEADER_LEN];
+        write_merge_header(&mut frame, 2);
+        let header = Header { mux: 9, flags: Flags::CRC, ..Header::new(Op::DisconnectServerMux) };
+        for part in [encoded(header, b""), request_frame(5, 0)] {
+            write_part_header(part.len(), &mut frame);
+            frame.extend_from_slice(&part);
+        }
+        node.receive_frame(&frame);
+        node.calls.len()
+    };
+    shows(Bug::TailLostAfterClose, scene, 1, 0);
+}
+
+#[test]
+fn a_large_item_follows_the_smaller_ones_of_its_stream() {
+    let scene = || {
+        let mut node = lone();
+        let stream = opened(&mut node, TALK);
+        // So many batches pass that it is the turn of a large message.
+        for _ in 0..8 {
+            queued_request(&mut node, 10_000);
+        }
+        for len in [10_001, 20_000] {
+            let item = Data::Owned(vec![7; len].into());
+            node.peer().send(stream, item).expect("a credit");
+        }
+        let sent = node.sent().into_iter();
+        let items = sent.filter(|message| message.header.op == Op::MuxClientMsg);
+        items.map(|item| item.payload.len()).collect::<Vec<_>>()
+    };
+    shows(Bug::LargeOvertakesSmall, scene, vec![10_001, 20_000], vec![20_000, 10_001]);
+}
+
+/// A connection that the node has accepted, and the test at its other end.
+fn accepted(node: &mut Lone) -> (Channel, Connection) {
+    let mut client = Channel::new(Role::Client, 1 << 20, 1);
+    let mut payload = Vec::new();
+    node.hello([10; 16]).encode(&mut payload);
+    let connect = sealed(&mut client, &encoded(Header::new(Op::Connect), &payload));
+    let (now, clocks) = (node.now, node.clocks());
+    let mut acceptor = node.grid.accept_upgraded(now, &[]);
+    acceptor.read_buf().extend_from_slice(&connect);
+    let Accepting::Hello(hello) = acceptor.handle_read(clocks, &node.grid) else {
+        panic!("a good Connect");
+    };
+    let link = node.grid.handle_hello(clocks, &hello).expect("accepted");
+    let mut connection = acceptor.accept(now, link).expect("greeted");
+    connection.exchange(clocks, node.peer());
+    let answer = connection.write_buf().len();
+    connection.handle_written(now, answer);
+    (client, connection)
+}
+
+fn read(connection: &mut Connection, node: &Lone, bytes: &[u8]) {
+    connection.read_buf().extend_from_slice(bytes);
+    connection.handle_read(node.now, bytes.len());
+}
+
+#[test]
+fn all_frames_of_one_read_are_handled() {
+    let scene = || {
+        let mut node = Lone::new(Which::Acceptor, |node| node.routes = routes());
+        node.grid.start(node.clocks());
+        let (mut client, mut connection) = accepted(&mut node);
+        let frames = (0..100).flat_map(|mux| sealed(&mut client, &request_frame(mux, 0)));
+        let frames: Vec<u8> = frames.collect();
+        read(&mut connection, &node, &frames);
+        loop {
+            let clocks = node.clocks();
+            connection.exchange(clocks, node.peer());
+            if !connection.decode_more() {
+                break;
+            }
+        }
+        node.collect();
+        node.calls.len()
+    };
+    shows(Bug::DecodeMoreForgotten, scene, 100, 64);
+}
+
+#[test]
+fn what_is_reported_as_never_sent_is_not_sent_before_the_close_frame() {
+    let scene = || {
+        let mut node = Lone::new(Which::Acceptor, |node| node.routes = routes());
+        node.grid.start(node.clocks());
+        let (mut client, mut connection) = accepted(&mut node);
+        let call = queued_request(&mut node, 1);
+        let clocks = node.clocks();
+        connection.exchange(clocks, node.peer());
+        assert!(connection.has_fetched());
+        client.close(1000.into(), "");
+        let close = client.take_reply().expect("a close frame");
+        read(&mut connection, &node, &close);
+        connection.exchange(clocks, node.peer());
+        let error = node.peer().take_response(call).expect("failed").expect_err("failed");
+        assert!(!error.may_have_run());
+        // The first byte of a close frame, or of a message.
+        connection.write_buf()[0]
+    };
+    shows(Bug::TakenBackIsSent, scene, 0x88, 0x82);
+}
+
+#[test]
+fn partial_writes_are_resumed_where_they_stopped() {
+    let scene = || {
+        let mut pair = builder().mode(Mode::Bytes(5)).build();
+        pair.start();
+        pair.advance(10 * SECOND);
+        pair.is_connected()
+    };
+    shows(Bug::PartialWriteSkipsByte, scene, true, false);
+}
