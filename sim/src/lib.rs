@@ -4,6 +4,7 @@
 pub mod census;
 pub mod history;
 pub mod keyed;
+pub mod oracle;
 pub mod script;
 pub mod trace;
 pub mod verdict;
