@@ -1,0 +1,331 @@
+//! How late something may be, computed from the knobs and the faults of a script.
+
+use std::time::Duration;
+
+use gridmux_core::timings::Timings;
+
+use super::evidence::{Evidence, Fired};
+use crate::script::{Call, Fault, Script};
+use crate::world::{Damage, Knobs, NOMINAL};
+
+/// The grid's timers are a wheel of 1 ms: at most a tick late. A second one is for deadlines,
+/// which travel in whole milliseconds, rounded up.
+const TICKS: u64 = 2_000_000;
+
+/// Bytes of a handshake, both ways, with room to spare.
+const HANDSHAKE_BYTES: u64 = 4_096;
+
+/// Bytes of a message beyond its payload: header, trailers, and what carries it.
+const OVERHEAD: u64 = 96;
+
+/// Wake-ups between a dead link and the next one: pings, retry, dial, handshake, twice over.
+const RECONNECT_WAKES: u64 = 16;
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn scaled(value: u64, times: u64, by: u64) -> u64 {
+    let scaled = u128::from(value) * u128::from(times) / u128::from(by.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
+
+/// How long so many bytes take at a rate; 0 is any rate.
+fn transfer(bytes: u64, rate: u64) -> u64 {
+    if rate == 0 { 0 } else { scaled(bytes, 1_000_000_000, rate) }
+}
+
+const fn is_corruption(damage: Damage) -> bool {
+    matches!(damage, Damage::Flip(_) | Damage::Remove(_) | Damage::Insert(_))
+}
+
+/// Nanoseconds after the healing within which every pair of the core is connected, on both
+/// sides:
+///
+/// ```text
+/// ( detection + running attempt + retry spacing + handshake [+ duplicate] ) / slowest clock
+///     + 16 wake-ups + 12 latencies + the bytes of a handshake + 2 ticks
+///
+/// detection        silence + ping_interval (20 s + 10 s); if a byte of the core's was changed,
+///                  pong_silence + ping_interval (60 s + 10 s): a length that was changed
+///                  swallows what follows, and bytes that arrive are life
+/// running attempt  dial + dialler_handshake (2 s + 2 s)
+/// retry spacing    retry_max (2 s)
+/// handshake        acceptor_handshake (4 s)
+/// duplicate        duplicate_retry + retry_max (10 s + 2 s), if a second process has the name
+///                  of a node
+/// ```
+pub fn heal_bound(script: &Script, timings: &Timings) -> u64 {
+    let faults = || {
+        script.lines.iter().filter_map(|line| match &line.deed {
+            crate::script::Deed::Fault(fault) => Some(fault),
+            _ => None,
+        })
+    };
+    let corrupts =
+        |fault: &Fault| matches!(fault, Fault::Damage { damage, .. } if is_corruption(*damage));
+    let twins = |fault: &Fault| matches!(fault, Fault::Twin { .. });
+    let detection = detection(timings, faults().any(corrupts));
+    let mut clock = detection
+        + timings.dial
+        + timings.dialler_handshake
+        + timings.retry_max
+        + timings.acceptor_handshake;
+    if faults().any(twins) {
+        clock += timings.duplicate_retry + timings.retry_max;
+    }
+    let knobs = &script.knobs;
+    scaled(nanos(clock), NOMINAL, slowest(knobs))
+        .saturating_add(RECONNECT_WAKES * (knobs.slack + knobs.grain))
+        .saturating_add(12 * knobs.latency.1)
+        .saturating_add(transfer(HANDSHAKE_BYTES, knobs.rate))
+        .saturating_add(TICKS)
+}
+
+fn detection(timings: &Timings, corrupted: bool) -> Duration {
+    let silence = if corrupted { timings.pong_silence } else { timings.silence };
+    silence.max(timings.silence) + timings.ping_interval
+}
+
+fn slowest(knobs: &Knobs) -> u64 {
+    NOMINAL.saturating_sub(knobs.drift).max(1)
+}
+
+/// Whether a fault concerns a node.
+fn touches_node(fault: &Fault, node: usize) -> bool {
+    match fault {
+        Fault::Crash { node: whose, .. }
+        | Fault::Pause { node: whose, .. }
+        | Fault::Jump { node: whose, .. }
+        | Fault::Skew { node: whose, .. }
+        | Fault::Rate { node: whose, .. }
+        | Fault::Shutdown { node: whose, .. }
+        | Fault::Twin { node: whose, .. } => *whose == node,
+        _ => false,
+    }
+}
+
+/// Whether a fault concerns what travels between two nodes, or one of them.
+fn touches(fault: &Fault, one: usize, other: usize) -> bool {
+    match fault {
+        Fault::Reset { one: a, other: b, .. }
+        | Fault::Damage { from: a, to: b, .. }
+        | Fault::Stall { from: a, to: b, .. }
+        | Fault::Dial { from: a, to: b, .. }
+        | Fault::Squeeze { from: a, to: b, .. }
+        | Fault::Remove { node: a, peer: b, .. } => {
+            (*a, *b) == (one, other) || (*a, *b) == (other, one)
+        }
+        Fault::Partition { group, .. } => group.contains(&one) != group.contains(&other),
+        _ => touches_node(fault, one) || touches_node(fault, other),
+    }
+}
+
+/// The times of one run.
+#[derive(Debug)]
+pub(super) struct Bounds<'a> {
+    evidence: &'a Evidence,
+    knobs: &'a Knobs,
+}
+
+impl<'a> Bounds<'a> {
+    pub(super) fn new(evidence: &'a Evidence) -> Self {
+        Self { evidence, knobs: &evidence.script.knobs }
+    }
+
+    // ---- clocks ----
+
+    fn rates(&self, node: usize, from: u64) -> impl Iterator<Item = u64> {
+        self.evidence.faults().filter_map(move |(fault, fired)| match fault {
+            Fault::Rate { node: whose, rate, .. } if *whose == node && fired.until >= from => {
+                Some(*rate)
+            }
+            _ => None,
+        })
+    }
+
+    /// The longest that a node's clock takes for so many of its nanoseconds, from a time on.
+    fn real(&self, node: usize, from: u64, clock: u64) -> u64 {
+        let rate = self.rates(node, from).fold(slowest(self.knobs), u64::min);
+        scaled(clock.saturating_add(self.knobs.grain).saturating_add(TICKS), NOMINAL, rate)
+    }
+
+    /// The most that a node's clock can have moved between two times.
+    pub(super) fn most_clock(&self, node: usize, from: u64, to: u64) -> u64 {
+        let rate = self.rates(node, from).fold(NOMINAL.saturating_add(self.knobs.drift), u64::max);
+        let jumps = self.evidence.faults().filter_map(|(fault, fired)| match fault {
+            Fault::Jump { node: whose, ahead }
+                if *whose == node && (from..=to).contains(&fired.at) =>
+            {
+                Some(*ahead)
+            }
+            _ => None,
+        });
+        jumps
+            .fold(scaled(to.saturating_sub(from), rate, NOMINAL), u64::saturating_add)
+            .saturating_add(self.knobs.grain)
+    }
+
+    // ---- wake-ups ----
+
+    fn pauses(&self, node: usize) -> Vec<Fired> {
+        let mut pauses: Vec<_> = self
+            .evidence
+            .faults()
+            .filter(
+                |(fault, _)| matches!(fault, Fault::Pause { node: whose, .. } if *whose == node),
+            )
+            .map(|(_, fired)| fired)
+            .collect();
+        pauses.sort_by_key(|pause| pause.at);
+        pauses
+    }
+
+    /// Whether a node was stopped at a time.
+    pub(super) fn is_paused(&self, node: usize, at: u64) -> bool {
+        self.pauses(node).iter().any(|pause| (pause.at..=pause.until).contains(&at))
+    }
+
+    /// When a node must have done what its clock calls for `clock` nanoseconds after `from`, with
+    /// so many wake-ups of tasks in between: timers are `slack` late, applications `laziness`,
+    /// and a node that is stopped goes on where it was.
+    pub(super) fn by(&self, node: usize, from: u64, clock: u64, wakes: u64) -> u64 {
+        let late = wakes.saturating_mul(self.knobs.slack.saturating_add(self.knobs.laziness));
+        let mut due = from.saturating_add(self.real(node, from, clock)).saturating_add(late);
+        for pause in self.pauses(node) {
+            if pause.until >= from && pause.at <= due {
+                due = due.max(pause.until.saturating_add(late).saturating_add(TICKS));
+            }
+        }
+        due
+    }
+
+    /// When a node must have learned that a peer which it hears nothing of since `from` is gone.
+    /// Time in which it was stopped does not count.
+    pub(super) fn detected(&self, node: usize, peer: usize, from: u64) -> u64 {
+        let corrupted = self.is_corrupted(node, peer, u64::MAX);
+        let detection = detection(&self.evidence.timings, corrupted);
+        let mut due = self.by(node, from, nanos(detection), 6);
+        for pause in self.pauses(node) {
+            if pause.until >= from && pause.at <= due {
+                due = due.saturating_add(pause.until.saturating_sub(pause.at.max(from)));
+            }
+        }
+        due
+    }
+
+    // ---- paths ----
+
+    /// All bytes that the script can have two nodes send each other.
+    fn traffic(&self, one: usize, other: usize) -> u64 {
+        let between = |call: &&Call| {
+            (call.from, call.to) == (one, other) || (call.from, call.to) == (other, one)
+        };
+        self.evidence
+            .script
+            .calls()
+            .filter(between)
+            .map(call_bytes)
+            .fold(HANDSHAKE_BYTES, u64::saturating_add)
+    }
+
+    /// How long a message takes at most where nothing is wrong, whatever is queued before it.
+    pub(super) fn delivery(&self, one: usize, other: usize) -> u64 {
+        let Knobs { latency: (_, latency), rate, buffer, slack, .. } = *self.knobs;
+        let traffic = self.traffic(one, other);
+        let turns = 2 + 2 * traffic / buffer.max(1);
+        latency
+            .saturating_mul(turns)
+            .saturating_add(transfer(traffic, rate))
+            .saturating_add(slack.saturating_mul(2))
+            .saturating_add(TICKS)
+    }
+
+    /// From when to when a fault can be felt between two nodes.
+    fn trouble(&self, one: usize, other: usize) -> impl Iterator<Item = (u64, u64)> {
+        let touching = self.evidence.faults().filter(move |(fault, _)| touches(fault, one, other));
+        touching.map(move |(fault, fired)| {
+            let until = match fault {
+                // What it does, it does to a connection, for as long as that lasts.
+                Fault::Squeeze { .. } | Fault::Damage { .. } | Fault::Stall { .. } => {
+                    self.last_end(one, other, fired)
+                }
+                Fault::Reset { late, .. } => fired.at.saturating_add(*late),
+                _ => fired.until,
+            };
+            (fired.at, until.max(fired.until))
+        })
+    }
+
+    /// When the last of the connections that were open during a fault was over at both ends.
+    fn last_end(&self, one: usize, other: usize, fired: Fired) -> u64 {
+        let over = |broken: [Option<u64>; 2]| {
+            broken.into_iter().map(|end| end.unwrap_or(u64::MAX)).max().unwrap_or(u64::MAX)
+        };
+        self.evidence
+            .between(one, other)
+            .filter(|(life, _)| life.opened_at <= fired.until && over(life.broken_at) >= fired.at)
+            .map(|(life, _)| over(life.broken_at))
+            .max()
+            .unwrap_or(fired.until)
+    }
+
+    /// Whether a fault can be felt between two nodes, or by one of them, within some time.
+    pub(super) fn is_troubled(&self, one: usize, other: usize, from: u64, to: u64) -> bool {
+        self.trouble(one, other).any(|(begin, end)| begin <= to && end >= from)
+    }
+
+    /// Whether two nodes have one connection all the time, both see it, and no fault is near.
+    pub(super) fn is_calm(&self, one: usize, other: usize, from: u64, to: u64) -> bool {
+        let within = |at: u64| (from..=to).contains(&at);
+        let steady = self.evidence.between(one, other).all(|(life, _)| {
+            !within(life.opened_at) && !life.broken_at.iter().flatten().any(|at| within(*at))
+        });
+        let up = |node, peer| {
+            let changes = self.evidence.views_of(node, peer).any(|view| within(view.at));
+            !changes && self.evidence.is_up(node, peer, from)
+        };
+        steady && up(one, other) && up(other, one) && !self.is_troubled(one, other, from, to)
+    }
+
+    /// When a message of `from` that leaves at `at` must have come to `to`, or `to` must have lost
+    /// the link: at once where it is calm, else a detection after the last trouble.
+    pub(super) fn told_by(&self, from: usize, to: usize, at: u64) -> u64 {
+        let delivery = self.delivery(from, to);
+        let calm = self.by(from, at, 0, 1).saturating_add(delivery);
+        if self.is_calm(from, to, at, calm) {
+            return calm;
+        }
+        let mut due = self.detected(to, from, calm);
+        let mut trouble: Vec<_> = self.trouble(from, to).collect();
+        trouble.sort_unstable();
+        for (begin, end) in trouble {
+            if begin <= due && end >= at && end != u64::MAX {
+                due = due.max(self.detected(to, from, end).saturating_add(delivery));
+            }
+        }
+        due
+    }
+
+    /// Whether a byte between two nodes was changed, taken out or put in before a time.
+    pub(super) fn is_corrupted(&self, one: usize, other: usize, by: u64) -> bool {
+        self.evidence.faults().any(|(fault, fired)| {
+            let corrupts = matches!(fault, Fault::Damage { damage, .. } if is_corruption(*damage));
+            corrupts && touches(fault, one, other) && fired.at <= by
+        })
+    }
+
+    /// Whether a fault of some kind has come before a time.
+    pub(super) fn has_come(&self, by: u64, is: impl Fn(&Fault) -> bool) -> bool {
+        self.evidence.faults().any(|(fault, fired)| fired.at <= by && is(fault))
+    }
+}
+
+/// All bytes of a call, both ways.
+pub(super) fn call_bytes(call: &Call) -> u64 {
+    let items = |count: u32, size: u32| u64::from(count) * (u64::from(size) + 2 * OVERHEAD);
+    let request = u64::from(call.size.unwrap_or(0));
+    2 * (request + 8 * OVERHEAD)
+        + items(call.plan.items, call.plan.item_size)
+        + items(call.input.items, call.input.size)
+}

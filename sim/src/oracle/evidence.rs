@@ -1,0 +1,223 @@
+//! Everything that the oracles judge by: plain data that a run leaves behind.
+
+use gridmux_core::limits::Limits;
+use gridmux_core::timings::Timings;
+
+use crate::history::Entry;
+use crate::script::{Fault, Script};
+
+/// What a run has left behind. All times are simulated nanoseconds, but for those that are called
+/// `clock`, which are what a node's own monotonic clock showed.
+///
+/// From [`Phases::heal`] on, no fault of the script acts between nodes of the core any more, save
+/// for what was done to connections before: these may stay silent or stalled. Faults that were
+/// tied to a point of the protocol which has not come by then never come.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// What was to happen. The number of a call is its place among [`Script::calls`].
+    pub script: Script,
+    /// The durations that all nodes have run with.
+    pub timings: Timings,
+    /// The limits that all nodes have run with.
+    pub limits: Limits,
+    /// What the applications have seen, in order. Of a node that is not [`NodeKind::Ours`]
+    /// nothing need be here.
+    ///
+    /// [`NodeKind::Ours`]: crate::script::NodeKind::Ours
+    pub entries: Vec<Entry>,
+    /// The faults that have come, in any order.
+    pub fired: Vec<Fired>,
+    /// By node, its lives in order: [`Entry::life`] is the place in it. A second process of a
+    /// node's name is a life, too.
+    pub lives: Vec<Vec<NodeLife>>,
+    /// The connections between the nodes, in the order in which they were made.
+    pub connections: Vec<ConnectionLife>,
+    /// What the nodes knew of their links, in order.
+    pub views: Vec<LinkView>,
+    /// All attempts to connect, in order.
+    pub dials: Vec<DialAttempt>,
+    /// When the parts of the run began.
+    pub phases: Phases,
+    /// The pairs of nodes of the core at [`Phases::quiet`], each once.
+    pub pairs: Vec<PairState>,
+    /// The living nodes of the core at [`Phases::quiet`], each once.
+    pub gauges: Vec<Gauge>,
+    /// By node, what its wall clock is ahead of the right time after the healing, in nanoseconds.
+    pub walls: Vec<i64>,
+    /// When there was nothing left to happen before the run was over.
+    pub starved_at: Option<u64>,
+}
+
+/// A fault that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fired {
+    /// The place of its line in [`Script::lines`].
+    pub line: usize,
+    /// When it came.
+    pub at: u64,
+    /// When it was taken back: its own end, or the healing if that was earlier. For a crash or a
+    /// shutdown, when the node was started again; [`u64::MAX`] for never. As `at` for what is
+    /// done in a moment.
+    pub until: u64,
+}
+
+/// One life of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeLife {
+    /// When its process started.
+    pub born: u64,
+    /// When it ended, if it has.
+    pub died: Option<u64>,
+}
+
+/// One connection, as the network saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLife {
+    /// Who has dialled, and who has accepted.
+    pub nodes: [usize; 2],
+    /// When it was made, before any byte of it.
+    pub opened_at: u64,
+    /// When each end dropped it or was told that it is broken, in the order of `nodes`; an end
+    /// whose process has died, when that was.
+    pub broken_at: [Option<u64>; 2],
+}
+
+/// A change of what `PeerHandle::watch` says at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkView {
+    /// Whose view it is.
+    pub node: usize,
+    /// The how-manieth life of it.
+    pub life: u64,
+    /// The other node.
+    pub peer: usize,
+    /// When it was seen.
+    pub at: u64,
+    /// What the node's clock showed.
+    pub clock: u64,
+    /// Whether the link is up.
+    pub up: bool,
+}
+
+/// A node has tried to connect: `Connector::connect` was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DialAttempt {
+    /// Who has dialled.
+    pub from: usize,
+    /// The how-manieth life of it.
+    pub life: u64,
+    /// Whom.
+    pub to: usize,
+    /// When.
+    pub at: u64,
+    /// What the dialler's clock showed.
+    pub clock: u64,
+    /// When it failed or was given up without a connection; `None` if there is one.
+    pub over: Option<u64>,
+}
+
+/// When the parts of a run began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    /// Everything heals.
+    pub heal: u64,
+    /// The probes are made: [`heal_bound`](super::heal_bound) after the healing, or later.
+    pub probe: u64,
+    /// The applications drop what they have open.
+    pub drain: u64,
+    /// Everything should be at rest: the states and gauges are of this time.
+    pub quiet: u64,
+}
+
+/// How a pair of nodes of the core has ended up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairState {
+    /// The two.
+    pub nodes: [usize; 2],
+    /// Whether each says that it is connected with the other.
+    pub connected: [bool; 2],
+    /// Their connections that are open at one end at least: places in
+    /// [`Evidence::connections`].
+    pub open: Vec<usize>,
+}
+
+/// What a node holds at rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauge {
+    /// Which.
+    pub node: usize,
+    /// Calls that are open, in both directions, by its figures.
+    pub open_calls: u64,
+    /// Bytes queued to send.
+    pub queued_bytes: u64,
+    /// Bytes received and not taken.
+    pub received_bytes: u64,
+    /// Timers of its calls.
+    pub call_timers: u64,
+    /// Timers that it has armed with the system.
+    pub system_timers: u64,
+    /// Tasks of the grid and of handlers, without those of the scripted callers.
+    pub tasks: u64,
+    /// As many tasks there were with this number of peers and not one call.
+    pub tasks_at_rest: u64,
+}
+
+impl Evidence {
+    /// The faults that have come.
+    pub(super) fn faults(&self) -> impl Iterator<Item = (&Fault, Fired)> {
+        self.fired.iter().filter_map(|fired| match &self.script.lines.get(fired.line)?.deed {
+            crate::script::Deed::Fault(fault) => Some((fault, *fired)),
+            _ => None,
+        })
+    }
+
+    /// When a life of a node ended.
+    pub(super) fn died(&self, node: usize, life: u64) -> Option<u64> {
+        self.lives.get(node)?.get(usize::try_from(life).ok()?)?.died
+    }
+
+    /// Whether a life of a node has ended at a time or before.
+    pub(super) fn is_dead(&self, node: usize, life: u64, by: u64) -> bool {
+        self.died(node, life).is_some_and(|died| died <= by)
+    }
+
+    /// The life that a node leads at a time: the youngest that has not ended.
+    fn life_at(&self, node: usize, at: u64) -> Option<(u64, NodeLife)> {
+        let lives = (0_u64..).zip(self.lives.get(node)?.iter().copied());
+        lives.filter(|(_, life)| life.born <= at && life.died.is_none_or(|died| died > at)).last()
+    }
+
+    /// When the life began that a node leads at rest.
+    pub(super) fn last_birth(&self, node: usize) -> u64 {
+        self.life_at(node, self.phases.quiet).map_or(0, |(_, life)| life.born)
+    }
+
+    /// The connections of two nodes, with the place of the first one's end.
+    pub(super) fn between(
+        &self,
+        node: usize,
+        peer: usize,
+    ) -> impl Iterator<Item = (&ConnectionLife, usize)> {
+        self.connections.iter().filter_map(move |connection| match connection.nodes {
+            [one, other] if (one, other) == (node, peer) => Some((connection, 0)),
+            [one, other] if (one, other) == (peer, node) => Some((connection, 1)),
+            _ => None,
+        })
+    }
+
+    /// What a node has seen of its link with a peer.
+    pub(super) fn views_of(&self, node: usize, peer: usize) -> impl Iterator<Item = &LinkView> {
+        self.views.iter().filter(move |view| (view.node, view.peer) == (node, peer))
+    }
+
+    /// Whether a node's link with a peer was up at a time, as far as it had seen.
+    pub(super) fn is_up(&self, node: usize, peer: usize, at: u64) -> bool {
+        self.life_at(node, at).is_some_and(|(life, _)| self.was_up(node, life, peer, at))
+    }
+
+    /// The same of one life of it.
+    pub(super) fn was_up(&self, node: usize, life: u64, peer: usize, at: u64) -> bool {
+        let views = self.views_of(node, peer).filter(|view| view.life == life && view.at <= at);
+        views.last().is_some_and(|view| view.up)
+    }
+}

@@ -1,0 +1,175 @@
+//! The judges of a run: each looks at what the applications have seen, and at nothing of the
+//! machines that made it.
+//!
+//! | | rule |
+//! | --- | --- |
+//! | O1 | each call resolves exactly once |
+//! | O2 | items arrive without loss, duplication, reordering or change; one end, nothing after it |
+//! | O3 | every error is explained by what has happened |
+//! | O4 | an orderly end beats later faults; no error overtakes what has arrived |
+//! | O5 | deadlines: never early, at most a wake-up late, at both ends |
+//! | O6 | a handler runs at most once, with the caller's bytes, and is told when its call is over |
+//! | O7 | the loss of a link ends all calls that were on it |
+//! | O11 | after the healing all of the core are connected within [`heal_bound`] |
+//! | O12 | one connection a pair, by the side that is to dial |
+//! | O14 | at rest nothing is left |
+//! | O15 | dials keep their distance |
+//! | O21 | after the healing, a call and a stream each way succeed |
+//! | O23 | nobody waits while nothing is left to happen |
+//! | O25 | runs count for what they have proved |
+//!
+//! What explains an error is counted by class in [`Verdicts::excuses`]; so is every case that a
+//! rule cannot judge.
+
+mod bounds;
+mod evidence;
+mod o01_once;
+mod o02_items;
+mod o03_explained;
+mod o04_orderly;
+mod o05_deadlines;
+mod o06_handlers;
+mod o07_loss;
+mod o11_connected;
+mod o12_one_link;
+mod o14_rest;
+mod o15_dials;
+mod o21_probes;
+mod o23_starved;
+mod o25_vacuity;
+mod story;
+#[cfg(test)]
+mod tale;
+
+use std::collections::BTreeMap;
+
+use self::bounds::Bounds;
+pub use self::bounds::heal_bound;
+pub use self::evidence::{
+    ConnectionLife, DialAttempt, Evidence, Fired, Gauge, LinkView, NodeLife, PairState, Phases,
+};
+pub use self::o25_vacuity::Vacuity;
+use self::story::{Story, stories};
+use crate::verdict::{Class, Failure, OracleId};
+
+/// The names of calls that are probes begin so (O21).
+pub const PROBE: &str = "probe-";
+
+/// What the scripted handler of a call says when it fails or panics: the error of the call must
+/// have this in it.
+pub fn failure_text(call: &str) -> String {
+    format!("{call} fails as its script says")
+}
+
+/// What all oracles together say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    /// What went wrong, the earliest first.
+    pub failures: Vec<Failure>,
+    /// What explained an error, or kept a rule from judging, by class.
+    pub excuses: BTreeMap<&'static str, u64>,
+    /// How often each oracle had something to judge.
+    pub judged: BTreeMap<OracleId, u64>,
+    /// What the run has proved at all (O25).
+    pub vacuity: Vacuity,
+}
+
+/// What all oracles judge by.
+#[derive(Debug)]
+struct Case<'a> {
+    evidence: &'a Evidence,
+    stories: Vec<Story<'a>>,
+    bounds: Bounds<'a>,
+}
+
+/// Where one oracle says what it has found.
+#[derive(Debug)]
+struct Bench<'a> {
+    oracle: OracleId,
+    verdicts: &'a mut Verdicts,
+}
+
+impl Bench<'_> {
+    /// It had something to judge.
+    fn judged(&mut self) {
+        *self.verdicts.judged.entry(self.oracle).or_default() += 1;
+    }
+
+    /// Something explains what was seen.
+    fn excuse(&mut self, class: &'static str) {
+        *self.verdicts.excuses.entry(class).or_default() += 1;
+    }
+
+    fn fail(&mut self, class: Class, rule: &'static str, at: u64, detail: String) {
+        let failure = Failure { oracle: self.oracle, class, rule, detail, at, call: None };
+        self.verdicts.failures.push(failure);
+    }
+
+    /// A failure of one call.
+    fn fail_call(
+        &mut self,
+        class: Class,
+        rule: &'static str,
+        at: u64,
+        story: &Story<'_>,
+        detail: &str,
+    ) {
+        let detail = format!("{}: {detail}", story.label());
+        self.fail(class, rule, at, detail);
+        if let Some(failure) = self.verdicts.failures.last_mut() {
+            failure.call = Some(story.id);
+        }
+    }
+
+    /// Something that must not be has happened to a call.
+    fn unsafe_call(&mut self, rule: &'static str, at: u64, story: &Story<'_>, detail: &str) {
+        self.fail_call(Class::Safety, rule, at, story, detail);
+    }
+
+    /// Something has not happened to a call in time.
+    fn late_call(&mut self, rule: &'static str, at: u64, story: &Story<'_>, detail: &str) {
+        self.fail_call(Class::Liveness, rule, at, story, detail);
+    }
+}
+
+type Oracle = fn(&Case<'_>, &mut Bench<'_>);
+
+const ORACLES: [(OracleId, Oracle); 14] = [
+    (OracleId(1), o01_once::judge),
+    (OracleId(2), o02_items::judge),
+    (OracleId(3), o03_explained::judge),
+    (OracleId(4), o04_orderly::judge),
+    (OracleId(5), o05_deadlines::judge),
+    (OracleId(6), o06_handlers::judge),
+    (OracleId(7), o07_loss::judge),
+    (OracleId(11), o11_connected::judge),
+    (OracleId(12), o12_one_link::judge),
+    (OracleId(14), o14_rest::judge),
+    (OracleId(15), o15_dials::judge),
+    (OracleId(21), o21_probes::judge),
+    (OracleId(23), o23_starved::judge),
+    (OracleId(25), o25_vacuity::judge),
+];
+
+/// The oracles that there are.
+pub fn oracles() -> impl Iterator<Item = OracleId> {
+    ORACLES.iter().map(|(id, _)| *id)
+}
+
+/// Has all oracles judge a run.
+pub fn judge(evidence: &Evidence) -> Verdicts {
+    judge_without(evidence, &[])
+}
+
+/// Has all oracles but these judge a run: to see that each is needed.
+pub fn judge_without(evidence: &Evidence, off: &[OracleId]) -> Verdicts {
+    let case = Case { evidence, stories: stories(evidence), bounds: Bounds::new(evidence) };
+    let mut verdicts = Verdicts::default();
+    for (oracle, judge) in ORACLES {
+        if !off.contains(&oracle) {
+            judge(&case, &mut Bench { oracle, verdicts: &mut verdicts });
+        }
+    }
+    verdicts.failures.sort_by_key(|failure| (failure.at, failure.oracle));
+    verdicts
+}

@@ -1,0 +1,95 @@
+//! O1: each call resolves exactly once, and by the end of the drain all have.
+//!
+//! Not judged: calls that their application has dropped, and calls of a process that has died.
+
+use super::story::Story;
+use super::{Bench, Case};
+use crate::history::{Entry, Sight};
+
+pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
+    for story in case.stories.iter().filter(|story| story.ours[0]) {
+        match (story.issued(), story.caller.first()) {
+            (Some(issued), _) => judge_call(case, bench, story, issued),
+            (None, Some(entry)) => {
+                bench.unsafe_call("a call is seen that was never made", entry.at, story, "");
+            }
+            (None, None) => bench.excuse("call never made"),
+        }
+    }
+}
+
+fn judge_call(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, issued: &Entry) {
+    bench.judged();
+    let places = |is: fn(&Sight) -> bool| -> Vec<usize> {
+        let entries = story.caller.iter().enumerate();
+        entries.filter(|(_, entry)| is(&entry.sight)).map(|(place, _)| place).collect()
+    };
+    if places(|sight| *sight == Sight::Issued).len() > 1 {
+        bench.unsafe_call("a call is made twice", issued.at, story, "");
+    }
+    let ends = places(|sight| matches!(sight, Sight::Ended(_)));
+    let drops = places(|sight| *sight == Sight::Dropped);
+    if let (Some(dropped), Some(end)) = (drops.first(), ends.last())
+        && dropped < end
+    {
+        let at = story.caller[*end].at;
+        bench.unsafe_call("a call resolves after it was dropped", at, story, "");
+    }
+    match ends.as_slice() {
+        [] if !drops.is_empty() => bench.excuse("dropped by the application"),
+        [] if case.evidence.is_dead(issued.node, issued.life, case.evidence.phases.quiet) => {
+            bench.excuse("the caller's process has died");
+        }
+        [] => bench.late_call("a call never resolves", issued.at, story, "it has no end"),
+        [_] => {}
+        [_, again, ..] => {
+            let (at, detail) = (story.caller[*again].at, format!("it has {} ends", ends.len()));
+            bench.unsafe_call("a call resolves more than once", at, story, &detail);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::Sight::{Dropped, Ended, Issued};
+    use crate::oracle::tale::{LOST, Tale, call};
+    use crate::script::Route::Echo;
+
+    #[test]
+    fn a_call_with_one_end_is_good() {
+        Tale::of(call(Echo), &[(5, Issued), (6, Ended(Ok(true)))]).is_good(1);
+        Tale::of(call(Echo), &[(5, Issued), (6, Ended(Ok(true))), (7, Dropped)]).is_good(1);
+    }
+
+    #[test]
+    fn a_call_without_an_end_is_bad_unless_its_caller_is_gone() {
+        let mut tale = Tale::of(call(Echo), &[(5, Issued)]);
+        assert_eq!(tale.broken(1), ["a call never resolves"]);
+        tale.kill(8, 0);
+        tale.is_good(1);
+        let dropped = Tale::of(call(Echo), &[(5, Issued), (6, Dropped)]);
+        dropped.is_good(1);
+        assert_eq!(dropped.verdicts(1).excuses["dropped by the application"], 1);
+    }
+
+    #[test]
+    fn two_ends_are_bad() {
+        let sights = [(5, Issued), (6, Ended(Ok(true))), (7, Ended(Err(LOST)))];
+        assert_eq!(Tale::of(call(Echo), &sights).broken(1), ["a call resolves more than once"]);
+    }
+
+    #[test]
+    fn a_call_made_twice_or_never_is_bad() {
+        let sights = [(5, Issued), (5, Issued), (6, Ended(Ok(true)))];
+        assert_eq!(Tale::of(call(Echo), &sights).broken(1), ["a call is made twice"]);
+        let unmade = Tale::of(call(Echo), &[(6, Ended(Ok(true)))]);
+        assert_eq!(unmade.broken(1), ["a call is seen that was never made"]);
+    }
+
+    #[test]
+    fn an_end_after_the_drop_is_bad() {
+        let sights = [(5, Issued), (6, Dropped), (7, Ended(Ok(true)))];
+        let rule = "a call resolves after it was dropped";
+        assert_eq!(Tale::of(call(Echo), &sights).broken(1), [rule]);
+    }
+}

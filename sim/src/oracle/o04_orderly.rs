@@ -1,0 +1,162 @@
+//! O4: an orderly end beats later faults, and no error overtakes items that have arrived.
+//!
+//! - All that a handler has sent before its own error is taken before that error.
+//! - Items, and an orderly end, that had come to the caller's node before the link was lost are
+//!   taken, and the call ends as its handler has ended it. That they had come is certain where
+//!   nothing was wrong between the two nodes for as long as a delivery takes, and a credit was
+//!   there.
+//!
+//! The caller's own cancel and deadline may overtake (DESIGN.md section 2).
+
+use gridmux_core::error::CallError;
+
+use super::story::{Serving, Story};
+use super::{Bench, Case, failure_text};
+use crate::history::{Entry, Sight};
+
+pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
+    for story in case.stories.iter().filter(|story| story.ours == [true; 2]) {
+        let Some((ended, error)) = story.failed() else { continue };
+        let [serving] = story.servings.as_slice() else { continue };
+        match error {
+            CallError::Remote(text) if text.contains(&failure_text(&story.call.name)) => {
+                judge_remote(bench, story, serving, ended);
+            }
+            CallError::Disconnected { .. } => judge_lost(case, bench, story, serving, ended),
+            _ => {}
+        }
+    }
+}
+
+fn judge_remote(bench: &mut Bench<'_>, story: &Story<'_>, serving: &Serving<'_>, ended: &Entry) {
+    bench.judged();
+    if story.call.route.gives_items() && story.taken() < serving.outputs() {
+        let detail = format!("{} of {} items", story.taken(), serving.outputs());
+        bench.unsafe_call("an error overtakes items sent before it", ended.at, story, &detail);
+    }
+}
+
+fn judge_lost(
+    case: &Case<'_>,
+    bench: &mut Bench<'_>,
+    story: &Story<'_>,
+    serving: &Serving<'_>,
+    ended: &Entry,
+) {
+    let (from, to) = (story.call.from, story.call.to);
+    let delivery = case.bounds.delivery(from, to);
+    // What left the callee at `at` had come to the caller before it gave up.
+    let had_come = |at: u64| {
+        let by = at.saturating_add(delivery);
+        by < ended.at && case.bounds.is_calm(from, to, at, by)
+    };
+    bench.judged();
+    if story.call.route.gives_items() {
+        let sent = serving.entries.iter().filter(|e| matches!(e.sight, Sight::OutputSent(_)));
+        let arrived = sent.filter(|entry| had_come(entry.at)).count();
+        if story.taken() < arrived {
+            let detail = format!("{} of {arrived} items that had come", story.taken());
+            let rule = "a lost link overtakes items that had come";
+            bench.unsafe_call(rule, ended.at, story, &detail);
+        }
+    }
+    let Some(left) = end_left(story, serving, delivery) else { return };
+    if had_come(left) {
+        let rule = "a lost link overtakes an orderly end that had come";
+        bench.unsafe_call(rule, ended.at, story, "");
+    }
+}
+
+/// When the orderly end had left the callee at the latest: once the handler had returned, and
+/// there was a credit for it.
+fn end_left(story: &Story<'_>, serving: &Serving<'_>, delivery: u64) -> Option<u64> {
+    let returned = serving.returned_in_order()?.at;
+    let Some((_, capacity)) = story.call.route.served_capacities() else { return Some(returned) };
+    if !story.call.route.gives_items() {
+        // Its one result travels as an item, and when that is taken is not seen.
+        return None;
+    }
+    let needed = (serving.outputs() + 1).saturating_sub(capacity as usize);
+    if needed == 0 {
+        return Some(returned);
+    }
+    let taken = story.caller.iter().filter(|entry| matches!(entry.sight, Sight::Taken(..)));
+    let credit = taken.map(|entry| entry.at).nth(needed - 1)?;
+    Some(returned.max(credit.saturating_add(delivery)))
+}
+
+#[cfg(test)]
+mod tests {
+    use gridmux_core::error::CallError;
+
+    use crate::history::Sight::{Ended, Issued, Opened, OutputSent, Returned, Started, Taken};
+    use crate::oracle::failure_text;
+    use crate::oracle::tale::{LOST, MS, Tale, call};
+    use crate::script::{Fault, Finish, Route};
+
+    const OVERTAKEN: &str = "a lost link overtakes an orderly end that had come";
+
+    /// A stream of two items that its reader leaves alone for a second.
+    fn source(finish: Finish) -> Tale {
+        let mut call = call(Route::Source);
+        call.plan.finish = finish;
+        let sights = [(5, Issued), (5, Opened), (6, Started(true)), (7, OutputSent(0))];
+        let mut tale = Tale::of(call, &sights);
+        tale.see(8, 0, OutputSent(1)).see(9, 0, Returned(finish == Finish::Ok));
+        tale
+    }
+
+    #[test]
+    fn a_handlers_error_comes_after_its_items() {
+        let error = || Ended(Err(CallError::Remote(failure_text("c"))));
+        let mut tale = source(Finish::Error);
+        tale.see(1_000, 0, Taken(0, true)).see(1_001, 0, Taken(1, true)).see(1_002, 0, error());
+        tale.is_good(4);
+        let mut tale = source(Finish::Error);
+        tale.see(1_000, 0, Taken(0, true)).see(1_002, 0, error());
+        assert_eq!(tale.broken(4), ["an error overtakes items sent before it"]);
+    }
+
+    #[test]
+    fn what_had_come_is_taken_before_the_loss() {
+        let mut tale = source(Finish::Never);
+        tale.evidence.entries.pop();
+        tale.lose(900, 0, 1).see(1_000, 0, Taken(0, true));
+        let mut lost = Tale { evidence: tale.evidence.clone() };
+        lost.see(1_001, 0, Ended(Err(LOST)));
+        assert_eq!(lost.broken(4), ["a lost link overtakes items that had come"]);
+        tale.see(1_001, 0, Taken(1, true)).see(1_002, 0, Ended(Err(LOST)));
+        tale.is_good(4);
+    }
+
+    #[test]
+    fn an_orderly_end_that_had_come_beats_the_loss() {
+        let mut tale = source(Finish::Ok);
+        tale.see(1_000, 0, Taken(0, true)).see(1_001, 0, Taken(1, true));
+        tale.lose(900, 0, 1).see(1_002, 0, Ended(Err(LOST)));
+        assert_eq!(tale.broken(4), [OVERTAKEN]);
+        tale.fault(8, 950, Fault::Stall { from: 1, to: 0, lasts: 942 * MS });
+        tale.is_good(4);
+    }
+
+    #[test]
+    fn an_end_that_waits_for_a_credit_has_not_come() {
+        let mut call = call(Route::Drip);
+        call.plan.finish = Finish::Ok;
+        let mut tale = Tale::of(call, &[(5, Issued), (5, Opened), (6, Started(true))]);
+        tale.see(7, 0, OutputSent(0)).see(8, 0, Returned(true)).lose(900, 0, 1);
+        tale.see(1_000, 0, Taken(0, true)).see(1_001, 0, Ended(Err(LOST)));
+        tale.is_good(4);
+    }
+
+    #[test]
+    fn an_answer_that_had_come_beats_the_loss() {
+        let sights = [(5, Issued), (6, Started(true)), (7, Returned(true))];
+        let mut tale = Tale::of(call(Route::Echo), &sights);
+        tale.lose(900, 0, 1).see(1_000, 0, Ended(Err(LOST)));
+        assert_eq!(tale.broken(4), [OVERTAKEN]);
+        let mut tale = Tale::of(call(Route::Echo), &sights);
+        tale.lose(8, 0, 1).see(9, 0, Ended(Err(LOST)));
+        tale.is_good(4);
+    }
+}

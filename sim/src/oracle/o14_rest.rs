@@ -1,0 +1,104 @@
+//! O14: at rest nothing is left: no open call, no byte queued or held, no timer of a call, no task
+//! beyond those that the links need, and at most one timer of the system for each peer.
+//!
+//! A handler that runs to its end, and has none, is allowed what it holds: one open call, one
+//! task and one timer each.
+
+use super::{Bench, Case};
+use crate::script::Route;
+use crate::verdict::Class;
+
+pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
+    let at = case.evidence.phases.quiet;
+    let peers = case.evidence.script.nodes.len().saturating_sub(1) as u64;
+    for gauge in &case.evidence.gauges {
+        bench.judged();
+        let endless = endless(case, gauge.node);
+        for _ in 0..endless {
+            bench.excuse("runs to its end");
+        }
+        let left = [
+            ("calls are left open", gauge.open_calls, endless),
+            ("bytes are left queued", gauge.queued_bytes, 0),
+            ("received bytes are left", gauge.received_bytes, 0),
+            ("timers of calls are left", gauge.call_timers, endless),
+            ("timers of the system are left", gauge.system_timers, peers + endless),
+            ("tasks are left", gauge.tasks, gauge.tasks_at_rest + endless),
+        ];
+        for (rule, value, allowed) in left {
+            if value > allowed {
+                let detail = format!("n{}: {value}, not {allowed}", gauge.node);
+                bench.fail(Class::Safety, rule, at, detail);
+            }
+        }
+    }
+}
+
+/// How many handlers of routes that run to their end still do at a node.
+fn endless(case: &Case<'_>, node: usize) -> u64 {
+    let run_on = case.stories.iter().filter(|story| story.call.route == Route::RunToEnd);
+    let servings = run_on.flat_map(|story| &story.servings).filter(|serving| {
+        let ended = serving.find(|sight| *sight == crate::history::Sight::HandlerDropped);
+        serving.node == node
+            && serving.started().is_some()
+            && serving.returned().is_none()
+            && ended.is_none()
+            && !case.evidence.is_dead(node, serving.life, case.evidence.phases.quiet)
+    });
+    servings.count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::Sight::{Dropped, Issued, Started};
+    use crate::oracle::Gauge;
+    use crate::oracle::tale::{Tale, call};
+    use crate::script::Route;
+
+    const CALM: Gauge = Gauge {
+        node: 1,
+        open_calls: 0,
+        queued_bytes: 0,
+        received_bytes: 0,
+        call_timers: 0,
+        system_timers: 1,
+        tasks: 3,
+        tasks_at_rest: 3,
+    };
+
+    fn rests(gauge: Gauge) -> Tale {
+        let mut tale = Tale::new(2);
+        tale.evidence.gauges.push(gauge);
+        tale
+    }
+
+    #[test]
+    fn a_node_that_holds_nothing_is_good() {
+        rests(CALM).is_good(14);
+    }
+
+    #[test]
+    fn whatever_is_left_is_bad() {
+        for (gauge, rule) in [
+            (Gauge { open_calls: 1, ..CALM }, "calls are left open"),
+            (Gauge { queued_bytes: 1, ..CALM }, "bytes are left queued"),
+            (Gauge { received_bytes: 1, ..CALM }, "received bytes are left"),
+            (Gauge { call_timers: 1, ..CALM }, "timers of calls are left"),
+            (Gauge { system_timers: 2, ..CALM }, "timers of the system are left"),
+            (Gauge { tasks: 4, ..CALM }, "tasks are left"),
+        ] {
+            assert_eq!(rests(gauge).broken(14), [rule]);
+        }
+    }
+
+    #[test]
+    fn a_handler_that_runs_for_ever_may_be_left() {
+        let left = Gauge { open_calls: 1, tasks: 4, ..CALM };
+        let mut tale = rests(left);
+        let id = tale.call(call(Route::RunToEnd));
+        tale.see(5, id, Issued).see(6, id, Started(true)).see(7, id, Dropped);
+        tale.is_good(14);
+        tale.kill(9, 1);
+        assert_eq!(tale.broken(14), ["calls are left open", "tasks are left"]);
+    }
+}

@@ -1,0 +1,172 @@
+//! O21: after the healing one call and one stream, of three times its capacity each way, succeed
+//! between all nodes of the core, in both directions: what was leaked or wedged before shows
+//! here. Probes are ordinary calls whose names begin with [`PROBE`].
+//!
+//! A probe has its end within its own times, and for each item two deliveries and eight wake-ups.
+
+use super::o11_connected::are_clocks_apart;
+use super::story::{Serving, Story};
+use super::{Bench, Case, PROBE};
+use crate::verdict::Class;
+
+pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
+    let is_probe = |story: &&Story<'_>| story.call.name.starts_with(PROBE);
+    let probes: Vec<_> = case.stories.iter().filter(is_probe).collect();
+    for pair in &case.evidence.pairs {
+        if are_clocks_apart(case, pair) {
+            bench.excuse("clocks too far apart");
+            continue;
+        }
+        for (from, to) in [(0, 1), (1, 0)].map(|(a, b)| (pair.nodes[a], pair.nodes[b])) {
+            let between = |story: &&&Story<'_>| (story.call.from, story.call.to) == (from, to);
+            let (mut single, mut streams) = (false, false);
+            for story in probes.iter().filter(between) {
+                single |= story.call.route.capacities().is_none();
+                streams |= is_long(story);
+                judge_probe(case, bench, story);
+            }
+            if !single || !streams {
+                let detail = format!("n{from}>n{to}: one call and one long stream are needed");
+                bench.fail(
+                    Class::Liveness,
+                    "a probe is missing",
+                    case.evidence.phases.probe,
+                    detail,
+                );
+            }
+        }
+    }
+}
+
+/// Whether it gives and takes three times what its route has credits for.
+fn is_long(story: &Story<'_>) -> bool {
+    story.call.route.capacities().is_some_and(|(input, output)| {
+        story.call.route.gives_items()
+            && input > 0
+            && story.call.input.items >= 3 * input
+            && story.call.plan.items >= 3 * output
+    })
+}
+
+fn judge_probe(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
+    bench.judged();
+    let Some(issued) = story.issued() else {
+        bench.late_call("a probe was not made", case.evidence.phases.probe, story, "");
+        return;
+    };
+    let due = due(case, story, issued.at);
+    let Some((ended, result)) = story.ended() else {
+        bench.late_call("a probe has no end", due, story, "");
+        return;
+    };
+    if *result != Ok(true) {
+        bench.late_call("a probe fails", ended.at, story, &format!("{result:?}"));
+        return;
+    }
+    if ended.at > due {
+        let detail = format!("{} ns after it was due", ended.at - due);
+        bench.late_call("a probe is late", due, story, &detail);
+    }
+    let items = |count: u32, is: bool| if is { count as usize } else { 0 };
+    let (plan, route) = (&story.call.plan, story.call.route);
+    let given = items(plan.items, route.gives_items());
+    let due = story.call.input.items.min(plan.take.unwrap_or(u32::MAX));
+    let due = items(due, route.takes_input() && story.ours[1]);
+    let inputs = story.servings.iter().map(Serving::inputs).max().unwrap_or(0);
+    if story.taken() < given || inputs < due {
+        let detail = format!("{} of {given} given, {inputs} of {due} taken", story.taken());
+        bench.late_call("items of a probe are missing", ended.at, story, &detail);
+    }
+}
+
+fn due(case: &Case<'_>, story: &Story<'_>, issued: u64) -> u64 {
+    let (from, to) = (story.call.from, story.call.to);
+    let (plan, input, reading) = (&story.call.plan, &story.call.input, &story.call.reading);
+    let items = u64::from(plan.items) + u64::from(input.items) + 4;
+    let times = |count: u32, pace: u64| pace.saturating_mul(u64::from(count));
+    let own = [
+        plan.after,
+        times(plan.items, plan.pace),
+        times(input.items, plan.take_pace),
+        times(input.items, input.pace),
+        reading.after,
+        times(plan.items, reading.pace),
+    ];
+    let own = own.into_iter().fold(0, u64::saturating_add);
+    let wakes = 8 * items;
+    let clock =
+        case.bounds.by(from, issued, own, wakes).max(case.bounds.by(to, issued, own, wakes));
+    clock.saturating_add(case.bounds.delivery(from, to).saturating_mul(2 * items))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::Sight::{Ended, InputTaken, Issued, Returned, Started, Taken};
+    use crate::oracle::tale::{LOST, Tale};
+    use crate::script::{Call, Route};
+
+    /// Probes both ways; the end of the stream of node 0 is left to the test.
+    fn probes() -> (Tale, usize) {
+        let mut tale = Tale::new(2);
+        let mut stream = 0;
+        for (from, to) in [(1, 0), (0, 1)] {
+            let id = tale.call(Call::new("probe-call", from, to, Route::Echo));
+            tale.see(60_000, id, Issued).see(60_001, id, Ended(Ok(true)));
+            let mut long = Call::new("probe-stream", from, to, Route::Narrow);
+            (long.input.items, long.plan.items) = (3, 3);
+            stream = tale.call(long);
+            tale.see(60_000, stream, Issued).see(60_001, stream, Started(true));
+            for number in 0..3 {
+                tale.see(60_002, stream, InputTaken(number, true));
+                tale.see(60_003, stream, Taken(number, true));
+            }
+            tale.see(60_004, stream, Returned(true));
+            if from == 1 {
+                tale.see(60_005, stream, Ended(Ok(true)));
+            }
+        }
+        (tale, stream)
+    }
+
+    #[test]
+    fn probes_that_succeed_everywhere_are_good() {
+        let (mut tale, stream) = probes();
+        tale.see(60_005, stream, Ended(Ok(true)));
+        tale.is_good(21);
+    }
+
+    #[test]
+    fn probes_that_fail_hang_or_are_late_are_bad() {
+        let (tale, _) = probes();
+        assert_eq!(tale.broken(21), ["a probe has no end"]);
+        let (mut tale, stream) = probes();
+        tale.see(60_005, stream, Ended(Err(LOST)));
+        assert_eq!(tale.broken(21), ["a probe fails"]);
+        let (mut tale, stream) = probes();
+        tale.see(99_000, stream, Ended(Ok(true)));
+        assert_eq!(tale.broken(21), ["a probe is late"]);
+    }
+
+    #[test]
+    fn items_that_are_missing_are_bad() {
+        let (mut tale, stream) = probes();
+        let lost =
+            |entry: &crate::history::Entry| entry.call == stream && entry.sight == Taken(2, true);
+        tale.evidence.entries.retain(|entry| !lost(entry));
+        tale.see(60_005, stream, Ended(Ok(true)));
+        assert_eq!(tale.broken(21), ["items of a probe are missing"]);
+    }
+
+    #[test]
+    fn a_pair_without_probes_or_with_short_ones_is_bad() {
+        assert_eq!(Tale::new(2).broken(21), ["a probe is missing"; 2], "both ways");
+        let (mut tale, stream) = probes();
+        tale.see(60_005, stream, Ended(Ok(true)));
+        for line in &mut tale.evidence.script.lines {
+            if let crate::script::Deed::Call(call) = &mut line.deed {
+                call.input.items = 2;
+            }
+        }
+        assert_eq!(tale.broken(21), ["a probe is missing"; 2]);
+    }
+}
