@@ -29,9 +29,9 @@
 //!
 //! One statement a line; words with blanks between them; `#` begins a comment; empty lines mean
 //! nothing. The first line is `gridmux-sim 1`, with the version of the format. Words of the form
-//! `key=value`, and words that are alone optional, may stand in any order behind the others. What is left out
-//! is as usual, and is left out when a script is printed. Words that are not known are errors,
-//! which name those that are.
+//! `key=value`, and `one-way`, `closed`, `reset` and `silent` of the deeds below, may stand in any
+//! order behind the others. What is left out is as usual, and is left out when a script is
+//! printed. Words that are not known are errors, which name those that are.
 //!
 //! * A *node* is `n0`, `n1` and so on; *nodes* are `n0,n2`, or `none`; a *way*, `n0>n1`, is what
 //!   the first sends the second.

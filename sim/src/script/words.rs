@@ -9,7 +9,7 @@ pub(super) type Table<T> = [(&'static str, T)];
 /// The word for a value, which is in the table.
 pub(super) fn word_of<T: PartialEq>(table: &Table<T>, value: &T) -> &'static str {
     let found = table.iter().find(|(_, other)| other == value);
-    found.map_or("?", |(word, _)| word)
+    found.expect("every value has a word").0
 }
 
 /// What a word may be.

@@ -9,7 +9,7 @@ const LOOK_BACK: u64 = 60_000_000_000;
 /// The things that a failure is about, by their places in the [`View`].
 #[derive(Default)]
 pub(super) struct Chain {
-    /// The frames of the call's mux, and the last that its connection lost.
+    /// The frames of the call's mux.
     pub(super) frames: Vec<usize>,
     /// The connection.
     pub(super) conns: Vec<usize>,
@@ -39,4 +39,36 @@ pub(super) fn chain(view: &View<'_>, failure: &Failure) -> Chain {
     });
     chain.frames = frames.map(|(index, _)| index).collect();
     chain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chain;
+    use crate::show::sample::Sample;
+    use crate::show::view::View;
+
+    #[test]
+    fn a_failed_call_leads_to_its_frames_its_connection_and_the_faults_of_its_time() {
+        let sample = Sample::new();
+        let view = View::new(&sample.shown());
+        let found = chain(&view, &sample.outcome.failures[0]);
+        let ops: Vec<_> = found.frames.iter().map(|at| view.frames[*at].messages[0].op).collect();
+        let stream = ["AckMux", "MuxClientMsg", "UnblockClMux", "MuxServerMsg", "MuxClientMsg"];
+        assert_eq!(ops, [&["ConnectMux"][..], &stream[..]].concat());
+        assert_eq!(found.conns, [0]);
+        let rows: Vec<_> = found.faults.iter().map(|at| view.faults[*at].row).collect();
+        assert_eq!(rows, ["B4", "N1"]);
+    }
+
+    #[test]
+    fn a_failure_without_a_call_has_all_faults_before_it() {
+        let sample = Sample::new();
+        let mut failure = sample.outcome.failures[0].clone();
+        (failure.call, failure.at) = (None, 30_000_000);
+        let view = View::new(&sample.shown());
+        let found = chain(&view, &failure);
+        let rows: Vec<_> = found.faults.iter().map(|at| view.faults[*at].row).collect();
+        assert_eq!(rows, ["N3", "B3"]);
+        assert!(found.frames.is_empty() && found.conns.is_empty());
+    }
 }

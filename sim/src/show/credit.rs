@@ -67,3 +67,23 @@ fn change(message: &Brief, arrived: bool, (into, out): (u32, u32)) -> (i64, i64)
         _ => (0, 0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::gauges;
+    use crate::show::sample::Sample;
+    use crate::show::view::View;
+
+    #[test]
+    fn items_cost_when_they_are_sent_and_credits_count_when_they_arrive() {
+        let sample = Sample::new();
+        let view = View::new(&sample.shown());
+        let [gauge] = &gauges(&view)[..] else { panic!("one stream") };
+        assert_eq!((gauge.call, gauge.capacities), (1, (4, 2)));
+        let steps: Vec<_> =
+            gauge.steps.iter().map(|(at, up, down)| (at / 1_000_000, *up, *down)).collect();
+        let opened = [(23, 0, 2), (26, 4, 2)];
+        let items = [(27, 3, 2), (27, 2, 2), (34, 3, 2), (35, 3, 1), (39, 2, 1)];
+        assert_eq!(steps, [&opened[..], &items[..]].concat());
+    }
+}

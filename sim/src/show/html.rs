@@ -123,12 +123,94 @@ fn data(shown: &Shown<'_>, view: &View<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::process::Command;
+    use std::{env, fs, process};
+
     use super::html;
     use crate::show::sample::Sample;
+    use crate::world::End;
 
     #[test]
-    #[ignore]
-    fn dump() {
-        std::fs::write("/tmp/show.html", html(&Sample::new().shown())).unwrap();
+    fn a_page_is_whole_and_no_text_of_a_run_ends_its_data() {
+        let page = html(&Sample::new().shown());
+        assert!(!page.contains("{{") && !page.contains("}}"));
+        assert_eq!(page.matches("</script>").count(), 2);
+        assert!(!page.contains("<nothing>") && page.contains("\\u003cnothing>"));
+        for outside in ["src=", "href=", "@import", "url(", "fetch("] {
+            assert!(!page.contains(outside), "the page needs nothing from outside: {outside}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_ten_thousand_frames_stays_below_two_megabytes() {
+        let mut sample = Sample::new();
+        let (frames, at) = (10_000, 70_000_000);
+        let message = Sample::item(7);
+        for number in 0..frames {
+            let messages = vec![message.clone()];
+            sample.frame(at + number * 9_999_999, End::Dialler, 100 + number, messages, true);
+        }
+        let size = html(&sample.shown()).len();
+        assert!(size < 2 << 20, "{size}");
+    }
+
+    /// A browser to look at a page with, by the names that it has in various systems.
+    fn browser() -> Option<PathBuf> {
+        let path = env::var_os("PATH")?;
+        let names = ["chromium", "chromium-browser", "google-chrome"];
+        let dirs: Vec<_> = env::split_paths(&path).collect();
+        let mut all = names.iter().flat_map(|name| dirs.iter().map(move |dir| dir.join(name)));
+        all.find(|file| file.is_file())
+    }
+
+    /// The chart as a browser has drawn it, for each of the ends of the page's address.
+    fn drawn<const N: usize>(browser: PathBuf, page: &str, fragments: [&str; N]) -> [String; N] {
+        let dir = env::temp_dir().join(format!("gridmux-sim-show-{}", process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let file = dir.join("run.html");
+        fs::write(&file, page).unwrap();
+        let charts = fragments.map(|fragment| {
+            let output = Command::new(&browser)
+                .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+                .args(["--window-size=1400,900", "--virtual-time-budget=2000"])
+                .arg(format!("--user-data-dir={}", dir.join("profile").display()))
+                .arg(format!("file://{}#{fragment}", file.display()))
+                .output()
+                .unwrap();
+            let dom = String::from_utf8(output.stdout).unwrap();
+            let chart =
+                dom.split_once("<svg id=\"chart\"").and_then(|(_, rest)| rest.split_once("</svg>"));
+            chart.unwrap_or_else(|| panic!("no chart in {dom}")).0.to_owned()
+        });
+        fs::remove_dir_all(&dir).unwrap();
+        charts
+    }
+
+    #[test]
+    fn a_browser_draws_lanes_and_arrows_and_filters_them() {
+        let Some(browser) = browser() else {
+            println!("SKIPPED: no chromium, chromium-browser or google-chrome in PATH");
+            return;
+        };
+        let sample = Sample::new();
+        let fragments = ["", "call=a", "call=2", "pair=0-2", "from=0&to=9000000"];
+        let charts = drawn(browser, &html(&sample.shown()), fragments);
+        // What is counted: lanes, arrows, those that never arrived, those that led to the failure,
+        // and bars.
+        let of = |chart: &String| {
+            let count = |part: &str| chart.matches(part).count();
+            let [lanes, arrows] = ["class=\"lane\"", "class=\"arrow"].map(count);
+            let lost =
+                chart.split("class=\"").filter(|rest| rest.starts_with("arrow lost")).count();
+            let bars = count("class=\"bar");
+            (lanes, arrows, lost, count("cause\" x1"), bars)
+        };
+        let [all, by_call, by_mux, by_pair, by_time] = charts.each_ref().map(of);
+        assert_eq!(all, (3, 10, 1, 6, 5));
+        assert_eq!(by_call, (3, 2, 0, 0, 2));
+        assert_eq!(by_mux, (3, 6, 1, 6, 2));
+        assert_eq!(by_pair, (3, 0, 0, 0, 1));
+        assert_eq!(by_time, (3, 2, 0, 0, 0));
     }
 }

@@ -3,6 +3,25 @@
 //! All three are made of one [`Shown`]. A trace does not say which mux a call got; [`Shown`] is
 //! read so that the opening messages of each pair of nodes belong to the calls between them in
 //! the order in which those were made, as far as times and sizes allow it.
+//!
+//! ```
+//! use gridmux_sim::script::Script;
+//! use gridmux_sim::show::{Filter, Shown, html, text};
+//! use gridmux_sim::trace::{Event, Happening, Trace};
+//! use gridmux_sim::verdict::Outcome;
+//!
+//! let trace = Trace {
+//!     nodes: vec!["http://n0:9000".into()],
+//!     events: vec![Event { at: 1_500, what: Happening::Died { node: 0 } }],
+//! };
+//! let (script, outcome) = (Script::new(7, 1), Outcome::default());
+//! let shown = Shown { script: &script, trace: &trace, history: &[], outcome: &outcome };
+//! assert_eq!(
+//!     text(&shown, &Filter::default()),
+//!     "     0.000001500  n0        -     died\n"
+//! );
+//! assert!(html(&shown).starts_with("<!doctype html>"));
+//! ```
 
 mod cause;
 mod credit;

@@ -70,6 +70,11 @@ impl Sample {
         self.trace.events.iter().filter(is_arrival).count()
     }
 
+    /// An item of a stream on this mux.
+    pub(super) fn item(mux: u64) -> Brief {
+        brief("MuxClientMsg", mux, 1_000, 0, 1_000)
+    }
+
     fn event(&mut self, at: u64, what: Happening) {
         self.trace.events.push(Event { at, what });
     }

@@ -193,3 +193,52 @@ pub(super) fn show_flags(flags: u8) -> String {
     names.extend((rest != 0).then(|| format!("{rest:#04x}")));
     names.join("|")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Filter, show_flags, text};
+    use crate::show::sample::Sample;
+
+    #[test]
+    fn a_log_has_one_line_for_each_event_in_the_order_of_time() {
+        let sample = Sample::new();
+        let log = text(&sample.shown(), &Filter::default());
+        let events = sample.trace.events.len() + sample.history.len();
+        assert_eq!(log.lines().count(), events + sample.outcome.failures.len());
+        let times: Vec<_> = log.lines().map(|line| &line[..16]).collect();
+        assert!(times.is_sorted());
+    }
+
+    #[test]
+    fn the_last_lines_of_a_call_tell_how_it_failed() {
+        let sample = Sample::new();
+        let filter = Filter { call: Some(1), last: Some(8), ..Filter::default() };
+        let expected = "     0.038000000  n1>n0     c0    arrived    #4 60 B: MuxServerMsg mux=2 seq=2 CRC len=40
+     0.039000000  n0>n1     c0    sent, lost #4 60 B: MuxClientMsg mux=2 seq=3 CRC len=40
+     0.040000000  n0,n1     -     fault      B4 at 40ms reset n0 n1
+     0.040000000  n0        c0    broken
+     0.043000000  n1        c0    broken
+     0.050000000  n1        -     fault      N1 at 50ms crash n1 back=15ms
+     0.050000000  n1        -     died
+     0.060000000  n0        -     call       b Ended(Err(Disconnected { may_have_run: true }))
+";
+        let until = Some(61_000_000);
+        assert_eq!(text(&sample.shown(), &Filter { until, ..filter }), expected);
+    }
+
+    #[test]
+    fn a_pair_of_nodes_hides_what_only_others_do() {
+        let sample = Sample::new();
+        let log = text(&sample.shown(), &Filter { pair: Some([0, 2]), ..Filter::default() });
+        let has = |part: &str| log.contains(part);
+        assert!(has("c1") && has("pause n2") && has("c</script> Issued"), "{log}");
+        assert!(!has("c0") && !has("crash n1 ") && !has(" a Issued"), "{log}");
+    }
+
+    #[test]
+    fn bits_without_a_name_are_shown_as_a_number() {
+        assert_eq!(show_flags(0b11), "CRC|EOF");
+        assert_eq!(show_flags(0b1100_0001), "CRC|0xc0");
+        assert_eq!(show_flags(0), "");
+    }
+}

@@ -120,6 +120,7 @@ impl<'a> View<'a> {
         };
         view.read_trace(shown);
         view.read_history(shown);
+        view.end_with_processes();
         view.find_muxes();
         view
     }
@@ -223,6 +224,22 @@ impl<'a> View<'a> {
         self.handlers = handlers.into_values().collect();
     }
 
+    /// What a process had open is over with it.
+    fn end_with_processes(&mut self) {
+        let death = |node: usize, since: u64, over: &mut Option<Over>| {
+            let deaths = self.dead.iter().filter(|(dead, at, _)| *dead == node && *at >= since);
+            if let Some(at) = deaths.map(|(_, at, _)| *at).min() {
+                over.get_or_insert((at, "the process died".into()));
+            }
+        };
+        for Issued { call, since, over, .. } in &mut self.calls {
+            death(call.from, *since, over);
+        }
+        for Served { node, since, over, .. } in &mut self.handlers {
+            death(*node, *since, over);
+        }
+    }
+
     /// Gives each call the opening message that fits it, in the order in which the calls were made.
     fn find_muxes(&mut self) {
         let mut waiting: Vec<usize> = (0..self.calls.len()).collect();
@@ -296,4 +313,71 @@ fn deed_word(text: &str) -> &str {
     ];
     let mut keys = text.split_whitespace().map(|word| word.split('=').next().unwrap_or(word));
     keys.find(|key| DEEDS.contains(key)).unwrap_or("fault")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MuxKey, View, deed_word};
+    use crate::history::Sight;
+    use crate::show::sample::Sample;
+    use crate::world::{ConnId, End};
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn frames_know_their_nodes_and_when_they_arrived_if_they_did() {
+        let sample = Sample::new();
+        let view = View::new(&sample.shown());
+        let frame = |sent: u64| view.frames.iter().find(|frame| frame.sent == sent * MS).unwrap();
+        let of = |sent| (frame(sent).from, frame(sent).to, frame(sent).arrived);
+        assert_eq!(of(10), (0, 1, Some(13 * MS)));
+        assert_eq!(of(16), (1, 0, Some(19 * MS)));
+        assert_eq!(of(39), (0, 1, None));
+    }
+
+    #[test]
+    fn calls_get_the_muxes_that_were_opened_for_them_and_end_when_their_callers_saw_it() {
+        let sample = Sample::new();
+        let view = View::new(&sample.shown());
+        let mux = |id| Some(MuxKey { conn: ConnId(0), caller: End::Dialler, id });
+        let muxes: Vec<_> = view.calls.iter().map(|issued| issued.mux).collect();
+        assert_eq!(muxes, [mux(1), mux(2), None]);
+        let over: Vec<_> = view.calls.iter().map(|issued| issued.over.clone()).collect();
+        let lost = Some((60 * MS, "remote disconnected".into()));
+        assert_eq!(over, [Some((19 * MS, "ok".into())), lost, None]);
+    }
+
+    #[test]
+    fn a_message_belongs_to_the_mux_of_the_end_that_called() {
+        let sample = Sample::new();
+        let view = View::new(&sample.shown());
+        for frame in &view.frames {
+            for mux in frame.messages.iter().filter_map(|message| MuxKey::of(frame, message)) {
+                assert_eq!(mux.caller, End::Dialler);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_process_had_open_ends_with_it() {
+        let mut sample = Sample::new();
+        sample.sight(45 * MS, 1, 1, 2, Sight::Started(true));
+        let view = View::new(&sample.shown());
+        let over: Vec<_> = view.handlers.iter().map(|served| served.over.clone()).collect();
+        let died = Some((50 * MS, "the process died".into()));
+        assert_eq!(over, [Some((16 * MS, "ok".into())), died.clone(), died]);
+        assert_eq!(view.dead, [(1, 50 * MS, 65 * MS)]);
+    }
+
+    #[test]
+    fn faults_are_named_by_the_words_of_scripts() {
+        for (text, word) in [
+            ("at 1s pause n0 lasts=2s", "pause"),
+            ("reset n0 n1", "reset"),
+            ("when n0>n1 Request 3 byte=5 flip=0x20", "flip"),
+            ("something new", "fault"),
+        ] {
+            assert_eq!(deed_word(text), word);
+        }
+    }
 }

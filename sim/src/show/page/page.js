@@ -105,6 +105,12 @@ function add(parent, kind, attributes, tip, act) {
   return element;
 }
 
+// A text at the right of a line, or at its left where the window ends.
+function label(parent, kind, at, y, text, tip) {
+  const isLast = at > width - RIGHT - 70;
+  add(parent, "text", { class: kind, x: isLast ? at - 3 : at + 3, y, text, "text-anchor": isLast ? "end" : "start" }, tip);
+}
+
 // Puts each span into the first row that is free when it begins.
 function stack(spans) {
   const free = [];
@@ -125,7 +131,7 @@ run.nodes.forEach((name, node) => {
   const handlers = run.handlers.filter(handler => handler.node === node);
   const above = Math.max(stack(calls), 1) * ROW + 12, below = Math.max(stack(handlers), 1) * ROW + 12;
   lanes.push({ name, calls, handlers, top: bottom, y: bottom + above, bottom: bottom + above + below });
-  bottom += above + below + 26;
+  bottom += above + below + 40;
 });
 
 let width = 1000;
@@ -150,12 +156,12 @@ function drawAxis(chart, height) {
   step *= span / step > 20 ? 5 : span / step > 10 ? 2 : 1;
   for (let at = Math.ceil(chosen.from / step) * step; at <= chosen.to; at += step) {
     add(chart, "line", { class: "grid", x1: x(at), x2: x(at), y1: 18, y2: height });
-    add(chart, "text", { class: "soft", x: x(at) + 3, y: 12, text: time(at, step * 10) });
+    label(chart, "soft", x(at), 12, time(at, step * 10));
   }
   for (const [at, phase] of run.phases) {
     if (!seen(at, at)) continue;
     add(chart, "line", { class: "phase", x1: x(at), x2: x(at), y1: 18, y2: height });
-    add(chart, "text", { class: "soft phasename", x: x(at) + 3, y: 25, text: phase });
+    label(chart, "soft", x(at), 25, phase);
   }
 }
 
@@ -176,7 +182,7 @@ function drawShades(chart, chain) {
       const faint = chain && !chain.faults.has(index) ? " faint" : "";
       add(chart, "line", { class: "fault" + faint, x1: left, x2: left, y1: top, y2: bottom }, () => text);
       add(chart, "path", { class: "faultmark" + faint, d: `M${left - 4} ${top - 6}h8l-4 6z` }, () => text);
-      add(chart, "text", { class: "row" + faint, x: left + 5, y: top, text: `${fault.row} ${fault.kind}` });
+      label(chart, "row" + faint, left + 2, top, `${fault.row} ${fault.kind}`, () => text);
     }
   });
 }
@@ -318,7 +324,7 @@ function drawFailures(chart, height) {
     const text = `${failure.oracle} ${failure.rule}\n${failure.detail}\nat ${exact(failure.at)}`;
     const faint = chosen.failure >= 0 && chosen.failure !== index ? " faint" : "";
     add(chart, "line", { class: "failure" + faint, x1: x(failure.at), x2: x(failure.at), y1: 26, y2: height }, () => text);
-    add(chart, "text", { class: "oracle" + faint, x: x(failure.at) + 4, y: 36, text: failure.oracle }, () => text);
+    label(chart, "oracle" + faint, x(failure.at), 37, failure.oracle, () => text);
   });
 }
 
@@ -352,6 +358,7 @@ function drawOverview() {
   const overview = $("overview"), full = overview.clientWidth || width, most = Math.max(...counts, 1);
   overview.replaceChildren();
   overview.setAttribute("viewBox", `0 0 ${full} 44`);
+  overview.setAttribute("preserveAspectRatio", "none");
   counts.forEach((count, at) => {
     const high = Math.log1p(count) / Math.log1p(most) * 40;
     if (count) add(overview, "rect", { class: "count", x: at / BUCKETS * full, width: full / BUCKETS - .5, y: 44 - high, height: high });
