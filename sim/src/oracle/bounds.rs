@@ -18,6 +18,9 @@ const HANDSHAKE_BYTES: u64 = 4_096;
 /// Bytes of a message beyond its payload: header, trailers, and what carries it.
 const OVERHEAD: u64 = 96;
 
+/// A path that is squeezed holds so many bytes at least.
+const LEAST_BUFFER: u64 = 256;
+
 /// Wake-ups between a dead link and the next one: pings, retry, dial, handshake, twice over.
 const RECONNECT_WAKES: u64 = 16;
 
@@ -44,7 +47,7 @@ const fn is_corruption(damage: Damage) -> bool {
 ///
 /// ```text
 /// ( detection + running attempt + retry spacing + handshake [+ duplicate] ) / slowest clock
-///     + 16 wake-ups + 12 latencies + the bytes of a handshake + 2 ticks
+///     + 16 wake-ups, 2 of an application + 12 latencies + the bytes of a handshake + 2 ticks
 ///
 /// detection        silence + ping_interval (20 s + 10 s); if a byte of the core's was changed,
 ///                  pong_silence + ping_interval (60 s + 10 s): a length that was changed
@@ -77,6 +80,7 @@ pub fn heal_bound(script: &Script, timings: &Timings) -> u64 {
     let knobs = &script.knobs;
     scaled(nanos(clock), NOMINAL, slowest(knobs))
         .saturating_add(RECONNECT_WAKES * (knobs.slack + knobs.grain))
+        .saturating_add(2 * knobs.laziness)
         .saturating_add(12 * knobs.latency.1)
         .saturating_add(transfer(HANDSHAKE_BYTES, knobs.rate))
         .saturating_add(TICKS)
@@ -202,9 +206,8 @@ impl<'a> Bounds<'a> {
 
     /// When a node must have learned that a peer which it hears nothing of since `from` is gone.
     /// Time in which it was stopped does not count.
-    pub(super) fn detected(&self, node: usize, peer: usize, from: u64) -> u64 {
-        let corrupted = self.is_corrupted(node, peer, u64::MAX);
-        let detection = detection(&self.evidence.timings, corrupted);
+    fn detected(&self, node: usize, from: u64) -> u64 {
+        let detection = detection(&self.evidence.timings, false);
         let mut due = self.by(node, from, nanos(detection), 6);
         for pause in self.pauses(node) {
             if pause.until >= from && pause.at <= due {
@@ -231,7 +234,11 @@ impl<'a> Bounds<'a> {
 
     /// How long a message takes at most where nothing is wrong, whatever is queued before it.
     pub(super) fn delivery(&self, one: usize, other: usize) -> u64 {
-        let Knobs { latency: (_, latency), rate, buffer, slack, .. } = *self.knobs;
+        self.delivery_at(one, other, self.knobs.rate, self.knobs.buffer)
+    }
+
+    fn delivery_at(&self, one: usize, other: usize, rate: u64, buffer: u64) -> u64 {
+        let Knobs { latency: (_, latency), slack, .. } = *self.knobs;
         let traffic = self.traffic(one, other);
         let turns = 2 + 2 * traffic / buffer.max(1);
         latency
@@ -241,16 +248,25 @@ impl<'a> Bounds<'a> {
             .saturating_add(TICKS)
     }
 
+    /// The same on a path that was squeezed; 0 if it never was.
+    fn squeezed_delivery(&self, one: usize, other: usize) -> u64 {
+        let squeezed = self.evidence.faults().filter_map(|(fault, _)| match fault {
+            Fault::Squeeze { rate, .. } if touches(fault, one, other) => Some(*rate),
+            _ => None,
+        });
+        squeezed.map(|rate| self.delivery_at(one, other, rate, LEAST_BUFFER)).max().unwrap_or(0)
+    }
+
     /// From when to when a fault can be felt between two nodes.
     fn trouble(&self, one: usize, other: usize) -> impl Iterator<Item = (u64, u64)> {
         let touching = self.evidence.faults().filter(move |(fault, _)| touches(fault, one, other));
         touching.map(move |(fault, fired)| {
             let until = match fault {
                 // What it does, it does to a connection, for as long as that lasts.
-                Fault::Squeeze { .. } | Fault::Damage { .. } | Fault::Stall { .. } => {
-                    self.last_end(one, other, fired)
+                Fault::Squeeze { .. } | Fault::Damage { .. } => self.last_end(one, other, fired),
+                Fault::Stall { lasts, .. } | Fault::Reset { late: lasts, .. } => {
+                    fired.at.saturating_add(*lasts)
                 }
-                Fault::Reset { late, .. } => fired.at.saturating_add(*late),
                 _ => fired.until,
             };
             (fired.at, until.max(fired.until))
@@ -296,12 +312,13 @@ impl<'a> Bounds<'a> {
         if self.is_calm(from, to, at, calm) {
             return calm;
         }
-        let mut due = self.detected(to, from, calm);
+        let delivery = delivery.saturating_add(self.squeezed_delivery(from, to));
+        let mut due = self.detected(to, calm).saturating_add(delivery);
         let mut trouble: Vec<_> = self.trouble(from, to).collect();
         trouble.sort_unstable();
         for (begin, end) in trouble {
             if begin <= due && end >= at && end != u64::MAX {
-                due = due.max(self.detected(to, from, end).saturating_add(delivery));
+                due = due.max(self.detected(to, end).saturating_add(delivery));
             }
         }
         due

@@ -11,7 +11,8 @@ use crate::script::{Fault, Script};
 ///
 /// From [`Phases::heal`] on, no fault of the script acts between nodes of the core any more, save
 /// for what was done to connections before: these may stay silent or stalled. Faults that were
-/// tied to a point of the protocol which has not come by then never come.
+/// tied to a point of the protocol which has not come by then never come. A path that is
+/// squeezed still holds 256 bytes at least.
 #[derive(Clone, Debug)]
 pub struct Evidence {
     /// What was to happen. The number of a call is its place among [`Script::calls`].
@@ -53,7 +54,7 @@ pub struct Evidence {
 pub struct Fired {
     /// The place of its line in [`Script::lines`].
     pub line: usize,
-    /// When it came.
+    /// When it came; damage may meet its bytes later.
     pub at: u64,
     /// When it was taken back: its own end, or the healing if that was earlier. For a crash or a
     /// shutdown, when the node was started again; [`u64::MAX`] for never. As `at` for what is

@@ -173,3 +173,43 @@ pub fn judge_without(evidence: &Evidence, off: &[OracleId]) -> Verdicts {
     verdicts.failures.sort_by_key(|failure| (failure.at, failure.oracle));
     verdicts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::tale::{LOST, MS, Tale, call};
+    use super::{judge, judge_without, oracles};
+    use crate::history::Sight::{Ended, Issued, Started};
+    use crate::script::Route;
+    use crate::verdict::OracleId;
+
+    /// A call that has two ends, of which nothing explains the first, and a handler for ever.
+    fn wrong() -> Tale {
+        let sights = [(5, Issued), (6, Started(true)), (50, Ended(Err(LOST)))];
+        let mut tale = Tale::of(call(Route::Echo), &sights);
+        tale.evidence.pairs.clear();
+        tale.see(51, 0, Ended(Ok(true)));
+        tale
+    }
+
+    #[test]
+    fn all_oracles_judge_and_the_earliest_failure_comes_first() {
+        let verdicts = judge(&wrong().evidence);
+        let found: Vec<_> = verdicts.failures.iter().map(|failure| failure.oracle.0).collect();
+        assert_eq!(found, [3, 1, 6, 5]);
+        assert!(verdicts.failures.iter().all(|failure| failure.call == Some(0)));
+        assert!(verdicts.failures.is_sorted_by_key(|failure| failure.at));
+        assert_eq!(verdicts.failures[1].at, 51 * MS);
+    }
+
+    #[test]
+    fn an_oracle_that_is_off_finds_and_counts_nothing() {
+        let tale = wrong();
+        for off in oracles() {
+            let verdicts = judge_without(&tale.evidence, &[off]);
+            assert!(verdicts.failures.iter().all(|failure| failure.oracle != off));
+            assert!(!verdicts.judged.contains_key(&off));
+        }
+        let all: Vec<OracleId> = oracles().collect();
+        assert_eq!(judge_without(&tale.evidence, &all), super::Verdicts::default());
+    }
+}

@@ -4,11 +4,11 @@
 //! - It has the caller's bytes, and the call was made before.
 //! - What succeeds has run and has returned in order.
 //! - Once the call has failed at its caller, was dropped there, or its process has died, the
-//!   handler is told. Where it is calm: a delivery and a few wake-ups later. Else within the
-//!   detection of a dead link (`silence + ping_interval`, 30 s of the callee's clock; 70 s where
-//!   a byte was changed) after the last fault between the two that is connected to it, plus
-//!   pauses. Not judged: routes that run to their end, single requests of a Go caller, which tells
-//!   nothing, and messages lost because a byte was changed.
+//!   handler is told. Where it is calm: a delivery and a few wake-ups later. Else: within the
+//!   detection of a dead link (`silence + ping_interval`, 30 s of the callee's clock) and a
+//!   delivery, counted from the last fault between the two that came within such a time; plus
+//!   pauses. Not judged: routes that run to their end, single requests of a Go caller, which
+//!   tells nothing, and pairs between which a byte was changed, which loses messages.
 //! - What was told that it is cancelled sends nothing more.
 //! - No handler starts for a call that had failed or was dropped before any connection began on
 //!   which it could have come.
