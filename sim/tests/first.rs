@@ -7,19 +7,31 @@ fn calm() {
     let from: u64 = std::env::var("FROM").map_or(0, |s| s.parse().unwrap());
     std::panic::set_hook(Box::new(|_| {}));
     let start = std::time::Instant::now();
-    let mut events = 0; let mut sim = 0; let mut felt = 0;
+    let mut events = 0;
+    let mut sim = 0;
+    let mut felt = 0;
     let mut census = std::collections::BTreeMap::<&str, gridmux_sim::census::Tally>::new();
+    let mut rules = std::collections::BTreeMap::<String, (u64, u64, String)>::new();
+    let mut excuses = std::collections::BTreeMap::<&str, u64>::new();
     for seed in from..from + n {
         let script = script(seed, Profile::Quick);
         let one = run(&script, &Options { traced: false, invariants: seed % 16 == 0 });
         events += one.outcome.figures.events;
         sim += one.outcome.figures.simulated;
         felt += u64::from(one.outcome.felt_a_fault());
-        for (row, t) in &one.outcome.census { census.entry(row).or_default().add(*t); }
-        let f = &one.facts;
-        if !one.outcome.failures.is_empty() || f.phases.connected.is_none() || f.phases.quiet.is_none() || f.tasks_left > 0 || !f.not_shut_down.is_empty() {
-            eprintln!("seed {seed}: {:?} {:?} tasks {} not down {:?}", one.outcome.failures, f.phases, f.tasks_left, f.not_shut_down);
-            if f.phases.quiet.is_none() { eprintln!("{:?}", f.gauges.iter().filter(|g| !g.quiescent).collect::<Vec<_>>()); }
+        for (row, t) in &one.outcome.census {
+            census.entry(row).or_default().add(*t);
+        }
+        for (e, c) in &one.outcome.figures.excuses {
+            *excuses.entry(e).or_default() += c;
+        }
+        for f in &one.outcome.failures {
+            let e = rules.entry(format!("{} {}", f.oracle, f.rule)).or_insert((
+                0,
+                seed,
+                f.detail.clone(),
+            ));
+            e.0 += 1;
         }
         if seed % 8 == 0 {
             let two = run(&script, &Options { traced: true, invariants: false });
@@ -27,6 +39,14 @@ fn calm() {
         }
     }
     let t = start.elapsed();
-    eprintln!("{n} seeds {t:?} {events} events {felt} felt, {} events/s, ratio {}", events as f64 / t.as_secs_f64(), sim as f64 / 1e9 / t.as_secs_f64());
-    eprintln!("{census:#?}");
+    eprintln!(
+        "{n} seeds {t:?} {events} events {felt} felt, {} events/s, ratio {}",
+        events as f64 / t.as_secs_f64(),
+        sim as f64 / 1e9 / t.as_secs_f64()
+    );
+    eprintln!("{census:?}");
+    eprintln!("{excuses:?}");
+    for (r, (c, s, d)) in &rules {
+        eprintln!("FAIL {c} {r} seed {s}: {d}");
+    }
 }

@@ -368,6 +368,11 @@ impl Peer {
             && self.common.received_bytes == 0
     }
 
+    /// Timers of calls that are armed, for tests and simulation.
+    pub fn armed_timers(&self) -> usize {
+        self.common.timers.armed()
+    }
+
     /// Internal consistency of every machine, for tests and simulation.
     ///
     /// # Panics

@@ -14,6 +14,7 @@ use super::content::{Kind, call_of};
 use super::routes;
 use super::stage::{Stage, Witness};
 use crate::history::Sight;
+use crate::oracle::failure_text;
 use crate::script::{Call, Finish, Route};
 use crate::world::SimRuntime;
 
@@ -25,11 +26,9 @@ pub(crate) fn serve(
     node: usize,
 ) -> Builder<SimRuntime> {
     let here = Here { stage: stage.clone(), runtime: runtime.clone() };
-    for route in [
-        routes::ECHO,
-        routes::sub("here"),
-        routes::Single::new(12, "run-to-end").run_to_end(),
-    ] {
+    for route in
+        [routes::ECHO, routes::sub("here"), routes::Single::new(12, "run-to-end").run_to_end()]
+    {
         let here = here.clone();
         builder = builder.serve(route, move |request: Payload, context| {
             let begun = here.begin(&request, &context);
@@ -37,9 +36,10 @@ pub(crate) fn serve(
         });
     }
     let inline = here.clone();
-    builder = builder.serve_inline(routes::Single::new(11, "inline"), move |request: Payload, context| {
-        inline.begin(&request, context)?.answer_inline(request)
-    });
+    builder = builder
+        .serve_inline(routes::Single::new(11, "inline"), move |request: Payload, context| {
+            inline.begin(&request, context)?.answer_inline(request)
+        });
     for (id, call) in stage.calls().into_iter().enumerate() {
         if routes::is_tiny(&call) && call.to == node {
             let here = here.clone();
@@ -260,11 +260,11 @@ impl Served {
             }
             Finish::Error => {
                 self.witness.sees(Sight::Returned(false));
-                Err(format!("as planned: {}", self.call.name))
+                Err(failure_text(&self.call.name))
             }
             Finish::Panic => {
                 self.witness.sees(Sight::Panicked);
-                panic!("as planned: {}", self.call.name);
+                panic!("{}", failure_text(&self.call.name));
             }
         }
     }

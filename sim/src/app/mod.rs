@@ -8,5 +8,5 @@ mod stage;
 
 pub(crate) use self::caller::perform;
 pub(crate) use self::handler::serve;
-pub(crate) use self::routes::capacities_on_wire;
+pub(crate) use self::routes::capacities;
 pub(crate) use self::stage::{Stage, Witness};

@@ -3,6 +3,7 @@
 use gridmux_core::payload::Payload;
 use gridmux_core::route::{ClientStream, ServerStream, TwoWay, Unary};
 
+use crate::monitor::Capacities;
 use crate::script::{Call, Route};
 
 pub(crate) type Single = Unary<Payload, Payload>;
@@ -75,20 +76,18 @@ pub(crate) fn both(route: Route, capacities: (u32, u32)) -> Both {
     .out_capacity(capacities.1)
 }
 
-/// Handler id to in and out capacity, as the callee has them: what the wire does not tell.
-pub(crate) fn capacities_on_wire(handler: u8) -> Option<(u32, u32)> {
-    let route = match handler {
-        20 => Route::Drip,
-        21 => Route::Source,
-        22 => Route::Gulp,
-        23 => Route::Sink,
-        24 => Route::Narrow,
-        25 => Route::Talk,
-        26 => Route::Wide,
-        27 => Route::MissingStream,
-        28 => Route::Mismatch,
-        29 => Route::NoInput,
-        _ => return None,
-    };
-    route.served_capacities().or(route.capacities())
+/// The streams that the wire monitors are to know: those that both ends agree on.
+pub(crate) fn capacities() -> Capacities {
+    let streams = [
+        (20, Route::Drip),
+        (21, Route::Source),
+        (22, Route::Gulp),
+        (23, Route::Sink),
+        (24, Route::Narrow),
+        (25, Route::Talk),
+        (26, Route::Wide),
+    ];
+    streams.into_iter().fold(Capacities::new(), |all, (handler, route)| {
+        all.with(handler, None, route.capacities().unwrap_or_default())
+    })
 }

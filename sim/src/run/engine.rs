@@ -7,15 +7,16 @@ use std::time::Duration;
 use gridmux_core::handle::take_bugs;
 use gridmux_core::link::LinkState;
 
-use super::facts::Facts;
+use super::Options;
+use super::facts::{Facts, Farewell, Inside, Peak};
 use super::nodes::Nodes;
 use super::recorder::{Recorder, Then};
 use super::troubles::Relief;
-use super::{Options, bounds};
 use crate::app::{self, Stage, Witness};
 use crate::census::FaultId;
 use crate::history::CallId;
 use crate::keyed::{Keyed, Purpose, name_key};
+use crate::oracle::{ConnectionLife, Evidence, Fired, PairState, Phases, heal_bound};
 use crate::script::{Call, Deed, Fault, Line, Moment, Script};
 use crate::trace::Happening;
 use crate::world::{Death, Shared, Step};
@@ -24,6 +25,7 @@ use crate::world::{Death, Shared, Step};
 const QUIET_WITHIN: u64 = 100_000_000_000;
 const SHUTDOWN_WITHIN: u64 = 20_000_000_000;
 const GRACE: Duration = Duration::from_secs(1);
+const PROBED_WITHIN: u64 = 20_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 /// What a cue stands for.
@@ -49,7 +51,12 @@ pub(crate) struct Engine<'a> {
     faults: Vec<Option<FaultId>>,
     calls: Vec<Option<CallId>>,
     healed: bool,
-    pub(crate) facts: Facts,
+    /// The script, and the probes behind it.
+    played: Script,
+    fired: Vec<Fired>,
+    phases: Phases,
+    pub(crate) inside: Inside,
+    farewell: Farewell,
     pub(crate) checkpoints: Vec<u64>,
 }
 
@@ -58,7 +65,7 @@ impl<'a> Engine<'a> {
         let names = (0..script.nodes.len()).map(|node| script.node_name(node)).collect();
         let shared = Shared::new(script.seed, names, script.knobs.clone());
         let stage = Stage::new(Keyed::new(script.seed));
-        let recorder = Recorder::new(options.traced);
+        let recorder = Recorder::new(script, options.traced);
         shared.world().observer = Some(Box::new(recorder.clone()));
         let nodes = Nodes::new(&shared, &stage, script);
         let mut engine = Self {
@@ -73,7 +80,11 @@ impl<'a> Engine<'a> {
             faults: Vec::new(),
             calls: Vec::new(),
             healed: false,
-            facts: Facts::default(),
+            played: script.clone(),
+            fired: Vec::new(),
+            phases: Phases::default(),
+            inside: Inside::default(),
+            farewell: Farewell::default(),
             checkpoints: Vec::new(),
         };
         engine.read_script();
@@ -110,7 +121,7 @@ impl<'a> Engine<'a> {
                             Then::Cue(self.acts.len() as u64 - 1)
                         }
                     };
-                    self.recorder.wait_for(point.clone(), then);
+                    self.recorder.wait_for(index, point.clone(), then);
                 }
             }
         }
@@ -134,8 +145,8 @@ impl<'a> Engine<'a> {
         self.shared.world().now
     }
 
-    /// Runs everything, and leaves what is known of it in the facts.
-    pub(crate) fn run(&mut self) {
+    /// Runs everything; all that is known of it then.
+    pub(crate) fn run(&mut self) -> Facts {
         take_bugs();
         self.schedule(SECOND, Act::Tick);
         self.phase("chaos");
@@ -143,8 +154,9 @@ impl<'a> Engine<'a> {
         self.heal();
         self.probe();
         self.drain();
+        let evidence = self.evidence();
         self.shut_all_down();
-        self.collect();
+        self.collect(evidence)
     }
 
     fn phase(&self, name: &'static str) {
@@ -162,7 +174,7 @@ impl<'a> Engine<'a> {
     /// turn of the clock's second; whether it has.
     fn go_until_that(&mut self, limit: u64, reached: impl Fn(&Self) -> bool) -> bool {
         loop {
-            if self.facts.busy_at.is_some() {
+            if self.inside.busy_at.is_some() {
                 return false;
             }
             match self.shared.step(limit) {
@@ -175,7 +187,7 @@ impl<'a> Engine<'a> {
                 }
                 Step::Quiet => return reached(self),
                 Step::Busy => {
-                    self.facts.busy_at = Some(self.now());
+                    self.inside.busy_at = Some(self.now());
                     return false;
                 }
             }
@@ -197,13 +209,36 @@ impl<'a> Engine<'a> {
         if self.options.invariants && events % 4 == 0 {
             self.check_invariants();
         }
+        if events % 16 == 0 {
+            self.settle();
+        }
+        for (line, at) in self.recorder.take_points() {
+            self.fired.push(Fired { line, at, until: at });
+        }
+    }
+
+    /// Tells the monitors of the wire which nodes have nothing more to write or to handle.
+    fn settle(&self) {
+        for (node, running) in self.nodes.alive() {
+            for (peer, handle) in running.peers.iter().enumerate() {
+                let Some(handle) = handle else { continue };
+                let mut world = self.shared.world();
+                let Some((conn, end)) = world.connection(node, peer) else { continue };
+                let ours = world.network.conn(conn).life(end) == running.runtime.life;
+                let settled = ours && world.is_settled(conn, end);
+                drop(world);
+                if settled && !handle.inspect(|peer| peer.has_transmit()) {
+                    self.recorder.flushed(conn, end);
+                }
+            }
+        }
     }
 
     fn check_invariants(&mut self) {
         if let Err(problem) = self.nodes.check_invariants()
-            && self.facts.invariant.is_none()
+            && self.inside.broken.is_none()
         {
-            self.facts.invariant = Some((self.now(), problem));
+            self.inside.broken = Some((self.now(), problem));
         }
     }
 
@@ -229,15 +264,16 @@ impl<'a> Engine<'a> {
     }
 
     fn measure(&mut self) {
-        for gauge in self.nodes.gauges() {
-            let peaks = &mut self.facts.peaks;
-            match peaks.iter_mut().find(|peak| (peak.node, peak.peer) == (gauge.node, gauge.peer)) {
-                None => peaks.push(gauge),
+        for figures in self.nodes.figures() {
+            let peaks = &mut self.inside.peaks;
+            let same = |peak: &&mut Peak| (peak.node, peak.peer) == (figures.node, figures.peer);
+            match peaks.iter_mut().find(same) {
+                None => peaks.push(figures),
                 Some(peak) => {
-                    peak.outgoing = peak.outgoing.max(gauge.outgoing);
-                    peak.incoming = peak.incoming.max(gauge.incoming);
-                    peak.queued = peak.queued.max(gauge.queued);
-                    peak.received = peak.received.max(gauge.received);
+                    peak.outgoing = peak.outgoing.max(figures.outgoing);
+                    peak.incoming = peak.incoming.max(figures.incoming);
+                    peak.queued = peak.queued.max(figures.queued);
+                    peak.received = peak.received.max(figures.received);
                 }
             }
         }
@@ -254,7 +290,8 @@ impl<'a> Engine<'a> {
                 }
             }
             Deed::Cancel(name) => {
-                let named = |line: &Line| matches!(&line.deed, Deed::Call(call) if call.name == *name);
+                let named =
+                    |line: &Line| matches!(&line.deed, Deed::Call(call) if call.name == *name);
                 if let Some(line) = self.script.lines.iter().position(named)
                     && let Some(id) = self.calls[line]
                 {
@@ -266,6 +303,9 @@ impl<'a> Engine<'a> {
                     && let Some(id) = self.faults[index]
                 {
                     self.note_fault(fault);
+                    let (at, (_, lasts)) = (self.now(), fault.extent());
+                    let until = at.saturating_add(lasts).min(self.script.heal.max(at));
+                    self.fired.push(Fired { line: index, at, until });
                     self.strike(fault, id);
                 }
             }
@@ -291,7 +331,7 @@ impl<'a> Engine<'a> {
 
     fn note_fault(&self, fault: &Fault) {
         let (nodes, lasts) = fault.extent();
-        let text = format!("{fault:?}");
+        let text = fault.to_string();
         self.recorder.note(self.now(), Happening::Fault { row: fault.row(), text, nodes, lasts });
     }
 
@@ -332,7 +372,7 @@ impl<'a> Engine<'a> {
 
     fn heal(&mut self) {
         self.phase("heal");
-        self.facts.phases.heal = self.now();
+        self.phases.heal = self.now();
         self.healed = true;
         self.recorder.forget_points();
         self.shared.world().forget_damage();
@@ -349,15 +389,20 @@ impl<'a> Engine<'a> {
             if self.is_core(node) {
                 self.start(node);
                 self.shared.world().tamper(node, None, |hands| hands.set_skew(0));
-            } else if Keyed::new(self.script.seed).chance(Purpose::Swarm, [node as u64, 77, 0], 500_000) {
+            } else if Keyed::new(self.script.seed).chance(
+                Purpose::Swarm,
+                [node as u64, 77, 0],
+                500_000,
+            ) {
                 self.nodes.kill(node, Death::Silent);
             } else {
                 self.cut_off(node);
             }
         }
-        let bound = self.facts.phases.heal + bounds::healing(self.script, &self.nodes.timings);
+        let bound = self.phases.heal + heal_bound(self.script, &self.nodes.timings);
         let connected = self.go_until_that(bound, Self::is_connected);
-        self.facts.phases.connected = connected.then(|| self.now());
+        self.farewell.connected = connected.then(|| self.now());
+        self.go_until(bound);
     }
 
     fn cut_off(&mut self, node: usize) {
@@ -384,35 +429,40 @@ impl<'a> Engine<'a> {
     /// One call and one stream each way on every pair of the core, which must succeed.
     fn probe(&mut self) {
         self.phase("probe");
-        self.facts.phases.probe = self.now();
-        if self.facts.phases.connected.is_none() {
-            return;
-        }
+        self.phases.probe = self.now();
         let pairs: Vec<_> = self.core_pairs().collect();
+        let first = self.calls.iter().flatten().count();
         for (from, to) in pairs {
             for call in super::probes(from, to) {
                 let id = self.stage.add(call.clone());
                 self.call(id, &call);
+                let moment = Moment::At(self.phases.probe);
+                self.played.lines.push(Line { moment, deed: Deed::Call(call) });
             }
         }
-        let until = self.now() + bounds::probe(self.script);
-        let first = self.calls.iter().flatten().count();
-        self.go_until_that(until, |engine| {
-            engine.stage.running().iter().all(|id| *id < first)
-        });
+        let until = self.now() + PROBED_WITHIN + 400 * self.turn();
+        self.go_until_that(until, |engine| engine.stage.running().iter().all(|id| *id < first));
+    }
+
+    /// The longest that an answer may take on the network.
+    fn turn(&self) -> u64 {
+        let knobs = &self.script.knobs;
+        2 * knobs.latency.1 + knobs.laziness + knobs.slack
     }
 
     /// Applications drop what they still have; afterwards nothing may be left of any call.
     fn drain(&mut self) {
         self.phase("drain");
-        self.facts.phases.drain = self.now();
+        self.phases.drain = self.now();
         for id in self.stage.running() {
             self.stage.cancel(id);
         }
         let until = self.now() + QUIET_WITHIN;
         let quiet = self.go_until_that(until, Self::is_quiet);
-        self.facts.phases.quiet = quiet.then(|| self.now());
-        self.facts.gauges = self.nodes.gauges();
+        self.farewell.quiet = quiet.then(|| self.now());
+        // Whatever was on its way has come.
+        self.go_until(self.now() + SECOND / 2 + 2 * self.turn());
+        self.phases.quiet = self.now();
         self.check_invariants();
     }
 
@@ -426,7 +476,6 @@ impl<'a> Engine<'a> {
 
     fn shut_all_down(&mut self) {
         self.phase("shutdown");
-        self.facts.phases.shutdown = self.now();
         let down: Arc<std::sync::Mutex<BTreeSet<usize>>> = Arc::default();
         let mut alive = BTreeSet::new();
         for (node, running) in self.nodes.alive() {
@@ -443,25 +492,85 @@ impl<'a> Engine<'a> {
         };
         self.go_until_that(until, is_down);
         let down = down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        self.facts.not_shut_down = alive.difference(&down).copied().collect();
+        self.farewell.not_shut_down = alive.difference(&down).copied().collect();
         let grids = self.nodes.take_all();
         drop(grids);
         self.go_until(self.now() + 2 * SECOND);
-        self.facts.tasks_left = self.shared.world().tasks();
-        if self.facts.tasks_left > 0 { eprintln!("{:?}", self.shared.world().task_names()); }
-        self.facts.phases.end = self.now();
+        self.farewell.tasks_left = self.shared.world().tasks();
+        self.farewell.end = self.now();
     }
 
-    fn collect(&mut self) {
-        let facts = &mut self.facts;
-        facts.history = self.stage.history.entries();
-        facts.calls = self.stage.calls().iter().map(|call| (**call).clone()).collect();
-        facts.links = self.nodes.links();
-        facts.lives = std::mem::take(&mut self.nodes.lives);
-        facts.bugs = take_bugs();
+    /// The states of the core at rest.
+    fn pairs(&self) -> Vec<PairState> {
+        let is_up = |from: usize, to: usize| {
+            let peer = self.nodes.get(from).and_then(|running| running.peers[to].as_ref());
+            peer.is_some_and(|peer| peer.state() == LinkState::Connected)
+        };
+        let record = self.recorder.record();
+        let pair = |(one, other): (usize, usize)| {
+            let ours =
+                |life: &ConnectionLife| life.nodes == [one, other] || life.nodes == [other, one];
+            let is_open = |life: &ConnectionLife| life.broken_at.iter().any(Option::is_none);
+            let lives = record.lives.iter().enumerate();
+            let open = lives.filter(|(_, life)| ours(life) && is_open(life));
+            PairState {
+                nodes: [one, other],
+                connected: [is_up(one, other), is_up(other, one)],
+                open: open.map(|(number, _)| number).collect(),
+            }
+        };
+        self.core_pairs().filter(|(one, other)| one < other).map(pair).collect()
+    }
+
+    /// What is to be judged, as of now, at rest.
+    pub(crate) fn evidence(&self) -> Evidence {
+        let record = self.recorder.record();
+        let (connections, dials) = (record.lives.clone(), record.dials.clone());
+        drop(record);
+        let world = self.shared.world();
+        let walls = (0..self.script.nodes.len()).map(|node| world.wall_skew(node)).collect();
+        let starved = world.is_starved().then_some(world.now);
+        drop(world);
+        let core = &self.script.core;
+        Evidence {
+            script: self.played.clone(),
+            timings: self.nodes.timings.clone(),
+            limits: self.nodes.limits.clone(),
+            entries: self.stage.history.entries(),
+            fired: self.fired.clone(),
+            lives: self.nodes.lives.clone(),
+            connections,
+            views: self.nodes.links(),
+            dials,
+            phases: self.phases,
+            pairs: self.pairs(),
+            gauges: core.iter().filter_map(|node| self.nodes.gauge(*node)).collect(),
+            walls,
+            starved_at: starved,
+        }
+    }
+
+    /// All that is known, once it is over.
+    fn collect(&mut self, evidence: Evidence) -> Facts {
+        let mut inside = std::mem::take(&mut self.inside);
+        inside.bugs = take_bugs();
+        inside.panics = std::mem::take(&mut self.shared.world().panics);
         let mut record = self.recorder.record();
-        facts.connections = std::mem::take(&mut record.lives);
-        facts.dials = std::mem::take(&mut record.dials);
-        facts.panics = std::mem::take(&mut self.shared.world().panics);
+        let mut excuses = std::collections::BTreeMap::new();
+        let mut wire = Vec::new();
+        for monitor in std::mem::take(&mut record.monitors).values() {
+            wire.extend(monitor.violations().iter().cloned());
+            for (excuse, count) in monitor.excuses() {
+                *excuses.entry(*excuse).or_default() += count;
+            }
+        }
+        Facts {
+            evidence,
+            inside,
+            farewell: std::mem::take(&mut self.farewell),
+            wire,
+            wire_excuses: excuses,
+            wire_messages: record.messages,
+        }
     }
 }

@@ -1,113 +1,69 @@
-//! All that is known of a run when it is over: what its oracles judge.
+//! All that is known of a run when it is over.
 
-use gridmux_core::link::LinkState;
+use crate::oracle::Evidence;
 
-use super::recorder::{ConnectionLife, Dial};
-use crate::history::Entry;
-
-/// A node has seen the state of one of its links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkView {
-    /// When, in simulated nanoseconds.
-    pub at: u64,
-    /// Who has seen it.
-    pub node: usize,
-    /// The how-manieth life of it.
-    pub life: u64,
-    /// The other end of the link.
-    pub peer: usize,
-    /// What it has seen.
-    pub state: LinkState,
-}
-
-/// A life of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NodeLife {
-    /// Which node.
-    pub node: usize,
-    /// The how-manieth life of it, from 0.
-    pub number: u64,
-    /// When it began, in simulated nanoseconds.
-    pub born: u64,
-    /// When it ended.
-    pub died: Option<u64>,
-    /// A second process of the name, which only dials.
-    pub twin: bool,
-}
-
-/// What a node still holds of its calls with one peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gauge {
+/// The largest figures of a node with one peer that were seen at any time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peak {
     /// Who.
     pub node: usize,
     /// With whom.
     pub peer: usize,
-    /// Calls and streams of its own that are open.
+    /// Calls and streams of its own that were open.
     pub outgoing: usize,
-    /// Calls and streams that it serves.
+    /// Calls and streams that it served.
     pub incoming: usize,
     /// Bytes queued to send.
     pub queued: usize,
     /// Bytes received and not taken.
     pub received: usize,
-    /// Nothing of any call is left in the machine: no entry, no queue, no timer.
-    pub quiescent: bool,
-    /// The state of the link.
-    pub state: LinkState,
 }
 
-/// Phases of a run, with the simulated times at which they began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Phases {
-    /// Faults are lifted within the core.
-    pub heal: u64,
-    /// All of the core are connected; `None` if that did not happen in time.
-    pub connected: Option<u64>,
-    /// The probes are made.
-    pub probe: u64,
-    /// Applications drop what they still have.
-    pub drain: u64,
-    /// Nothing is left of any call; `None` if something stayed.
-    pub quiet: Option<u64>,
-    /// The nodes shut down.
-    pub shutdown: u64,
-    /// All is over.
-    pub end: u64,
-}
-
-/// All that is known of a run.
+/// What the machines themselves have shown.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// What the applications have seen.
-    pub history: Vec<Entry>,
-    /// The calls, by their numbers: those of the script first, then the probes.
-    pub calls: Vec<crate::script::Call>,
-    /// Connections, by their numbers.
-    pub connections: Vec<ConnectionLife>,
-    /// Dial attempts, in order.
-    pub dials: Vec<Dial>,
-    /// What the nodes have seen of their links.
-    pub links: Vec<LinkView>,
-    /// The lives of the nodes.
-    pub lives: Vec<NodeLife>,
-    /// When what began.
-    pub phases: Phases,
-    /// What the nodes of the core held of each other at the beginning of the shutdown.
-    pub gauges: Vec<Gauge>,
-    /// The largest gauges that were seen at any time.
-    pub peaks: Vec<Gauge>,
-    /// Calls that were open while nothing was to happen any more.
-    pub deadlocked: Vec<usize>,
-    /// Tasks that were left when all nodes had shut down.
-    pub tasks_left: usize,
-    /// The nodes whose shutdown did not end.
-    pub not_shut_down: Vec<usize>,
+pub struct Inside {
+    /// The largest figures.
+    pub peaks: Vec<Peak>,
+    /// The first invariant of a machine that was broken, and when that was seen.
+    pub broken: Option<(u64, String)>,
     /// What panicked, in the words of the panic.
     pub panics: Vec<String>,
     /// Machines' panics that the driver has caught.
     pub bugs: u64,
-    /// The first invariant of a machine that was broken, and when that was seen.
-    pub invariant: Option<(u64, String)>,
     /// Tasks ran and ran while time stood still.
     pub busy_at: Option<u64>,
+    /// A tick with nothing due has changed a machine: when, and which.
+    pub stirred: Option<(u64, String)>,
+}
+
+/// How the end went.
+#[derive(Clone, Debug, Default)]
+pub struct Farewell {
+    /// When all of the core were connected, if they were.
+    pub connected: Option<u64>,
+    /// When nothing was left of any call, if that came.
+    pub quiet: Option<u64>,
+    /// The nodes whose shutdown did not end in time.
+    pub not_shut_down: Vec<usize>,
+    /// Tasks that were left when all nodes had shut down.
+    pub tasks_left: usize,
+    /// When all was over.
+    pub end: u64,
+}
+
+/// All that is known of a run.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// What a user could have seen, and the network.
+    pub evidence: Evidence,
+    /// What the machines have shown.
+    pub inside: Inside,
+    /// How the end went.
+    pub farewell: Farewell,
+    /// What the monitors of the wire have found.
+    pub wire: Vec<crate::monitor::Violation>,
+    /// What excuses the monitors have used.
+    pub wire_excuses: std::collections::BTreeMap<&'static str, u64>,
+    /// Messages that the monitors have judged.
+    pub wire_messages: u64,
 }

@@ -1,8 +1,8 @@
 //! Running a script.
 
-mod bounds;
 mod engine;
 mod facts;
+mod judge;
 mod nodes;
 mod recorder;
 mod troubles;
@@ -10,12 +10,12 @@ mod troubles;
 use std::time::Duration;
 
 use self::engine::Engine;
+use self::judge::Ran;
 use crate::script::{Call, Input, Plan, Route, Script};
 use crate::trace::Trace;
-use crate::verdict::{Class, Failure, Figures, OracleId, Outcome};
+use crate::verdict::Outcome;
 
-pub use self::facts::{Facts, Gauge, LinkView, NodeLife, Phases};
-pub use self::recorder::{ConnectionLife, Dial};
+pub use self::facts::{Facts, Farewell, Inside, Peak};
 
 /// How a script is run; none of it changes what happens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,22 +40,20 @@ pub struct Run {
 /// Runs a script to its end.
 pub fn run(script: &Script, options: &Options) -> Run {
     let mut engine = Engine::new(script, options);
-    engine.run();
-    let facts = std::mem::take(&mut engine.facts);
+    let facts = engine.run();
     let trace = engine.recorder.record().trace.take().map(|events| Trace {
         nodes: (0..script.nodes.len()).map(|node| format!("n{node}")).collect(),
         events,
     });
     let world = engine.shared.world();
-    let outcome = Outcome {
-        figures: Figures { events: world.events, simulated: world.now, ..Figures::default() },
-        census: world.census.tallies(),
+    let ran = Ran {
+        events: world.events,
         digest: world.digested(),
+        census: world.census.tallies(),
         checkpoints: std::mem::take(&mut engine.checkpoints),
-        ..Outcome::default()
     };
     drop(world);
-    let outcome = judge(script, &facts, outcome);
+    let outcome = judge::judge(&facts, ran);
     Run { outcome, facts, trace }
 }
 
@@ -81,24 +79,4 @@ fn probes(from: usize, to: usize) -> [Call; 3] {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn judge(_script: &Script, facts: &Facts, mut outcome: Outcome) -> Outcome {
-    let mut fail = |oracle, class, rule, detail: String, at| {
-        outcome.failures.push(Failure { oracle: OracleId(oracle), class, rule, detail, at, call: None });
-    };
-    let end = facts.phases.end;
-    if let Some(at) = facts.busy_at {
-        fail(15, Class::Liveness, "tasks run while time stands still", String::new(), at);
-    }
-    if facts.bugs > 0 {
-        fail(18, Class::Panic, "a machine has panicked", format!("{} times", facts.bugs), end);
-    }
-    for panic in &facts.panics {
-        fail(18, Class::Panic, "a task has panicked", panic.clone(), end);
-    }
-    if let Some((at, problem)) = &facts.invariant {
-        fail(24, Class::Safety, "an invariant of a machine is broken", problem.clone(), *at);
-    }
-    outcome
 }

@@ -3,13 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gridmux_core::auth::SharedSecret;
+use gridmux_core::driver::runtime::Clock as _;
 use gridmux_core::handle::{Grid, PeerHandle};
+use gridmux_core::limits::Limits;
+use gridmux_core::link::LinkState;
 use gridmux_core::node::authority;
 use gridmux_core::timings::Timings;
 
-use super::facts::{Gauge, LinkView, NodeLife};
+use super::facts::Peak;
 use crate::app::{self, Stage};
 use crate::keyed::name_key;
+use crate::oracle::{Gauge, LinkView, NodeLife};
 use crate::script::Script;
 use crate::world::{Death, Shared, SimRuntime};
 
@@ -31,9 +35,11 @@ pub(crate) struct Nodes {
     names: Vec<String>,
     first_generation: u32,
     pub(crate) timings: Timings,
+    pub(crate) limits: Limits,
     running: Vec<Option<Running>>,
     twins: Vec<Option<Running>>,
-    pub(crate) lives: Vec<NodeLife>,
+    /// By node.
+    pub(crate) lives: Vec<Vec<NodeLife>>,
     links: Arc<Mutex<Vec<LinkView>>>,
 }
 
@@ -46,9 +52,10 @@ impl Nodes {
             names: (0..count).map(|node| script.node_name(node)).collect(),
             first_generation: script.first_generation,
             timings: Timings::default(),
+            limits: Limits::default(),
             running: (0..count).map(|_| None).collect(),
             twins: (0..count).map(|_| None).collect(),
-            lives: Vec::new(),
+            lives: vec![Vec::new(); count],
             links: Arc::default(),
         }
     }
@@ -88,13 +95,14 @@ impl Nodes {
     }
 
     fn open(&mut self, node: usize, runtime: SimRuntime, listens: bool) -> Option<Running> {
-        let (born, _, number) = runtime.whereabouts();
-        self.lives.push(NodeLife { node, number, born, died: None, twin: !listens });
+        let (born, ..) = runtime.whereabouts();
+        self.lives[node].push(NodeLife { born, died: None });
         let name = &self.names[node];
         let builder = Grid::builder_on(runtime.clone(), name)
             .peers(self.names.iter().cloned())
             .auth(SharedSecret::new(SECRET).ok()?)
             .timings(self.timings.clone())
+            .limits(self.limits.clone())
             .first_generation(self.first_generation)
             .start_gate();
         let grid = app::serve(builder, &self.stage, &runtime, node).build();
@@ -133,7 +141,9 @@ impl Nodes {
         on.spawn_keyed(key, async move {
             while let Some(state) = states.changed().await {
                 let (at, node, life) = runtime.whereabouts();
-                let view = LinkView { at, node, life, peer, state };
+                let clock = runtime.instant().as_nanos();
+                let up = state == LinkState::Connected;
+                let view = LinkView { node, life, peer, at, clock, up };
                 links.lock().unwrap_or_else(PoisonError::into_inner).push(view);
             }
         });
@@ -155,10 +165,9 @@ impl Nodes {
     fn bury(&mut self, running: Running) {
         let now = self.now();
         let (_, node, number) = running.runtime.whereabouts();
-        for life in &mut self.lives {
-            if (life.node, life.number) == (node, number) {
-                life.died.get_or_insert(now);
-            }
+        if let Some(life) = self.lives[node].get_mut(usize::try_from(number).unwrap_or(usize::MAX))
+        {
+            life.died.get_or_insert(now);
         }
         for id in self.stage.running() {
             if self.stage.call(id).is_some_and(|call| call.from == node) {
@@ -189,26 +198,49 @@ impl Nodes {
         self.links.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What the nodes that run hold of their peers.
-    pub(crate) fn gauges(&self) -> Vec<Gauge> {
+    /// What the nodes that run hold of their peers now.
+    pub(crate) fn figures(&self) -> Vec<Peak> {
         let of = |(node, running): (usize, &Running)| {
-            let gauge = |(peer, handle): (usize, &Option<PeerHandle>)| {
-                let handle = handle.as_ref()?;
-                let stats = handle.stats();
-                Some(Gauge {
+            let figures = |(peer, handle): (usize, &Option<PeerHandle>)| {
+                let stats = handle.as_ref()?.stats();
+                Some(Peak {
                     node,
                     peer,
                     outgoing: stats.outgoing_requests + stats.outgoing_streams,
                     incoming: stats.incoming_requests + stats.incoming_streams,
                     queued: stats.queued_bytes,
                     received: stats.received_bytes,
-                    quiescent: handle.inspect(|peer| peer.is_quiescent()),
-                    state: handle.state(),
                 })
             };
-            running.peers.iter().enumerate().filter_map(gauge).collect::<Vec<_>>()
+            running.peers.iter().enumerate().filter_map(figures).collect::<Vec<_>>()
         };
         self.alive().flat_map(of).collect()
+    }
+
+    /// What a node that runs holds at rest.
+    pub(crate) fn gauge(&self, node: usize) -> Option<Gauge> {
+        let running = self.get(node)?;
+        let stats = running.grid.stats();
+        let peers = running.peers.iter().flatten();
+        let timers: usize = peers.map(|peer| peer.inspect(|peer| peer.armed_timers())).sum();
+        let (system_timers, tasks) = self.shared.world().held_by(running.runtime.life);
+        let open = [
+            stats.outgoing_requests,
+            stats.outgoing_streams,
+            stats.incoming_requests,
+            stats.incoming_streams,
+        ];
+        Some(Gauge {
+            node,
+            open_calls: open.iter().sum::<usize>() as u64,
+            queued_bytes: stats.queued_bytes as u64,
+            received_bytes: stats.received_bytes as u64,
+            call_timers: timers as u64,
+            system_timers: system_timers as u64,
+            tasks: tasks as u64,
+            // One a peer, and the one that accepts.
+            tasks_at_rest: self.names.len() as u64,
+        })
     }
 
     /// The machines' own invariants; what they say if they are broken.

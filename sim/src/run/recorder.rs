@@ -1,24 +1,16 @@
 //! Watches the network of a run: decodes what passes, keeps the lives of connections, and finds
 //! the points of the protocol that faults wait for.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::app;
 use crate::census::FaultId;
-use crate::monitor::{Kind, Message, Op, Role, Seen, Tap};
-use crate::script::Point;
+use crate::monitor::{Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
+use crate::oracle::{ConnectionLife, DialAttempt};
+use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
-use crate::world::{ConnId, Damage, End, Ending, Hits, Observer, Placed};
-
-/// A connection, as the network has seen it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionLife {
-    /// Who has dialled, who has accepted.
-    pub nodes: [usize; 2],
-    /// When it was made, in simulated nanoseconds.
-    pub opened_at: u64,
-    /// When each end, the dialler's first, closed it, dropped it or was told that it is broken.
-    pub over_at: [Option<u64>; 2],
-}
+use crate::world::{ConnId, Damage, Dial, End, Ending, Hits, Observer, Placed};
 
 /// What a point leads to.
 #[derive(Clone, Copy, Debug)]
@@ -31,46 +23,38 @@ pub(crate) enum Then {
 
 #[derive(Debug)]
 struct Waiting {
+    /// The line of a script.
+    line: Option<usize>,
     point: Point,
     seen: u64,
     then: Then,
 }
 
-/// One direction of one connection.
-#[derive(Debug)]
-struct Direction {
-    sent: Tap,
-    arrived: Tap,
-    /// Frames that have left, and come.
+/// A connection: its monitor's number for it, and what was counted on it, by the end that sends.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    number: u64,
+    written: [u64; 2],
+    taken: [u64; 2],
     frames: [u64; 2],
-}
-
-impl Direction {
-    fn new(role: Role) -> Self {
-        Self { sent: Tap::new(role), arrived: Tap::new(role), frames: [0; 2] }
-    }
-}
-
-/// A dial attempt: who, whom, when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dial {
-    /// Who dials.
-    pub from: usize,
-    /// Who is dialled.
-    pub to: usize,
-    /// Simulated nanoseconds.
-    pub at: u64,
 }
 
 #[derive(Default)]
 pub(crate) struct Record {
     pub(crate) lives: Vec<ConnectionLife>,
-    pub(crate) dials: Vec<Dial>,
-    directions: Vec<[Direction; 2]>,
+    pub(crate) dials: Vec<DialAttempt>,
+    lines: Vec<Line>,
+    /// Who dials whom, and the monitor of that.
+    pub(crate) monitors: BTreeMap<[usize; 2], Monitor>,
+    kinds: Vec<NodeKind>,
+    secure: bool,
     waiting: Vec<Waiting>,
     pub(crate) trace: Option<Vec<Event>>,
-    /// Used again and again.
-    seen: Vec<Seen>,
+    /// Where frames that are under way end, and their numbers; only for the trace.
+    under_way: BTreeMap<(ConnId, End), VecDeque<(u64, u64)>>,
+    arrived: BTreeMap<(ConnId, End), u64>,
+    pub(crate) messages: u64,
+    points: Vec<(usize, u64)>,
 }
 
 /// The record of a run, which the network writes and the run reads.
@@ -84,10 +68,25 @@ const fn role(end: End) -> Role {
     }
 }
 
+fn settings(kinds: &[NodeKind], nodes: [usize; 2], secure: bool) -> Settings {
+    let conduct = nodes.map(|node| match kinds[node] {
+        NodeKind::Ours => Conduct::Ours,
+        NodeKind::Go => Conduct::Go,
+        NodeKind::Hostile(_) => Conduct::Hostile,
+    });
+    let capacities = app::capacities();
+    let base_crc = !secure;
+    Settings { conduct, base_crc, capacities: [capacities.clone(), capacities], ..Settings::new() }
+}
+
 impl Recorder {
-    pub(crate) fn new(traced: bool) -> Self {
+    pub(crate) fn new(script: &Script, traced: bool) -> Self {
         let recorder = Self::default();
-        recorder.record().trace = traced.then(Vec::new);
+        let mut record = recorder.record();
+        record.trace = traced.then(Vec::new);
+        record.kinds = script.nodes.clone();
+        record.secure = script.secure;
+        drop(record);
         recorder
     }
 
@@ -96,8 +95,15 @@ impl Recorder {
     }
 
     /// Waits for a point.
-    pub(crate) fn wait_for(&self, point: Point, then: Then) {
-        self.record().waiting.push(Waiting { point, seen: 0, then });
+    pub(crate) fn wait_for(&self, line: usize, point: Point, then: Then) {
+        // Deeds say themselves when they come.
+        let line = matches!(then, Then::Damage(..)).then_some(line);
+        self.record().waiting.push(Waiting { line, point, seen: 0, then });
+    }
+
+    /// The lines whose points have come since this was asked last.
+    pub(crate) fn take_points(&self) -> Vec<(usize, u64)> {
+        std::mem::take(&mut self.record().points)
     }
 
     /// Waits for nothing any more.
@@ -111,94 +117,150 @@ impl Recorder {
             trace.push(Event { at, what });
         }
     }
+
+    /// A node has handled all that came to this end, and written all that it had.
+    pub(crate) fn flushed(&self, conn: ConnId, end: End) {
+        let mut record = self.record();
+        let nodes = record.lives[conn.0 as usize].nodes;
+        let number = record.lines[conn.0 as usize].number;
+        if let Some(monitor) = record.monitors.get_mut(&nodes) {
+            monitor.flushed(number, role(end));
+        }
+    }
 }
 
 impl Record {
-    fn frames_sent(&mut self, at: u64, conn: ConnId, end: End, hits: &mut Hits) {
+    fn monitor(&mut self, conn: ConnId) -> Option<(&mut Monitor, u64)> {
         let nodes = self.lives[conn.0 as usize].nodes;
-        let (from, to) = (nodes[end as usize], nodes[end.other() as usize]);
-        for seen in std::mem::take(&mut self.seen) {
-            let number = self.count_frame(conn, end, 0);
-            self.waiting.retain_mut(|waiting| {
-                let on_way = waiting.point.from == from && waiting.point.to == to;
-                if !on_way {
-                    return true;
-                }
-                waiting.seen += matches(&seen.kind, &waiting.point.op);
-                if waiting.seen < waiting.point.nth {
-                    return true;
-                }
-                match waiting.then {
-                    Then::Damage(damage, fault) => {
-                        let byte = waiting.point.byte.min(seen.end - seen.start);
-                        let fault = Some(fault);
-                        hits.place.push(Placed { offset: seen.start + byte, damage, fault });
-                    }
-                    Then::Cue(number) => hits.cues.push(number),
-                }
-                false
-            });
-            if let Some(trace) = &mut self.trace {
-                let messages = briefs(&seen.kind);
-                let bytes = seen.end - seen.start;
-                let what = Happening::FrameSent { conn, end, number, bytes, messages };
-                trace.push(Event { at, what });
-            }
-        }
+        let number = self.lines[conn.0 as usize].number;
+        self.monitors.get_mut(&nodes).map(|monitor| (monitor, number))
     }
 
-    fn count_frame(&mut self, conn: ConnId, end: End, which: usize) -> u64 {
-        let frames = &mut self.directions[conn.0 as usize][end as usize].frames[which];
-        *frames += 1;
-        *frames - 1
+    fn seen(&mut self, at: u64, conn: ConnId, end: End, seen: &Seen, hits: &mut Hits) {
+        let nodes = self.lives[conn.0 as usize].nodes;
+        let way = (nodes[end as usize], nodes[end.other() as usize]);
+        let number = self.lines[conn.0 as usize].frames[end as usize];
+        self.lines[conn.0 as usize].frames[end as usize] += 1;
+        if let Kind::Message(message) = &seen.kind {
+            self.messages += message.each().len() as u64;
+        }
+        self.waiting.retain_mut(|waiting| waiting.goes_on(way, seen, hits));
+        if let Some(trace) = &mut self.trace {
+            let messages = briefs(&seen.kind);
+            let bytes = seen.end - seen.start;
+            let what = Happening::FrameSent { conn, end, number, bytes, messages };
+            trace.push(Event { at, what });
+            self.under_way.entry((conn, end)).or_default().push_back((seen.end, number));
+        }
+    }
+}
+
+impl Waiting {
+    /// Whether the point has not come yet.
+    fn goes_on(&mut self, way: (usize, usize), seen: &Seen, hits: &mut Hits) -> bool {
+        if (self.point.from, self.point.to) != way {
+            return true;
+        }
+        self.seen += matches(&seen.kind, &self.point.op);
+        if self.seen < self.point.nth {
+            return true;
+        }
+        match self.then {
+            Then::Damage(damage, fault) => {
+                let byte = self.point.byte.min(seen.end - seen.start);
+                let offset = seen.start + byte;
+                hits.place.push(Placed { offset, damage, fault: Some(fault) });
+            }
+            Then::Cue(number) => hits.cues.push(number),
+        }
+        hits.points.extend(self.line);
+        false
     }
 }
 
 impl Observer for Recorder {
-    fn dialled(&mut self, at: u64, from: usize, to: usize) {
-        self.record().dials.push(Dial { from, to, at });
+    fn dialled(&mut self, dial: Dial) -> usize {
+        let mut record = self.record();
+        let Dial { at, from, life, to, clock } = dial;
+        record.dials.push(DialAttempt { from, life, to, at, clock, over: None });
+        record.dials.len() - 1
+    }
+
+    fn dial_over(&mut self, number: usize, at: u64) {
+        if let Some(dial) = self.record().dials.get_mut(number) {
+            dial.over = Some(at);
+        }
     }
 
     fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2]) {
-        let mut record = self.record();
-        record.lives.push(ConnectionLife { nodes, opened_at: at, over_at: [None; 2] });
-        let directions = End::BOTH.map(|end| Direction::new(role(end)));
-        record.directions.push(directions);
+        let mut guard = self.record();
+        let record = &mut *guard;
+        record.lives.push(ConnectionLife { nodes, opened_at: at, broken_at: [None; 2] });
+        let (kinds, secure) = (&record.kinds, record.secure);
+        let monitor = record
+            .monitors
+            .entry(nodes)
+            .or_insert_with(|| Monitor::new(settings(kinds, nodes, secure)));
+        record.lines.push(Line { number: monitor.connect(), ..Line::default() });
         if let Some(trace) = &mut record.trace {
             trace.push(Event { at, what: Happening::Connected { conn, nodes } });
         }
     }
 
     fn wrote(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8], hits: &mut Hits) {
-        let mut guard = self.record();
-        let record = &mut *guard;
-        let mut seen = std::mem::take(&mut record.seen);
-        seen.clear();
-        record.directions[conn.0 as usize][end as usize].sent.feed(bytes, &mut seen);
-        record.seen = seen;
-        record.frames_sent(at, conn, end, hits);
+        let mut record = self.record();
+        record.lines[conn.0 as usize].written[end as usize] += bytes.len() as u64;
+        let mut all = Vec::new();
+        if let Some((monitor, number)) = record.monitor(conn) {
+            monitor.written(number, role(end), bytes, |seen| all.push(seen.clone()));
+        }
+        for seen in &all {
+            record.seen(at, conn, end, seen, hits);
+        }
+        record.points.extend(hits.points.drain(..).map(|line| (line, at)));
+    }
+
+    fn taken(&mut self, conn: ConnId, end: End, bytes: u64) {
+        let mut record = self.record();
+        let by = end.other();
+        let taken = &mut record.lines[conn.0 as usize].taken[by as usize];
+        *taken += bytes;
+        let offset = *taken;
+        if let Some((monitor, number)) = record.monitor(conn) {
+            monitor.delivered(number, role(by), offset);
+        }
+    }
+
+    fn falsified(&mut self, conn: ConnId, end: End) {
+        if let Some((monitor, number)) = self.record().monitor(conn) {
+            monitor.distrust(number, role(end.other()));
+        }
     }
 
     fn arrived(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8]) {
         let mut guard = self.record();
         let record = &mut *guard;
+        let Some(trace) = &mut record.trace else { return };
         let by = end.other();
-        let mut seen = std::mem::take(&mut record.seen);
-        seen.clear();
-        record.directions[conn.0 as usize][by as usize].arrived.feed(bytes, &mut seen);
-        for _ in seen.drain(..) {
-            let number = record.count_frame(conn, by, 1);
-            if let Some(trace) = &mut record.trace {
-                let what = Happening::FrameArrived { conn, end: by, number };
-                trace.push(Event { at, what });
-            }
+        let arrived = record.arrived.entry((conn, by)).or_default();
+        *arrived += bytes.len() as u64;
+        let under_way = record.under_way.entry((conn, by)).or_default();
+        while let Some((_, number)) = under_way.pop_front_if(|(end, _)| *end <= *arrived) {
+            trace.push(Event { at, what: Happening::FrameArrived { conn, end: by, number } });
         }
-        record.seen = seen;
     }
 
     fn ended(&mut self, at: u64, conn: ConnId, end: End, how: Ending) {
         let mut record = self.record();
-        record.lives[conn.0 as usize].over_at[end as usize].get_or_insert(at);
+        let life = &mut record.lives[conn.0 as usize];
+        if how != Ending::Finished {
+            life.broken_at[end as usize].get_or_insert(at);
+        }
+        if life.broken_at.iter().all(Option::is_some)
+            && let Some((monitor, number)) = record.monitor(conn)
+        {
+            monitor.closed(number);
+        }
         if let Some(trace) = &mut record.trace {
             let how = match how {
                 Ending::Finished => "finished",
@@ -217,7 +279,8 @@ fn matches(kind: &Kind, op: &str) -> u64 {
         Kind::Message(message) if op == "Any" => message.each().len() as u64,
         Kind::Message(message) => {
             let merged = u64::from(message.op == Op::Merged && op == "Merged");
-            let parts = message.each().iter().filter(|part| part.op.name() == op && part.op != Op::Merged);
+            let parts =
+                message.each().iter().filter(|part| part.op.name() == op && part.op != Op::Merged);
             merged + parts.count() as u64
         }
         Kind::Control(_) | Kind::Text | Kind::Broken(_) => 0,
@@ -225,9 +288,7 @@ fn matches(kind: &Kind, op: &str) -> u64 {
 }
 
 fn briefs(kind: &Kind) -> Vec<Brief> {
-    let other = |op| {
-        vec![Brief { op, mux: 0, seq: 0, flags: 0, handler: 0, payload: 0 }]
-    };
+    let other = |op| vec![Brief { op, mux: 0, seq: 0, flags: 0, handler: 0, payload: 0 }];
     let brief = |message: &Message| Brief {
         op: message.op.name(),
         mux: message.mux,

@@ -9,15 +9,27 @@ use crate::world::{Death, DialFate, NOMINAL};
 #[derive(Clone, Debug)]
 pub(crate) enum Relief {
     Unblock(Vec<(usize, usize)>),
-    Dial { from: usize, to: usize },
-    Unsqueeze { from: usize, to: usize },
+    Dial {
+        from: usize,
+        to: usize,
+    },
+    Unsqueeze {
+        from: usize,
+        to: usize,
+    },
     Start(usize),
     Resume(usize),
     NominalRate(usize),
     TwinEnds(usize),
-    AddPeer { node: usize, peer: usize },
+    AddPeer {
+        node: usize,
+        peer: usize,
+    },
     /// A graceful shutdown has ended.
-    ShutDown { node: usize, back: Option<u64> },
+    ShutDown {
+        node: usize,
+        back: Option<u64>,
+    },
 }
 
 impl Relief {

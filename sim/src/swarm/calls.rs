@@ -18,7 +18,10 @@ pub(crate) fn draw(draw: Draw, script: &Script, count: u64, faults: &[Line]) -> 
         let at = moment(of_burst, own, script, faults);
         let call = call(own, script, n, &favourites);
         if own.one_in("cancelled", 5) {
-            lines.push(Line { moment: cancel(own, &call, at), deed: Deed::Cancel(call.name.clone()) });
+            lines.push(Line {
+                moment: cancel(own, &call, at),
+                deed: Deed::Cancel(call.name.clone()),
+            });
         }
         lines.push(Line { moment: Moment::At(at), deed: Deed::Call(call) });
     }
@@ -93,10 +96,7 @@ fn call(own: Draw, script: &Script, n: u64, favourites: &[(u64, Route)]) -> Call
 
 fn size(own: Draw) -> Option<u32> {
     let at = |edge: u64, by: u64| u32::try_from(own.range("edge", edge - by, edge + by)).ok();
-    match own.weighted(
-        "size",
-        &[(2, 0), (2, 1), (2, 2), (12, 3), (6, 4), (3, 5), (2, 6), (1, 7)],
-    ) {
+    match own.weighted("size", &[(2, 0), (2, 1), (2, 2), (12, 3), (6, 4), (3, 5), (2, 6), (1, 7)]) {
         0 => None,
         1 => Some(0),
         2 => at(4, 3),

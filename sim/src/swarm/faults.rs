@@ -109,7 +109,9 @@ fn fault(own: Draw, script: &Script, kind: Kind, from: usize, to: usize) -> Faul
         }),
         Kind::Stall => Fault::Stall { from, to, lasts: around_limits(own) },
         Kind::Partition => Fault::Partition {
-            group: (0..nodes).filter(|n| *n == node || own.nth(*n as u64).one_in("in", 3)).collect(),
+            group: (0..nodes)
+                .filter(|n| *n == node || own.nth(*n as u64).one_in("in", 3))
+                .collect(),
             lasts: around_limits(own),
             one_way: own.one_in("one way", 3),
         },

@@ -62,6 +62,10 @@ impl NodeClock {
         self.skew = self.skew.saturating_add(by);
     }
 
+    pub(crate) const fn skew(&self) -> i64 {
+        self.skew
+    }
+
     /// The wall clock shows the right time from now on, but for so many nanoseconds.
     pub(crate) const fn set_skew(&mut self, skew: i64) {
         self.skew = skew;

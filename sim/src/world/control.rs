@@ -191,6 +191,35 @@ impl Inner {
         late.into_iter().for_each(|(id, end)| self.push_arrival(id, end, now));
     }
 
+    /// What the wall clock of a node is ahead, in nanoseconds.
+    pub(crate) fn wall_skew(&self, node: usize) -> i64 {
+        let life = self.lives.current(node);
+        life.map_or(0, |life| self.lives.get(life).clock.skew())
+    }
+
+    /// Armed timers, and tasks of the grid and of handlers, of a node that runs.
+    pub(crate) fn held_by(&self, life: LifeId) -> (usize, usize) {
+        (self.timers.armed(life).len(), self.executor.count(life))
+    }
+
+    /// Whether an end has nothing under way to its machine, and nothing that waits for room.
+    pub(crate) fn is_settled(&mut self, id: ConnId, end: End) -> bool {
+        let conn = self.network.conn(id);
+        conn.into(end).is_taken() && conn.out(end).writer.is_none()
+    }
+
+    /// The newest connection of two nodes, and the first one's end of it.
+    pub(crate) fn connection(&mut self, one: usize, other: usize) -> Option<(ConnId, End)> {
+        let id = self.network.between(one, other)?;
+        let dialled = self.network.conn(id).nodes[0] == one;
+        Some((id, if dialled { End::Dialler } else { End::Acceptor }))
+    }
+
+    /// Whether nothing will ever happen any more.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.queue.next_at().is_none()
+    }
+
     /// Tampers with a node's clocks, and re-arms its timers accordingly.
     pub(crate) fn tamper(
         &mut self,

@@ -23,8 +23,10 @@ pub(crate) struct TaskId {
 pub(crate) enum Role {
     /// That of the grid: the links, the accept loops.
     Grid,
-    /// A handler's, a caller's, an application's.
-    Application,
+    /// A handler's.
+    Handler,
+    /// A caller's, an application's, the simulation's own.
+    Script,
 }
 
 /// Tasks that were woken since this was looked at last.
@@ -153,7 +155,12 @@ impl Executor {
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
-    pub(crate) fn names(&self) -> Vec<(LifeId, u64, u64)> { self.slots.iter().filter_map(|s| s.task.as_ref()).map(|t| (t.life, t.key, t.polls)).collect() }
+    /// How many tasks of a life are the grid's or its handlers'.
+    pub(crate) fn count(&self, life: LifeId) -> usize {
+        let tasks = self.slots.iter().filter_map(|slot| slot.task.as_ref());
+        tasks.filter(|task| task.life == life && task.role != Role::Script).count()
+    }
+
     /// The waker of one of the tasks of a life, chosen by `pick`.
     pub(crate) fn any_of(&self, life: LifeId, pick: u64) -> Option<Waker> {
         let tasks = || self.slots.iter().filter_map(|slot| slot.task.as_ref());

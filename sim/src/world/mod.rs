@@ -38,16 +38,34 @@ pub(crate) use self::traffic::Dialled;
 
 /// Sees what travels, and may tamper with what was just written.
 pub(crate) trait Observer: Send {
-    /// A node dials.
-    fn dialled(&mut self, at: u64, from: usize, to: usize);
+    /// A node dials; the number is that of the attempt.
+    fn dialled(&mut self, dial: Dial) -> usize;
+    /// An attempt has failed or was given up.
+    fn dial_over(&mut self, number: usize, at: u64);
     /// A connection was made; its nodes by end.
     fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2]);
     /// An end has written bytes.
     fn wrote(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8], hits: &mut Hits);
+    /// A node has taken so many bytes that came to this end.
+    fn taken(&mut self, conn: ConnId, end: End, bytes: u64);
+    /// What comes to this end is not what was sent.
+    fn falsified(&mut self, conn: ConnId, end: End);
     /// Bytes have come to an end.
     fn arrived(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8]);
     /// An end has let go of the connection, or was told that it is broken.
     fn ended(&mut self, at: u64, conn: ConnId, end: End, how: Ending);
+}
+
+/// An attempt to connect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dial {
+    pub(crate) at: u64,
+    pub(crate) from: usize,
+    /// The how-manieth life of the dialler.
+    pub(crate) life: u64,
+    pub(crate) to: usize,
+    /// What the dialler's clock shows.
+    pub(crate) clock: u64,
 }
 
 /// What written bytes have set off.
@@ -57,6 +75,8 @@ pub(crate) struct Hits {
     pub(crate) place: Vec<Placed>,
     /// Cues that come at once.
     pub(crate) cues: Vec<u64>,
+    /// Lines whose points have come.
+    pub(crate) points: Vec<usize>,
 }
 
 /// How a connection ended at one end.
@@ -194,7 +214,6 @@ impl Inner {
         self.queue.push(due.max(self.now).saturating_add(slack), tie, Event::Timer(alarm));
     }
 
-    pub(crate) fn task_names(&self) -> Vec<(LifeId, u64, u64)> { self.executor.names() }
     /// Tasks that have not ended.
     pub(crate) fn tasks(&self) -> usize {
         self.executor.live

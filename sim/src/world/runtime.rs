@@ -46,7 +46,7 @@ impl SimRuntime {
     /// Runs `future` as a task that the node's application, not its grid, owns; `key` is what its
     /// turns are drawn with.
     pub(crate) fn spawn_keyed(&self, key: u64, future: impl Future<Output = ()> + Send + 'static) {
-        self.world().spawn(self.life, Role::Application, key, Box::pin(future));
+        self.world().spawn(self.life, Role::Script, key, Box::pin(future));
     }
 }
 
@@ -111,7 +111,7 @@ impl Runtime for SimRuntime {
         // What the grid spawns of its own is told from handlers by its name.
         let name = type_name::<F>();
         let grid = name.starts_with("gridmux_core::driver::");
-        let role = if grid { Role::Grid } else { Role::Application };
+        let role = if grid { Role::Grid } else { Role::Handler };
         let mut world = self.world();
         let life = world.lives.get_mut(self.life);
         life.spawned += 1;

@@ -112,7 +112,7 @@ impl Inner {
             let Some(task) = self.executor.get_mut(id) else { continue };
             let key = [task.key, task.polls, 1];
             let tie = keyed.draw(Purpose::Tie, key);
-            let lazy = task.role == Role::Application
+            let lazy = task.role != Role::Grid
                 && keyed.chance(Purpose::Laziness, key, knobs.lazy_per_million);
             let wait = match lazy {
                 true => keyed.below(Purpose::Laziness, [task.key, task.polls, 2], knobs.laziness),

@@ -9,13 +9,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::lives::{Death, LifeId};
 use super::network::{ConnId, Damage, DialFate, End, Listening, Piece};
 use super::queue::Event;
-use super::{Ending, Hits, Inner};
+use super::{Dial, Ending, Hits, Inner};
 use crate::census::FaultId;
 use crate::keyed::Purpose;
 
 /// A dial under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialled {
+    pub(crate) number: usize,
     pub(crate) from: usize,
     pub(crate) to: usize,
     pub(crate) fate: DialFate,
@@ -46,11 +47,19 @@ impl Inner {
             _ => self.latency(from, to, key(1)) + self.latency(to, from, key(2)),
         };
         let now = self.now;
-        if let Some(observer) = &mut self.observer {
-            observer.dialled(now, from, to);
-        }
+        let of_life = self.lives.get(life);
+        let dial =
+            Dial { at: now, from, life: of_life.number, to, clock: of_life.clock.monotonic(now) };
+        let number = self.observer.as_mut().map_or(0, |observer| observer.dialled(dial));
         self.digest(&[5, now, from as u64, to as u64]);
-        Ok(Dialled { from, to, fate, takes })
+        Ok(Dialled { number, from, to, fate, takes })
+    }
+
+    pub(crate) fn dial_over(&mut self, number: usize) {
+        let now = self.now;
+        if let Some(observer) = &mut self.observer {
+            observer.dial_over(number, now);
+        }
     }
 
     /// Whether a handshake cannot get through.
@@ -283,7 +292,12 @@ impl Inner {
                 pipe.stalled_until = now.saturating_add(nanos);
                 pipe.stall_fault = fault;
             }
-            Damage::End | Damage::Flip(_) | Damage::Remove(_) | Damage::Insert(_) => {}
+            Damage::Flip(_) | Damage::Remove(_) | Damage::Insert(_) => {
+                if let Some(observer) = &mut self.observer {
+                    observer.falsified(id, end);
+                }
+            }
+            Damage::End => {}
         }
     }
 
@@ -309,6 +323,9 @@ impl Inner {
         };
         if let Some(count) = pipe.read(buf, limit) {
             pipe.writer.take().into_iter().for_each(Waker::wake);
+            if let Some(observer) = &mut self.observer {
+                observer.taken(id, end, count as u64);
+            }
             return Poll::Ready(Ok(count));
         }
         if let Some(kind) = pipe.reader_error {

@@ -232,6 +232,11 @@ impl Pipe {
         Some(count)
     }
 
+    /// Whether the reader has taken all that has come.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.inbox.is_empty()
+    }
+
     /// Bytes that were written and that the reader has not taken.
     pub(crate) fn held(&self) -> u64 {
         self.under_way + self.inbox.len() as u64

@@ -85,7 +85,8 @@ impl Connector for Dialling {
         let (shared, life) = (self.shared.clone(), self.life);
         let dialled = shared.world().dial(life, name);
         Box::pin(async move {
-            let Dialled { from, to, fate, takes } = dialled?;
+            let Dialled { number, from, to, fate, takes } = dialled?;
+            let attempt = Attempt { shared: shared.clone(), number, connected: false };
             match fate {
                 DialFate::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
                 DialFate::Hangs => std::future::pending::<()>().await,
@@ -96,8 +97,30 @@ impl Connector for Dialling {
                 Pause::new(&shared, BLOCKED_RETRY).await;
             }
             let conn = shared.world().establish(life, from, to)?;
+            attempt.succeed();
             Ok(Box::new(SimTransport { shared, conn, end: End::Dialler }) as Box<dyn Transport>)
         })
+    }
+}
+
+/// An attempt to connect; dropped before it has succeeded, it says so.
+struct Attempt {
+    shared: Arc<Shared>,
+    number: usize,
+    connected: bool,
+}
+
+impl Attempt {
+    fn succeed(mut self) {
+        self.connected = true;
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.connected {
+            self.shared.world().dial_over(self.number);
+        }
     }
 }
 
