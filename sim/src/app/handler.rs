@@ -1,9 +1,9 @@
 //! What the handlers of scripted applications do: the plan of the call that they serve.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use futures::future::join;
@@ -118,7 +118,13 @@ impl Here {
             Some(_) => Some(call.size.unwrap_or(0).max(routes::NAMED)),
         };
         witness.sees(Sight::Started(*request == witness.payload(Kind::Request, size)));
-        Served { witness, call, context: context.clone(), told: AtomicBool::new(false), returned: false }
+        Served {
+            witness,
+            call,
+            context: context.clone(),
+            told: AtomicBool::new(false),
+            returned: false,
+        }
     }
 }
 
@@ -136,7 +142,9 @@ impl Drop for Served {
     fn drop(&mut self) {
         if !self.returned && !std::thread::panicking() {
             // What it was told, if it did not look itself.
-            if let Some(reason) = self.context.is_cancelled().filter(|_| !self.told.load(Ordering::Relaxed)) {
+            if let Some(reason) =
+                self.context.is_cancelled().filter(|_| !self.told.load(Ordering::Relaxed))
+            {
                 self.witness.sees(Sight::Cancelled(reason));
             }
             self.witness.sees(Sight::HandlerDropped);
@@ -237,7 +245,9 @@ impl Served {
         let mut cancelled = pin!(self.context.cancelled());
         let told = &self.told;
         poll_fn(|cx| {
-            if !told.load(Ordering::Relaxed) && let Poll::Ready(reason) = cancelled.as_mut().poll(cx) {
+            if !told.load(Ordering::Relaxed)
+                && let Poll::Ready(reason) = cancelled.as_mut().poll(cx)
+            {
                 told.store(true, Ordering::Relaxed);
                 self.witness.sees(Sight::Cancelled(reason));
             }

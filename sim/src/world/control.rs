@@ -69,6 +69,13 @@ impl Shared {
         }
     }
 
+    /// Whether a node's process is stopped.
+    pub(crate) fn is_paused(&self, node: usize) -> bool {
+        let world = self.world();
+        let life = world.lives.current(node);
+        life.is_some_and(|life| world.lives.get(life).paused.is_some())
+    }
+
     /// The process goes on.
     pub(crate) fn resume(&self, node: usize) {
         let mut world = self.world();
