@@ -41,7 +41,8 @@ fn judge_caller(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, view:
     if over(view.at) {
         return;
     }
-    if story.call.wait_link.is_some() && story.started().is_none() {
+    if story.call.wait_link.is_some() && story.started().is_none_or(|started| started.at > view.at)
+    {
         return bench.excuse("waits for a link");
     }
     if story.call.reading.stop.is_some() {

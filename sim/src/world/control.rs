@@ -102,7 +102,10 @@ impl Inner {
             return;
         }
         let now = self.now;
-        self.network.on_path(from, to).into_iter().for_each(|(id, end)| self.push_arrival(id, end, now));
+        self.network
+            .on_path(from, to)
+            .into_iter()
+            .for_each(|(id, end)| self.push_arrival(id, end, now));
     }
 
     /// What becomes of dials from now on.
