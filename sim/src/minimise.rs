@@ -1,0 +1,1 @@
+//! Shortens scripts.
