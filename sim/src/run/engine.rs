@@ -389,11 +389,7 @@ impl<'a> Engine<'a> {
             if self.is_core(node) {
                 self.start(node);
                 self.shared.world().tamper(node, None, |hands| hands.set_skew(0));
-            } else if Keyed::new(self.script.seed).chance(
-                Purpose::Swarm,
-                [node as u64, 77, 0],
-                500_000,
-            ) {
+            } else if self.shared.is_paused(node) || self.is_to_die(node) {
                 self.nodes.kill(node, Death::Silent);
             } else {
                 self.cut_off(node);
@@ -403,6 +399,11 @@ impl<'a> Engine<'a> {
         let connected = self.go_until_that(bound, Self::is_connected);
         self.farewell.connected = connected.then(|| self.now());
         self.go_until(bound);
+    }
+
+    /// Nodes outside the core are dead from the healing on, or cut off from everybody.
+    fn is_to_die(&self, node: usize) -> bool {
+        Keyed::new(self.script.seed).chance(Purpose::Swarm, [node as u64, 77, 0], 500_000)
     }
 
     fn cut_off(&mut self, node: usize) {
@@ -558,8 +559,8 @@ impl<'a> Engine<'a> {
         let mut record = self.recorder.record();
         let mut excuses = std::collections::BTreeMap::new();
         let mut wire = Vec::new();
-        for monitor in std::mem::take(&mut record.monitors).values() {
-            wire.extend(monitor.violations().iter().cloned());
+        for (nodes, monitor) in std::mem::take(&mut record.monitors) {
+            wire.extend(monitor.violations().iter().map(|one| (nodes, one.clone())));
             for (excuse, count) in monitor.excuses() {
                 *excuses.entry(*excuse).or_default() += count;
             }
