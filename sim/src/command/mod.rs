@@ -1,13 +1,21 @@
 //! The command line: one file per command, and what they share.
 
+mod bench;
+mod canary;
+mod cover;
+mod diff;
 mod digest;
 mod exit;
 mod files;
+mod golden;
 mod many;
+mod min;
 mod progress;
+mod prove;
 mod replay;
 mod report;
 mod run;
+mod show;
 mod subject;
 mod watchdog;
 
@@ -35,6 +43,14 @@ enum Command {
     Run(run::Args),
     Many(many::Args),
     Replay(replay::Args),
+    Min(min::Args),
+    Show(show::Args),
+    Diff(diff::Args),
+    Cover(cover::Args),
+    Bench(bench::Args),
+    Prove(prove::Args),
+    Canary(canary::Args),
+    Golden(golden::Args),
     Digest(digest::Args),
 }
 
@@ -52,6 +68,14 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Many(args) => many::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Min(args) => min::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Cover(args) => cover::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Prove(args) => prove::run(&args),
+        Command::Canary(args) => canary::run(&args),
+        Command::Golden(args) => golden::run(&args),
         Command::Digest(args) => digest::run(&args),
     };
     match done {

@@ -163,7 +163,7 @@ fn figures(outcome: &Outcome, seconds: f64) -> String {
 }
 
 /// Why a run has failed, and what happened before.
-fn cause(outcome: &Outcome, run: Option<&Run>) -> String {
+pub(super) fn cause(outcome: &Outcome, run: Option<&Run>) -> String {
     let Some(failure) = outcome.failures.first() else { return String::new() };
     let mut told = format!("FAILED    {}\n", verdict_line(failure));
     told.push_str(&format!("oracle    {} ({})\n", failure.oracle, word(failure)));
