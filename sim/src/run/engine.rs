@@ -7,11 +7,11 @@ use std::time::Duration;
 use gridmux_core::handle::take_bugs;
 use gridmux_core::link::LinkState;
 
-use super::Options;
 use super::facts::{Facts, Farewell, Inside, Peak};
 use super::nodes::Nodes;
 use super::recorder::{Recorder, Then};
 use super::troubles::Relief;
+use super::{CHECKPOINT, Options, StepDigest};
 use crate::app::{self, Stage, Witness};
 use crate::census::FaultId;
 use crate::history::CallId;
@@ -58,6 +58,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) inside: Inside,
     farewell: Farewell,
     pub(crate) checkpoints: Vec<u64>,
+    pub(crate) steps: Vec<StepDigest>,
 }
 
 impl<'a> Engine<'a> {
@@ -86,6 +87,7 @@ impl<'a> Engine<'a> {
             inside: Inside::default(),
             farewell: Farewell::default(),
             checkpoints: Vec::new(),
+            steps: Vec::new(),
         };
         engine.read_script();
         engine
@@ -177,7 +179,11 @@ impl<'a> Engine<'a> {
             if self.inside.busy_at.is_some() {
                 return false;
             }
-            match self.shared.step(limit) {
+            let step = self.shared.step(limit);
+            if matches!(step, Step::Done | Step::Cue(_)) {
+                self.keep_digest();
+            }
+            match step {
                 Step::Done => self.inspect(),
                 Step::Cue(number) => {
                     let ticks = self.act(number as usize);
@@ -194,18 +200,28 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Keeps the digest after every 1,024 events, and after those that are asked for.
+    fn keep_digest(&mut self) {
+        let world = self.shared.world();
+        let number = world.events;
+        let kept = number % CHECKPOINT == 0;
+        let asked = self.options.steps.contains(&number);
+        if !kept && !asked {
+            return;
+        }
+        let (at, digest) = (world.now, world.digested());
+        drop(world);
+        if kept {
+            self.checkpoints.push(digest);
+        }
+        if asked {
+            self.steps.push(StepDigest { number, at, digest });
+        }
+    }
+
     /// Looks into the machines, in those runs that have time for it.
     fn inspect(&mut self) {
-        let events = {
-            let world = self.shared.world();
-            if world.events % 1024 == 0 {
-                let digest = world.digested();
-                drop(world);
-                self.checkpoints.push(digest);
-                return;
-            }
-            world.events
-        };
+        let events = self.shared.world().events;
         if self.options.invariants && events % 4 == 0 {
             self.check_invariants();
         }
