@@ -205,7 +205,7 @@ impl Inner {
     /// Whether an end has nothing under way to its machine, and nothing that waits for room.
     pub(crate) fn is_settled(&mut self, id: ConnId, end: End) -> bool {
         let conn = self.network.conn(id);
-        conn.into(end).is_taken() && conn.out(end).writer.is_none()
+        conn.into(end).is_taken() && !conn.out(end).wanting
     }
 
     /// The newest connection of two nodes, and the first one's end of it.
