@@ -3,6 +3,7 @@
 
 mod app;
 pub mod census;
+pub mod cluster;
 pub mod history;
 pub mod keyed;
 pub mod monitor;

@@ -207,8 +207,10 @@ impl<'a> Chaos<'a> {
     }
 
     pub(crate) fn start(&mut self, node: usize, victims: &mut impl Victims) {
-        victims.start(node);
-        self.recorder.note(self.now(), Happening::Born { node });
+        if !victims.is_running(node) {
+            victims.start(node);
+            self.recorder.note(self.now(), Happening::Born { node });
+        }
     }
 
     pub(crate) fn kill(&mut self, node: usize, how: Death, victims: &mut impl Victims) {
