@@ -180,9 +180,14 @@ impl<N: Send + 'static> NodeContext<N> {
     pub fn note(&self, event: N) {
         let Inner { runtime, board, node, life, .. } = &*self.inner;
         if runtime.is_alive() {
-            let at = Duration::from_nanos(runtime.whereabouts().0);
+            let at = self.simulated_now();
             board.state().notes.push(Note { at, node: *node, life: *life, event });
         }
+    }
+
+    /// Simulated time since the beginning of the run, which no node could know: for notes only.
+    pub fn simulated_now(&self) -> Duration {
+        Duration::from_nanos(self.inner.runtime.whereabouts().0)
     }
 
     /// The simulated time at which this node's monotonic clock shows `at`, to compare the times
