@@ -4,6 +4,7 @@
 mod app;
 pub mod batch;
 pub mod census;
+pub mod cluster;
 pub mod guard;
 pub mod history;
 pub mod keyed;

@@ -1,11 +1,12 @@
 //! The one loop that drives a link, and what a runtime supplies to it.
 //!
 //! Everything here is written once, on `core::task` and the traits of [`runtime`]; the crates
-//! `gridmux-tokio` and `gridmux-smol` supply those and little else.
+//! `gridmux-tokio` and `gridmux-smol` supply those and little else. [`time`] is for applications.
 
 mod accept;
 mod link;
 pub mod runtime;
+pub mod time;
 
 pub(crate) use self::accept::{Doorway, accept_loop, admit};
 pub(crate) use self::link::PeerTask;

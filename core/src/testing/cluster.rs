@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::tools::sleep;
 use crate::auth::SharedSecret;
 use crate::builder::Builder;
 use crate::driver::runtime::{BoxFuture, Connector, Listener, Runtime, Transport};
+use crate::driver::time::sleep;
 use crate::handle::{Grid, PeerHandle};
 use crate::link::dials;
 use crate::timings::Timings;

@@ -32,4 +32,4 @@ pub use self::logs::{LogLine, Logs};
 pub use self::lone::Lone;
 pub use self::pair::{Mode, Pair};
 pub use self::raw::Raw;
-pub use self::tools::{eventually, sleep, spawn, within};
+pub use self::tools::{eventually, spawn, within};

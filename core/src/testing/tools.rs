@@ -1,22 +1,15 @@
 //! Time and tasks on any runtime.
 
 use std::future::Future;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures::channel::oneshot;
 
 use crate::driver::runtime::Runtime;
+use crate::driver::time::{sleep, timeout};
 
 /// How often [`eventually`] looks.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-
-/// Waits for `duration`.
-pub async fn sleep<R: Runtime>(runtime: &R, duration: Duration) {
-    let at = runtime.instant().after(duration);
-    let mut timer = runtime.timer();
-    std::future::poll_fn(|cx| timer.poll_until(at, cx)).await;
-}
 
 /// Runs `future` for at most `limit`.
 ///
@@ -28,16 +21,8 @@ pub async fn within<R: Runtime, F: Future>(
     what: &str,
     future: F,
 ) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut late = std::pin::pin!(sleep(runtime, limit));
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(output);
-        }
-        assert!(late.as_mut().poll(cx).is_pending(), "{what}: not done within {limit:?}");
-        Poll::Pending
-    })
-    .await
+    let done = timeout(runtime, limit, future).await;
+    done.unwrap_or_else(|_| panic!("{what}: not done within {limit:?}"))
 }
 
 /// Waits until `reached` says so: for what has no event of its own, such as a counter.

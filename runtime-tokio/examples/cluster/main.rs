@@ -20,7 +20,6 @@ mod load;
 mod locks;
 mod node;
 mod outcome;
-mod pause;
 mod ports;
 mod processes;
 mod report;

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gridmux_tokio::driver::runtime::Runtime;
+use gridmux_tokio::driver::time::timeout;
 use gridmux_tokio::error::CallError;
 use serde::{Deserialize, Serialize};
-
-use crate::pause;
 
 /// A call that returns later than this after its deadline is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
@@ -74,9 +73,9 @@ impl Outcomes {
         deadline: Duration,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Option<T> {
-        match pause::within(runtime, deadline + STUCK_AFTER, call).await {
-            Some(Ok(answer)) => return Some(answer),
-            Some(Err(error)) => {
+        match timeout(runtime, deadline + STUCK_AFTER, call).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => {
                 let counter = if is_disconnect(&error) {
                     &self.0.disconnected
                 } else {
@@ -85,7 +84,7 @@ impl Outcomes {
                 };
                 add(counter);
             }
-            None => {
+            Err(_) => {
                 tracing::error!(?deadline, "a call is stuck");
                 add(&self.0.stuck);
             }

@@ -49,7 +49,7 @@ fn judge_caller(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, view:
         return bench.excuse("stopped reading");
     }
     let (lag, wakes) = reader_lag(case, story);
-    let due = case.bounds.by(view.node, view.at, lag, wakes + WAKES);
+    let due = case.bounds.by_turns(view.node, view.at, 0, lag, wakes + WAKES);
     if case.evidence.is_dead(view.node, view.life, due) || due >= case.evidence.phases.drain {
         return;
     }

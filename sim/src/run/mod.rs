@@ -1,10 +1,11 @@
 //! Running a script.
 
+pub(crate) mod chaos;
 mod engine;
 mod facts;
 mod judge;
 mod nodes;
-mod recorder;
+pub(crate) mod recorder;
 mod troubles;
 
 use std::ops::Range;
