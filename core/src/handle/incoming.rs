@@ -4,17 +4,17 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
 
-use super::call::with_data;
+use super::outlet::{Outlet, SendHalf};
 use super::shared::Shared;
-use super::wakers::{List, Place, Waiting};
+use super::sink::ItemSink;
+use super::wakers::{List, Waiting};
 use crate::error::{CallError, CancelReason};
-use crate::mux::{IncomingKey, Received, Refusal};
-use crate::outbox::Data;
+use crate::mux::{IncomingKey, Received};
 use crate::payload::{Body, Payload};
 use crate::time::Instant;
 use crate::wire::SubrouteId;
@@ -244,29 +244,21 @@ pub enum InputError {
 /// ```
 #[derive(Debug)]
 pub struct Output<T> {
-    shared: Arc<Shared>,
-    key: IncomingKey,
-    credit: Place,
-    queue: Place,
+    outlet: Outlet,
     item: PhantomData<fn(T)>,
 }
 
+impl<T> Unpin for Output<T> {}
+
 impl<T> Clone for Output<T> {
     fn clone(&self) -> Self {
-        Self::new(self.shared.clone(), self.key)
-    }
-}
-
-impl<T> Drop for Output<T> {
-    fn drop(&mut self) {
-        self.shared.leave([&mut self.credit, &mut self.queue]);
+        Self { outlet: self.outlet.sibling(), item: PhantomData }
     }
 }
 
 impl<T> Output<T> {
     pub(crate) const fn new(shared: Arc<Shared>, key: IncomingKey) -> Self {
-        let (credit, queue) = (Place::new(List::Output(key)), Place::new(List::Queue));
-        Self { shared, key, credit, queue, item: PhantomData }
+        Self { outlet: Outlet::served(shared, key), item: PhantomData }
     }
 }
 
@@ -281,33 +273,7 @@ impl<T: Body> Output<T> {
     /// [`CallError::Cancelled`] once the call is over; an item that is too large or cannot be
     /// encoded leaves the stream as it was.
     pub async fn send(&mut self, item: T) -> Result<(), CallError> {
-        std::future::poll_fn(move |cx| match self.try_queue(&item, Some(cx.waker())) {
-            Err(Refusal::Failed(error)) => Poll::Ready(Err(error)),
-            Err(Refusal::NoCredit | Refusal::QueueFull) => Poll::Pending,
-            Ok(()) => Poll::Ready(Ok(())),
-        })
-        .await
-    }
-
-    fn try_queue(&mut self, item: &T, waker: Option<&Waker>) -> Result<(), Refusal> {
-        let key = self.key;
-        let queue = |data: Data<'_>| {
-            self.shared.with(|state| {
-                let result = state.peer.serve_item(key, data);
-                if let Some(waker) = waker {
-                    match &result {
-                        Err(Refusal::NoCredit) => self.credit.wait(state, waker),
-                        Err(Refusal::QueueFull) => {
-                            self.queue.wait(state, waker);
-                            self.credit.wait(state, waker);
-                        }
-                        _ => {}
-                    }
-                }
-                result
-            })
-        };
-        with_data(item, queue).map_err(Refusal::Failed)?
+        self.outlet.send(item).await
     }
 
     /// Sends an item now or not at all.
@@ -317,11 +283,20 @@ impl<T: Body> Output<T> {
     /// [`LimitKind::QueuedBytes`](crate::error::LimitKind::QueuedBytes) if it would have to wait;
     /// otherwise as [`Self::send`].
     pub fn try_send(&mut self, item: &T) -> Result<(), CallError> {
-        use crate::error::LimitKind::{Credits, QueuedBytes};
-        self.try_queue(item, None).map_err(|refusal| match refusal {
-            Refusal::Failed(error) => error,
-            Refusal::NoCredit => CallError::Limit(Credits),
-            Refusal::QueueFull => CallError::Limit(QueuedBytes),
-        })
+        self.outlet.try_send(item)
+    }
+
+    /// This output as a [`Sink`](futures_sink::Sink). Closing it closes this output, not the
+    /// stream.
+    pub fn into_sink(self) -> ItemSink<Self> {
+        ItemSink::new(self)
+    }
+}
+
+impl<T: Body> SendHalf for Output<T> {
+    type Item = T;
+
+    fn outlet(&mut self) -> &mut Outlet {
+        &mut self.outlet
     }
 }

@@ -11,9 +11,11 @@ mod grid;
 mod incoming;
 #[cfg(all(test, gridmux_shuttle))]
 mod interleavings;
+mod outlet;
 mod peer;
 mod service;
 mod shared;
+mod sink;
 mod stream;
 mod sync;
 mod wait;
@@ -24,8 +26,10 @@ pub use self::call::Call;
 pub use self::fault::Fault;
 pub use self::grid::{Grid, NotConnected};
 pub use self::incoming::{Cancelled, Context, Input, InputError, Output};
+pub use self::outlet::SendHalf;
 pub use self::peer::{PeerHandle, StateWatch, StreamRoute};
-pub use self::stream::{ClientCall, FromOpened, Opening, Receiver, Sender, SenderSink};
+pub use self::sink::ItemSink;
+pub use self::stream::{ClientCall, FromOpened, Opening, Receiver, Sender};
 
 pub(crate) use self::service::{Served, Service, Services, inline, server_stream, unary};
 pub(crate) use self::service::{client_stream, two_way};

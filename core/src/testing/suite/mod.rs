@@ -17,6 +17,7 @@ pub mod handlers;
 pub mod limits;
 pub mod payloads;
 pub mod reconnect;
+pub mod sinks;
 pub mod stream_ends;
 pub mod streams;
 
@@ -182,6 +183,16 @@ macro_rules! each_behaviour {
                 an_unknown_stream_shows_on_the_stream_itself,
                 a_send_that_waits_is_told_of_the_end,
                 an_output_left_running_is_told_that_the_handler_has_returned,
+            }
+            sinks {
+                a_stream_is_forwarded_into_the_sink_of_either_end,
+                send_all_sends_on_either_end,
+                an_error_in_what_is_forwarded_cancels_the_call,
+                a_sink_s_send_dropped_before_it_is_ready_has_queued_nothing,
+                an_item_whose_credit_a_clone_has_taken_is_kept,
+                closing_an_output_s_sink_ends_the_output_and_not_the_stream,
+                a_sink_dropped_without_close_cancels_the_call,
+                an_item_too_large_for_the_sink_leaves_the_stream_as_it_was,
             }
             handlers {
                 the_context_tells_caller_and_time_left,
