@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_core::Stream;
 
+use super::byte_reader::ByteReader;
+use super::byte_writer::ByteWriter;
 use super::outlet::{Outlet, SendHalf};
 use super::shared::Shared;
 use super::sink::ItemSink;
@@ -166,6 +169,14 @@ impl<T: Body> Input<T> {
         std::future::poll_fn(|cx| self.poll_item(cx)).await
     }
 
+    /// This input as a reader of the bytes in its items; the caller's EOF is its EOF.
+    pub fn into_async_read(self) -> ByteReader<Self>
+    where
+        T: Into<Bytes>,
+    {
+        ByteReader::new(self)
+    }
+
     fn poll_item(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<T, InputError>>> {
         if self.ended {
             return Poll::Ready(None);
@@ -290,6 +301,14 @@ impl<T: Body> Output<T> {
     /// stream.
     pub fn into_sink(self) -> ItemSink<Self> {
         ItemSink::new(self)
+    }
+
+    /// This output as a writer of bytes. Closing it closes this output, not the stream.
+    pub fn into_async_write(self) -> ByteWriter<Self>
+    where
+        T: From<Bytes>,
+    {
+        ByteWriter::new(self)
     }
 }
 

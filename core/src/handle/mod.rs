@@ -4,6 +4,8 @@
 //! wakers of those who wait, which are woken after the lock is released. No user code, no waker
 //! and no handler ever runs under a lock.
 
+mod byte_reader;
+mod byte_writer;
 mod call;
 #[cfg(any(test, feature = "testing"))]
 mod fault;
@@ -11,6 +13,7 @@ mod grid;
 mod incoming;
 #[cfg(all(test, gridmux_shuttle))]
 mod interleavings;
+mod io_error;
 mod outlet;
 mod peer;
 mod service;
@@ -21,6 +24,8 @@ mod sync;
 mod wait;
 mod wakers;
 
+pub use self::byte_reader::ByteReader;
+pub use self::byte_writer::{ByteWriter, DEFAULT_ITEM_SIZE};
 pub use self::call::Call;
 #[cfg(any(test, feature = "testing"))]
 pub use self::fault::Fault;

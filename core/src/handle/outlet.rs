@@ -14,6 +14,8 @@ use crate::payload::Body;
 
 #[cfg(doc)]
 use super::{Output, Sender};
+#[cfg(doc)]
+use crate::limits::Limits;
 
 /// A half of a stream that items are sent on: the caller's [`Sender`], or a handler's [`Output`].
 /// There are no others.
@@ -68,6 +70,11 @@ impl Outlet {
 
     pub(super) const fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// [`Limits::message`] of this node.
+    pub(super) fn message_limit(&self) -> usize {
+        self.shared.node.limits.message
     }
 
     /// Sends an item, once that can be done. Dropped before it is ready, it has queued nothing.

@@ -69,6 +69,14 @@ impl<S: SendHalf> ItemSink<S> {
         self.half
     }
 
+    pub(super) fn is_closed(&mut self) -> bool {
+        self.half.outlet().is_closed()
+    }
+
+    pub(super) fn message_limit(&mut self) -> usize {
+        self.half.outlet().message_limit()
+    }
+
     fn poll_empty(&mut self, cx: &Context<'_>) -> Poll<Result<(), CallError>> {
         let Some(item) = &self.kept else { return Poll::Ready(Ok(())) };
         let sent = ready!(self.half.outlet().poll_send(item, cx));

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_core::Stream;
 
+use super::byte_reader::ByteReader;
+use super::byte_writer::ByteWriter;
 use super::call::{Start, with_data};
 use super::outlet::{Outlet, SendHalf};
 use super::shared::Shared;
@@ -180,6 +183,14 @@ impl<T: Body> Receiver<T> {
         std::future::poll_fn(|cx| self.poll_item(cx)).await
     }
 
+    /// This half as a reader of the bytes in its items; its end is EOF.
+    pub fn into_async_read(self) -> ByteReader<Self>
+    where
+        T: Into<Bytes>,
+    {
+        ByteReader::new(self)
+    }
+
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError>>> {
         if self.ended {
             return Poll::Ready(None);
@@ -289,6 +300,14 @@ impl<T: Body> Sender<T> {
     /// This half as a [`Sink`](futures_sink::Sink), whose close is EOF.
     pub fn into_sink(self) -> ItemSink<Self> {
         ItemSink::new(self)
+    }
+
+    /// This half as a writer of bytes, whose close is EOF.
+    pub fn into_async_write(self) -> ByteWriter<Self>
+    where
+        T: From<Bytes>,
+    {
+        ByteWriter::new(self)
     }
 }
 
