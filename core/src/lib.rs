@@ -21,6 +21,7 @@
 //! | [`peer`] | one peer: its link, its muxes, its outbox |
 //! | [`grid`] | a node: its peers by name |
 //! | [`connection`] | joins the bytes of one connection to its peer |
+//! | [`socket`] | one socket of a [`grid`], incoming or dialled: what a loop of one's own drives |
 //!
 //! None of them reads a clock, draws randomness, does I/O, knows a thread, a lock or a waker.
 //! Time, wall clock and seeds are arguments; the same inputs give the same outputs, byte for byte.
@@ -166,6 +167,7 @@ pub mod payload;
 pub mod peer;
 mod rng;
 pub mod route;
+pub mod socket;
 pub mod stats;
 #[cfg(any(test, feature = "testing"))]
 #[allow(clippy::disallowed_types, reason = "tests of the layer with locks and wakers")]

@@ -27,3 +27,14 @@ pub(crate) fn loopback_names(nodes: usize, rng: &mut fastrand::Rng) -> io::Resul
     let name = |listener: &TcpListener| Ok(format!("http://{}", listener.local_addr()?));
     listeners.iter().map(name).collect()
 }
+
+/// Gives each name on port 0 a free port instead.
+pub(crate) fn choose(names: &mut [String], rng: &mut fastrand::Rng) -> io::Result<()> {
+    for name in names.iter_mut().filter(|name| name.ends_with(":0")) {
+        let free = loopback_names(1, rng)?.remove(0);
+        let port = free.rsplit(':').next().unwrap_or_default();
+        name.truncate(name.len() - 1);
+        name.push_str(port);
+    }
+    Ok(())
+}
