@@ -9,16 +9,17 @@
 //!     --name http://127.0.0.1:9103 --peers http://127.0.0.1:9101,http://127.0.0.1:9102
 //! ```
 
+#![allow(clippy::disallowed_methods, reason = "a loop has the clock")]
+
 mod guest;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::Shutdown;
 use std::process::ExitCode;
 
 use gridmux_core::event::{LinkCommand, LinkId};
-use gridmux_core::node::dial_target;
 use gridmux_core::socket::Socket;
 use gridmux_core::time::{Instant, Now};
 use mio::net::{TcpListener, TcpStream};
@@ -54,7 +55,7 @@ struct MioLoop {
 impl MioLoop {
     fn new(guest: Guest) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut listener = TcpListener::bind(resolve(&guest.grid.node().name)?)?;
+        let mut listener = TcpListener::bind(guest::address(&guest.grid.node().name)?)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Self { guest, poll, listener, open: BTreeMap::new(), last_token: LISTENER })
     }
@@ -113,7 +114,7 @@ impl MioLoop {
         match order {
             // It becomes writable once it is connected, or has failed.
             Order::Obey(LinkCommand::Dial { link }) => {
-                match resolve(peer).and_then(TcpStream::connect) {
+                match guest::address(peer).and_then(TcpStream::connect) {
                     Ok(stream) => {
                         let socket = Socket::dialled(&mut self.guest.grid, now, peer, link);
                         self.insert(stream, socket);
@@ -182,11 +183,4 @@ impl Open {
             self.socket.drive(now, &mut guest.grid);
         }
     }
-}
-
-/// Where a node listens. This waits for the answer if the name holds no number: a larger node
-/// would ask on a thread.
-fn resolve(name: &str) -> io::Result<SocketAddr> {
-    let target = dial_target(name).ok_or(ErrorKind::InvalidInput)?;
-    target.to_socket_addrs()?.next().ok_or_else(|| ErrorKind::AddrNotAvailable.into())
 }

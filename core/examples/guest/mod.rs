@@ -1,11 +1,16 @@
 //! What both loops run: a node that is one more name of a running cluster. It answers echo calls,
 //! and asks every peer for an echo; after the first one it has that peer's connection cut, and
 //! wants another echo over the next one. It knows no socket, thread or poll: those are the loop's.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a loop has all of it")]
 #![allow(unreachable_pub, reason = "each example has this module to itself")]
+
+mod visit;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,24 +18,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gridmux_core::auth::SharedSecret;
 use gridmux_core::event::{Event, LinkCommand, LinkId};
 use gridmux_core::grid::GridState;
-use gridmux_core::mux::OutgoingKey;
-use gridmux_core::node::Node;
-use gridmux_core::outbox::Data;
-use gridmux_core::payload::Payload;
+use gridmux_core::node::{Node, dial_target};
 use gridmux_core::peer::Peer;
-use gridmux_core::route::Unary;
 use gridmux_core::time::{Instant, Now};
 use gridmux_core::wire::Timestamp;
 
+use self::visit::{ECHO, Visit};
+
 const USAGE: &str = "--name NAME --peers NAME,NAME,... [--seconds N] [--expect-calls]";
 
-/// The cluster's echo route.
-const ECHO: Unary<Payload, Payload> = Unary::new(82, "echo");
-
-/// So large that a transport takes it piece by piece.
-const ECHO_LEN: usize = 300_000;
-const BETWEEN_ECHOES: Duration = Duration::from_secs(1);
-const ECHO_WITHIN: Duration = Duration::from_secs(5);
+/// What links get to end in good order.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What the loop is to do.
@@ -39,18 +36,6 @@ pub enum Order {
     Obey(LinkCommand),
     /// Break this one, as a network does.
     Cut(LinkId),
-}
-
-/// How far we are with one peer.
-#[derive(Default)]
-struct Visit {
-    connected: u32,
-    asked: Option<OutgoingKey>,
-    next_echo: Instant,
-    /// Echoes over the first link and over later ones.
-    echoes: [u32; 2],
-    cut: Option<LinkId>,
-    answered: u32,
 }
 
 pub struct Guest {
@@ -149,73 +134,31 @@ impl Guest {
     }
 
     fn missing(&self) -> impl Iterator<Item = String> {
-        let missing = |visit: &Visit| match visit {
-            Visit { connected: 0, .. } => Some("was never connected"),
-            Visit { echoes: [0, _], .. } => Some("gave no echo"),
-            Visit { echoes: [_, 0], .. } => Some("gave no echo after a reconnect"),
-            Visit { answered: 0, .. } if self.expects_calls => Some("never called"),
-            _ => None,
-        };
-        self.visits
-            .iter()
-            .filter_map(move |(name, visit)| Some(format!("{name} {}", missing(visit)?)))
+        self.visits.iter().filter_map(|(name, visit)| {
+            let what = match visit {
+                Visit { connected: 0, .. } => "was never connected",
+                Visit { echoes: [0, _], .. } => "gave no echo",
+                Visit { echoes: [_, 0], .. } => "gave no echo after a reconnect",
+                Visit { answered: 0, .. } if self.expects_calls => "never called",
+                _ => return None,
+            };
+            Some(format!("{name} {what}"))
+        })
     }
 
     /// What the process says and returns at its end.
     pub fn verdict(&self) -> ExitCode {
         for (name, Visit { connected, echoes: [first, later], answered, .. }) in &self.visits {
-            println!(
-                "{name}: {connected} links, {first}+{later} echoes, {answered} calls answered"
-            );
+            println!("{name}: {connected} links, {first}+{later} echoes, {answered} calls served");
         }
         let failures = self.missing().map(|what| eprintln!("failed: {what}")).count();
         if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 
-impl Visit {
-    fn note_link(&mut self, peer: &Peer) {
-        let (name, is_open) = (peer.name(), peer.check_open().is_ok());
-        match (is_open, self.connected) {
-            (true, 0) => println!("connected to {name}"),
-            (true, _) => println!("reconnected to {name}"),
-            (false, _) => println!("{}: {name}, {:?}", peer.state(), peer.last_failure()),
-        }
-        self.connected += u32::from(is_open);
-    }
-
-    /// Asks for an echo if it is time and there is a link.
-    fn ask(&mut self, now: Instant, peer: &mut Peer) {
-        if self.asked.is_some() || now < self.next_echo || peer.check_open().is_err() {
-            return;
-        }
-        self.next_echo = now.after(BETWEEN_ECHOES);
-        // A full queue, or a peer that is about to go: the next time, then.
-        self.asked =
-            peer.request(now, ECHO.info().target(), Data::Owned(payload()), Some(ECHO_WITHIN)).ok();
-    }
-
-    /// The call that was asked has ended. Gives the link that is to be cut, after the first echo.
-    fn take_echo(&mut self, now: Instant, peer: &mut Peer) -> Option<LinkId> {
-        let outcome = peer.take_response(self.asked?)?;
-        (self.asked, self.next_echo) = (None, now.after(BETWEEN_ECHOES));
-        let name = peer.name();
-        if !outcome.as_ref().is_ok_and(|echo| echo.as_slice() == payload()) {
-            println!("no echo from {name}: {outcome:?}");
-            return None;
-        }
-        println!("echo from {name}");
-        let later = self.cut.is_some_and(|cut| peer.link() != Some(cut));
-        self.echoes[usize::from(later)] += 1;
-        if self.cut.is_some() {
-            return None;
-        }
-        println!("cutting the connection to {name}");
-        self.cut = peer.link();
-        self.cut
-    }
-}
-
-fn payload() -> bytes::Bytes {
-    (0..ECHO_LEN).map(|at| at as u8).collect()
+/// Where a node listens. A name without a number is looked up, which takes its time: larger nodes
+/// do that on a thread of its own.
+pub fn address(name: &str) -> io::Result<SocketAddr> {
+    let target = dial_target(name).ok_or(ErrorKind::InvalidInput)?;
+    target.to_socket_addrs()?.next().ok_or_else(|| ErrorKind::AddrNotAvailable.into())
 }
