@@ -37,8 +37,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         for stream in listener.incoming() {
             match stream {
                 Ok(stream) => drop(accepted.send(Input::Accepted(stream))),
-                // Out of descriptors, say: it may be better in a while.
-                Err(_) => thread::sleep(Duration::from_millis(100)),
+                Err(_) => thread::sleep(Duration::from_millis(100)), // out of descriptors, say
             }
         }
     });
@@ -78,7 +77,7 @@ impl Owner {
         while !(self.guest.is_over() && self.open.is_empty()) {
             let now = self.guest.now().instant;
             let sockets = self.open.values().filter_map(|open| open.socket.poll_timeout());
-            let wake_up_at = sockets.chain([self.guest.poll_timeout(now)]).min().unwrap_or(now);
+            let wake_up_at = sockets.fold(self.guest.poll_timeout(now), Instant::min);
             let first = inputs.recv_timeout(wake_up_at.since(now)).ok();
             let now = self.guest.now();
             for input in first.into_iter().chain(inputs.try_iter().take(INPUTS)) {

@@ -89,8 +89,7 @@ impl MioLoop {
             true => Some(now),
             false => open.socket.poll_timeout(),
         };
-        let sockets = self.open.values().filter_map(socket);
-        sockets.chain([self.guest.poll_timeout(now)]).min().unwrap_or(now)
+        self.open.values().filter_map(socket).fold(self.guest.poll_timeout(now), Instant::min)
     }
 
     /// All that has come goes in, the application and the machines have their say, and all that
