@@ -174,12 +174,15 @@ impl Open {
         }
     }
 
-    /// Writes until there is nothing more to write, or the system takes no more for now.
+    /// Writes until there is nothing more to write, or the system takes no more for now. It writes
+    /// before it looks at the time: only what cannot be written has stalled.
     fn write(&mut self, now: Now, guest: &mut Guest) {
-        self.socket.drive(now, &mut guest.grid);
-        while self.writable && !self.socket.write_buf().is_empty() {
-            self.writable = self.socket.write_to(now.instant, &mut self.stream);
+        loop {
+            self.writable = self.writable && self.socket.write_to(now.instant, &mut self.stream);
             self.socket.drive(now, &mut guest.grid);
+            if !self.writable || self.socket.write_buf().is_empty() {
+                return;
+            }
         }
     }
 }

@@ -9,8 +9,8 @@
 //!   made by    Socket::accepted, for what the listener gives
 //!              Socket::dialled, for LinkCommand::Dial
 //!   bytes in   read_from, while wants_read
-//!   drive      after reading, before writing, and at poll_timeout
 //!   bytes out  write_to, while write_buf is not empty
+//!   drive      after bytes in or out, after close, after use of the grid, and at poll_timeout
 //!   ends       close, for LinkCommand::Close; once is_finished, close the transport
 //! ```
 //!
@@ -225,12 +225,15 @@ impl Socket {
 
     // ---- bytes out ----
 
-    /// Writes once to the transport, and takes its failure as what it is. Whether it may take
-    /// more: `false` once it would block or has failed.
+    /// Writes once to the transport, if there is something to write, and takes its failure as what
+    /// it is. Whether it may take more: `false` once it would block or has failed.
     pub fn write_to(&mut self, now: Instant, transport: &mut impl Write) -> bool {
         let bytes = self.write_buf();
+        if bytes.is_empty() {
+            return true;
+        }
         let error = match transport.write(bytes) {
-            Ok(0) if !bytes.is_empty() => ErrorKind::WriteZero.into(),
+            Ok(0) => ErrorKind::WriteZero.into(),
             Ok(written) => {
                 self.handle_written(now, written);
                 return true;

@@ -26,8 +26,8 @@ pub(crate) struct Args {
     pub(crate) peers: Vec<String>,
 
     /// The name of one more node, which runs elsewhere and serves no more than echoes, such as
-    /// the examples of gridmux-core; can be given several times. For port 0 a free one is chosen,
-    /// and told with all names when the cluster starts.
+    /// the examples of gridmux-core; can be given several times. http://127.0.0.1:0 stands for one
+    /// with a free port. All names are told when the cluster starts.
     #[arg(long, value_name = "NAME", conflicts_with = "bench")]
     pub(crate) guest: Vec<String>,
 

@@ -74,19 +74,18 @@ async fn run(mut args: Args) -> Result<bool, Failure> {
         child::run(plan_of_one(&args, &mut rng, true)?).await?;
         return Ok(true);
     }
-    ports::choose(&mut args.guest, &mut rng)?;
     let nodes = if args.peers.is_empty() { args.nodes.into() } else { args.peers.len() };
     let chaos = args.chaos.then(|| Chaos::new(rng.fork(), nodes));
     let summary = if args.node.is_some() {
         let cluster = InProcess::start_all(vec![plan_of_one(&args, &mut rng, false)?]).await?;
         cluster::run(cluster, args.seconds, chaos).await?
     } else if args.processes {
-        let names = names(&args, nodes, &mut rng)?;
+        let names = names(&mut args, nodes, &mut rng)?;
         let options = child_options(&args);
         let cluster = Processes::start_all(names, secret()?, options, rng.u64(..)).await?;
         cluster::run(cluster, args.seconds, chaos).await?
     } else {
-        let names = names(&args, nodes, &mut rng)?;
+        let names = names(&mut args, nodes, &mut rng)?;
         let secret = SharedSecret::new(secret()?)?;
         let plan = |name: &String| plan(&args, name, &names, &secret, rng.u64(..));
         let cluster = InProcess::start_all(names.iter().map(plan).collect()).await?;
@@ -97,11 +96,15 @@ async fn run(mut args: Args) -> Result<bool, Failure> {
 }
 
 /// The names of the nodes that run here: those of the command line, or `nodes` on free ports.
-fn names(args: &Args, nodes: usize, rng: &mut fastrand::Rng) -> Result<Vec<String>, Failure> {
-    let names = match args.peers.as_slice() {
-        [] => ports::loopback_names(nodes, rng)?,
-        names => names.to_vec(),
-    };
+/// Guests that have no port get one too, and are told of.
+fn names(args: &mut Args, nodes: usize, rng: &mut fastrand::Rng) -> Result<Vec<String>, Failure> {
+    let any = args.guest.iter().filter(|guest| *guest == ports::ANY).count();
+    let here = if args.peers.is_empty() { nodes } else { 0 };
+    let mut names = ports::loopback_names(here + any, rng)?;
+    let ports = names.split_off(here);
+    let guests = args.guest.iter_mut().filter(|guest| *guest == ports::ANY);
+    guests.zip(ports).for_each(|(guest, name)| *guest = name);
+    names.extend_from_slice(&args.peers);
     if !args.guest.is_empty() {
         eprintln!("names: {}\nguests: {}", names.join(","), args.guest.join(","));
     }

@@ -9,6 +9,9 @@ const PORTS: std::ops::Range<u16> = 15_000..30_000;
 
 const TRIES: usize = 1000;
 
+/// Stands for a name with a free port.
+pub(crate) const ANY: &str = "http://127.0.0.1:0";
+
 /// Names of `nodes` nodes, each with a port that is free now.
 pub(crate) fn loopback_names(nodes: usize, rng: &mut fastrand::Rng) -> io::Result<Vec<String>> {
     let mut listeners = Vec::new();
@@ -26,15 +29,4 @@ pub(crate) fn loopback_names(nodes: usize, rng: &mut fastrand::Rng) -> io::Resul
     // They are held until all are found, so that none is found twice.
     let name = |listener: &TcpListener| Ok(format!("http://{}", listener.local_addr()?));
     listeners.iter().map(name).collect()
-}
-
-/// Gives each name on port 0 a free port instead.
-pub(crate) fn choose(names: &mut [String], rng: &mut fastrand::Rng) -> io::Result<()> {
-    for name in names.iter_mut().filter(|name| name.ends_with(":0")) {
-        let free = loopback_names(1, rng)?.remove(0);
-        let port = free.rsplit(':').next().unwrap_or_default();
-        name.truncate(name.len() - 1);
-        name.push_str(port);
-    }
-    Ok(())
 }
