@@ -127,17 +127,19 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod clock;
 mod tcp;
+mod timer;
 
 use std::io;
 
-use gridmux_core::driver::runtime::{BoxFuture, Clock, Connector, Listener, Runtime, Transport};
+use gridmux_core::driver::clock::SystemClock;
+use gridmux_core::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
 use tokio::runtime::Handle;
 
 pub use gridmux_core::*;
 
-pub use self::tcp::TcpTransport;
+pub use self::tcp::{TcpConnector, TcpTransport};
+use self::timer::TokioTimer;
 
 /// A node that runs on tokio; see [`gridmux_core::handle::Grid`].
 pub type Grid = handle::Grid<Tokio>;
@@ -149,12 +151,12 @@ pub type Builder = builder::Builder<Tokio>;
 #[derive(Clone, Debug)]
 pub struct Tokio {
     handle: Option<Handle>,
-    clock: clock::TokioClock,
+    clock: SystemClock<TokioTimer>,
 }
 
 impl Default for Tokio {
     fn default() -> Self {
-        Self { handle: Handle::try_current().ok(), clock: clock::TokioClock::new() }
+        Self { handle: Handle::try_current().ok(), clock: SystemClock::default() }
     }
 }
 
@@ -167,9 +169,9 @@ impl Clock for Tokio {
         self.clock.now()
     }
 
-    fn timer(&self) -> Box<dyn driver::runtime::Timer> {
+    fn timer(&self) -> Box<dyn Timer> {
         let _entered = self.handle.as_ref().map(Handle::enter);
-        Box::new(clock::Alarm::new(self.clock.clone()))
+        Box::new(self.clock.alarm(TokioTimer::new()))
     }
 }
 
@@ -201,20 +203,5 @@ impl Runtime for Tokio {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(io::Error::other)?;
         Ok(bytes)
-    }
-}
-
-/// Plain TCP to the host and port of a node's name.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TcpConnector;
-
-impl Connector for TcpConnector {
-    fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
-        let target = node::dial_target(name);
-        Box::pin(async move {
-            let target = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-            let stream = tokio::net::TcpStream::connect(target).await?;
-            Ok(Box::new(TcpTransport::new(stream)?) as Box<dyn Transport>)
-        })
     }
 }

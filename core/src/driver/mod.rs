@@ -4,6 +4,7 @@
 //! `gridmux-tokio` and `gridmux-smol` supply those and little else.
 
 mod accept;
+pub mod clock;
 mod link;
 pub mod runtime;
 
