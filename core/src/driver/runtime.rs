@@ -131,4 +131,12 @@ pub trait Runtime: Clock + Clone + Sized {
     /// # Errors
     /// The system has none to give.
     fn random(&self) -> io::Result<[u8; 16]>;
+
+    /// What the node of this number runs on in a [`TestGrid`](crate::testing::TestGrid): this
+    /// runtime, unless a test has one that mixes several.
+    #[cfg(any(test, feature = "testing"))]
+    fn for_node(&self, index: usize) -> Self {
+        let _ = index;
+        self.clone()
+    }
 }
