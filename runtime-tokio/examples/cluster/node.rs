@@ -16,6 +16,7 @@ use gridmux_tokio::timings::Timings;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::homes::Kind;
 use crate::load::{Progress, Scene, Witness};
 use crate::locks::{Locks, Table};
 use crate::outcome::{Counts, Outcomes};
@@ -38,6 +39,7 @@ pub(crate) struct Plan {
     /// All nodes, this one among them.
     pub(crate) names: Vec<String>,
     pub(crate) secret: SharedSecret,
+    pub(crate) runtime: Kind,
     /// What this node lets others walk through.
     pub(crate) dir: PathBuf,
     /// Whether the others walk through the very same directory.
