@@ -133,7 +133,9 @@
 //! Timers and sockets are those of async-io, the reactor that smol and async-std share; it has a
 //! thread of its own and needs no runtime to be within. Tasks, handlers among them, run on smol's
 //! global executor, which has as many threads as the environment variable `SMOL_THREADS` says, one
-//! unless set; or on the executor that [`Smol::spawning_with`] is given. On async-std:
+//! unless set; or on the executor that [`Smol::spawning_with`] is given. Handles can be used
+//! anywhere. When the executor ends, so does the node, without grace: whoever waits for a call is
+//! told. On async-std:
 //!
 //! ```
 //! use std::time::Duration;
@@ -206,8 +208,8 @@ type Spawn = dyn Fn(BoxFuture<'static, ()>) + Send + Sync;
 
 impl Smol {
     /// Runs tasks on an executor of one's own: `spawn` has it run each future to its end,
-    /// concurrently, and may drop one only to end the node's life without grace. It is called
-    /// from any thread and must not block.
+    /// concurrently, and may drop one before only if it drops all. It is called from any thread
+    /// and must not block.
     ///
     /// Each task costs one allocation more than on smol's global executor, which is what
     /// [`Smol::default`] spawns on.

@@ -101,7 +101,7 @@ fn a_call_that_waits_is_told_when_its_executor_ends() {
         eventually(&abroad, "the handler runs", || grid.peer(1, 0).stats().incoming_requests == 1)
             .await;
         drop(leave);
-        thread.join().expect("no panic");
+        thread.join().expect("no panic").expect_err("it was sent nothing");
         drop(home);
         let ended = within(&abroad, Duration::from_secs(20), "the call ends", call).await;
         assert!(ended.is_err(), "{ended:?}");

@@ -125,6 +125,13 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Executors
+//!
+//! A node runs on the tokio runtime that is current where [`Grid::builder`] is called, or where
+//! its [`Tokio`] was made; the runtime needs timers and I/O, and one thread will do. Handles can be
+//! used anywhere. When the runtime ends, so does the node, without grace: whoever waits for a call
+//! is told.
 #![forbid(unsafe_code)]
 
 mod tcp;

@@ -87,7 +87,8 @@ pub trait Connector: Send + Sync + 'static {
     fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>>;
 }
 
-/// What a [`Connector`] does for plain TCP: `open` connects to the `host:port` of a node's name.
+/// What a [`Connector`] does for plain TCP: `open` connects to the `host:port` of a node's name, a
+/// base URL. What has no host gives [`InvalidInput`](io::ErrorKind::InvalidInput).
 pub fn connect<F, T>(
     name: &str,
     open: impl FnOnce(String) -> F,
@@ -132,8 +133,9 @@ pub trait Runtime: Clock + Clone + Sized {
     /// The system has none to give.
     fn random(&self) -> io::Result<[u8; 16]>;
 
-    /// What the node of this number runs on in a [`TestGrid`](crate::testing::TestGrid): this
-    /// runtime, unless a test has one that mixes several.
+    /// What the node of this number, from 0, runs on in a
+    /// [`TestGrid`](crate::testing::TestGrid): this runtime, unless a test has one that mixes
+    /// several.
     #[cfg(any(test, feature = "testing"))]
     fn for_node(&self, index: usize) -> Self {
         let _ = index;
