@@ -2,4 +2,4 @@
 
 use gridmux_smol::Smol;
 
-gridmux_core::behaviour_suite!(smol::block_on, Smol);
+gridmux_core::behaviour_suite!(smol::block_on, Smol::default());

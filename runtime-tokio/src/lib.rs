@@ -125,21 +125,30 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Executors
+//!
+//! A node runs on the tokio runtime that is current where [`Grid::builder`] is called, or where
+//! its [`Tokio`] was made; the runtime needs timers and I/O, and one thread will do. Handles can be
+//! used anywhere. When the runtime ends, so does the node, without grace: whoever waits for a call
+//! is told.
 #![forbid(unsafe_code)]
 
 mod byte_io;
-mod clock;
 mod tcp;
+mod timer;
 
 use std::io;
 
-use gridmux_core::driver::runtime::{BoxFuture, Clock, Connector, Listener, Runtime, Transport};
+use gridmux_core::driver::clock::SystemClock;
+use gridmux_core::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
 use tokio::runtime::Handle;
 
 pub use gridmux_core::*;
 
 pub use self::byte_io::{IntoTokioRead, IntoTokioWrite, TokioReader, TokioWriter};
-pub use self::tcp::TcpTransport;
+pub use self::tcp::{TcpConnector, TcpTransport};
+use self::timer::TokioTimer;
 
 /// A node that runs on tokio; see [`gridmux_core::handle::Grid`].
 pub type Grid = handle::Grid<Tokio>;
@@ -151,12 +160,12 @@ pub type Builder = builder::Builder<Tokio>;
 #[derive(Clone, Debug)]
 pub struct Tokio {
     handle: Option<Handle>,
-    clock: clock::TokioClock,
+    clock: SystemClock<TokioTimer>,
 }
 
 impl Default for Tokio {
     fn default() -> Self {
-        Self { handle: Handle::try_current().ok(), clock: clock::TokioClock::new() }
+        Self { handle: Handle::try_current().ok(), clock: SystemClock::default() }
     }
 }
 
@@ -169,9 +178,9 @@ impl Clock for Tokio {
         self.clock.now()
     }
 
-    fn timer(&self) -> Box<dyn driver::runtime::Timer> {
+    fn timer(&self) -> Box<dyn Timer> {
         let _entered = self.handle.as_ref().map(Handle::enter);
-        Box::new(clock::Alarm::new(self.clock.clone()))
+        Box::new(self.clock.alarm(TokioTimer::new()))
     }
 }
 
@@ -203,20 +212,5 @@ impl Runtime for Tokio {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(io::Error::other)?;
         Ok(bytes)
-    }
-}
-
-/// Plain TCP to the host and port of a node's name.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TcpConnector;
-
-impl Connector for TcpConnector {
-    fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
-        let target = node::dial_target(name);
-        Box::pin(async move {
-            let target = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-            let stream = tokio::net::TcpStream::connect(target).await?;
-            Ok(Box::new(TcpTransport::new(stream)?) as Box<dyn Transport>)
-        })
     }
 }

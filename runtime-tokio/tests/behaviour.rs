@@ -8,4 +8,4 @@ fn block_on(future: impl Future<Output = ()>) {
     runtime.expect("a runtime").block_on(future);
 }
 
-gridmux_core::behaviour_suite!(block_on, Tokio);
+gridmux_core::behaviour_suite!(block_on, Tokio::default());

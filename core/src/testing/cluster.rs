@@ -52,16 +52,18 @@ impl<R: Runtime> TestGrid<R> {
         nodes: usize,
         configure: impl Fn(usize, Builder<R>) -> Builder<R> + Send + Sync + 'static,
     ) -> Self {
-        let bind = |_| {
-            let listener = runtime.bind("127.0.0.1:0").expect("a free port");
+        let bind = |index| {
+            let listener = runtime.for_node(index).bind("127.0.0.1:0").expect("a free port");
             let address = listener.local_addr().expect("it has an address");
             (format!("http://{address}"), listener)
         };
-        let mut bound: Vec<_> = (0..nodes).map(bind).collect();
-        if nodes == 2 && !dials(&bound[0].0, &bound[1].0) {
-            bound.swap(0, 1);
-        }
-        let (names, listeners): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
+        let (names, listeners) = loop {
+            let (names, listeners): (Vec<_>, Vec<_>) = (0..nodes).map(bind).unzip();
+            // The ports decide who dials. A listener stays with its node's runtime.
+            if nodes != 2 || dials(&names[0], &names[1]) {
+                break (names, listeners);
+            }
+        };
         let mut grid = Self {
             runtime: runtime.clone(),
             names,
@@ -80,12 +82,13 @@ impl<R: Runtime> TestGrid<R> {
 
     fn build(&self, index: usize, listener: Box<dyn Listener>) -> Grid<R> {
         let name = &self.names[index];
+        let runtime = self.runtime.for_node(index);
         let connector = CutConnector {
             own: name.clone(),
-            inner: self.runtime.connector(),
+            inner: runtime.connector(),
             wires: self.wires.clone(),
         };
-        let builder = Grid::builder_on(self.runtime.clone(), name.clone())
+        let builder = Grid::builder_on(runtime, name.clone())
             .peers(self.names.iter().cloned())
             .auth(SharedSecret::new(SECRET).expect("it is long enough"))
             .timings(Self::timings())
@@ -165,7 +168,7 @@ impl<R: Runtime> TestGrid<R> {
         let address = name.trim_start_matches("http://");
         let until = self.runtime.instant().after(PATIENCE);
         let listener = loop {
-            match self.runtime.bind(address) {
+            match self.runtime.for_node(index).bind(address) {
                 Ok(listener) => break listener,
                 // The killed node's last task has not let go of it yet.
                 Err(error) if self.runtime.instant() >= until => panic!("{address}: {error}"),
@@ -182,7 +185,7 @@ impl<R: Runtime> TestGrid<R> {
 
     /// A second process with a node's name, on the same settings; it does not listen.
     pub fn twin(&self, index: usize) -> Grid<R> {
-        let listener = self.runtime.bind("127.0.0.1:0").expect("a free port");
+        let listener = self.runtime.for_node(index).bind("127.0.0.1:0").expect("a free port");
         let node = self.build(index, listener);
         node.start();
         node

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::homes::Runtimes;
+
 /// Several nodes that lock, walk and talk over gridmux, and check every answer.
 ///
 /// Ctrl-C drains. The last line is one JSON object; the exit code is 0 only if no answer was
@@ -35,6 +37,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "node")]
     pub(crate) processes: bool,
 
+    /// What the nodes run on.
+    #[arg(long, value_enum, value_name = "RUNTIME", default_value_t = Runtimes::Tokio)]
+    pub(crate) runtime: Runtimes,
+
     /// End after this time; without it, at Ctrl-C.
     #[arg(long, value_name = "N")]
     pub(crate) seconds: Option<u64>,
@@ -43,7 +49,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "node")]
     pub(crate) chaos: bool,
 
-    /// Measure a 512-byte echo between two nodes, against a raw TCP multiplexer.
+    /// Measure a 512-byte echo between two nodes, against a raw TCP multiplexer. The callers, and
+    /// the multiplexer, are on tokio whatever the nodes run on.
     #[arg(long, conflicts_with_all = ["node", "processes", "chaos"])]
     pub(crate) bench: bool,
 

@@ -5,6 +5,7 @@
 //! cargo run --release -p gridmux-tokio --example cluster
 //! cargo run --release -p gridmux-tokio --example cluster -- --chaos --seconds 60
 //! cargo run --release -p gridmux-tokio --example cluster -- --processes --chaos --seconds 60
+//! cargo run --release -p gridmux-tokio --example cluster -- --runtime mixed --chaos --seconds 60
 //! cargo run --release -p gridmux-tokio --example cluster -- --guest http://127.0.0.1:9104
 //! cargo run --release -p gridmux-tokio --example cluster -- --bench
 //! ```
@@ -15,6 +16,7 @@ mod chaos;
 mod child;
 mod clock;
 mod cluster;
+mod homes;
 mod in_process;
 mod ledger;
 mod load;
@@ -66,7 +68,7 @@ async fn main() -> ExitCode {
 async fn run(mut args: Args) -> Result<bool, Failure> {
     let mut rng = args.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
     if args.bench {
-        let figures = bench::run(SharedSecret::new(secret()?)?, &mut rng).await?;
+        let figures = bench::run(args.runtime, &SharedSecret::new(secret()?)?, &mut rng).await?;
         print_line(&figures)?;
         return Ok(true);
     }
@@ -82,7 +84,8 @@ async fn run(mut args: Args) -> Result<bool, Failure> {
     } else if args.processes {
         let names = names(&mut args, nodes, &mut rng)?;
         let options = child_options(&args);
-        let cluster = Processes::start_all(names, secret()?, options, rng.u64(..)).await?;
+        let (secret, seed) = (secret()?, rng.u64(..));
+        let cluster = Processes::start_all(names, secret, args.runtime, options, seed).await?;
         cluster::run(cluster, args.seconds, chaos).await?
     } else {
         let names = names(&mut args, nodes, &mut rng)?;
@@ -113,11 +116,13 @@ fn names(args: &mut Args, nodes: usize, rng: &mut fastrand::Rng) -> Result<Vec<S
 
 /// The plan of a node on loopback, among others that share its directory.
 fn plan(args: &Args, name: &str, names: &[String], secret: &SharedSecret, seed: u64) -> Plan {
+    let node = names.iter().position(|other| other == name).unwrap_or_default();
     Plan {
         name: name.to_owned(),
         names: names.to_vec(),
         guests: args.guest.clone(),
         secret: secret.clone(),
+        runtime: args.runtime.of_node(node),
         dir: args.dir.clone(),
         shares_directory: true,
         locks: args.locks,

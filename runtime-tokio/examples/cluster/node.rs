@@ -16,6 +16,7 @@ use gridmux_tokio::timings::Timings;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::homes::Kind;
 use crate::load::{Progress, Scene, Witness};
 use crate::locks::{Locks, Table};
 use crate::outcome::{Counts, Outcomes};
@@ -40,6 +41,7 @@ pub(crate) struct Plan {
     /// Peers that serve nothing but echoes.
     pub(crate) guests: Vec<String>,
     pub(crate) secret: SharedSecret,
+    pub(crate) runtime: Kind,
     /// What this node lets others walk through.
     pub(crate) dir: PathBuf,
     /// Whether the others walk through the very same directory.

@@ -82,11 +82,12 @@ impl Drop for Flag {
     }
 }
 
-/// Makes one test of each behaviour: `behaviour_suite!(block_on, Runtime)`, where `block_on` runs a
-/// future to its end on the runtime, whose type has a `Default`.
+/// Makes one test of each behaviour: `behaviour_suite!(block_on, runtime)`, where `block_on` runs a
+/// future to its end, and within it `runtime` is evaluated, once a test. All runtimes have the same
+/// tests, none more and none less.
 #[macro_export]
 macro_rules! behaviour_suite {
-    ($block_on:expr, $runtime:ty) => {
+    ($block_on:expr, $runtime:expr) => {
         $crate::each_behaviour!($crate::behaviour_tests, $block_on, $runtime);
     };
 }
@@ -95,7 +96,7 @@ macro_rules! behaviour_suite {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! behaviour_tests {
-    ($block_on:expr, $runtime:ty, $($theme:ident { $($name:ident,)* })*) => {$(
+    ($block_on:expr, $runtime:expr, $($theme:ident { $($name:ident,)* })*) => {$(
         mod $theme {
             #[allow(unused_imports)]
             use super::*;
@@ -103,7 +104,7 @@ macro_rules! behaviour_tests {
                 #[test]
                 fn $name() {
                     ($block_on)(async {
-                        let runtime = <$runtime>::default();
+                        let runtime = $runtime;
                         let behaviour = $crate::testing::suite::$theme::$name;
                         let name = stringify!($name);
                         $crate::testing::suite::run(runtime, name, behaviour).await;
@@ -312,5 +313,7 @@ mod tests {
                 .collect();
             assert_eq!(&written, listed, "{theme}");
         }
+        let count: usize = LIST.iter().map(|(_, _, listed)| listed.len()).sum();
+        println!("{count} behaviours, on each runtime");
     }
 }
