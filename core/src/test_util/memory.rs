@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -15,19 +16,24 @@ use crate::node::dial_target;
 /// Connections that wait to be accepted at most; more are refused.
 const BACKLOG: usize = 1024;
 
-/// The first of the ports that the network chooses; no address has two.
+/// The first of the ports that a network chooses; none is chosen twice.
 const FIRST_PORT: u16 = 10_001;
 
+/// How many networks there were in this process: each chooses addresses on a host of its own, so
+/// that the logs of tests that run at once can be told apart.
+static NETWORKS: AtomicU32 = AtomicU32::new(0);
+
 /// Who listens where. Clones are the same network.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct MemoryNetwork {
     board: Arc<Mutex<Board>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Board {
     listeners: BTreeMap<SocketAddr, Backlog>,
-    chosen: u16,
+    host: Ipv4Addr,
+    next_port: u16,
 }
 
 /// What a listener has not accepted yet.
@@ -37,15 +43,27 @@ struct Backlog {
     waker: Option<Waker>,
 }
 
+impl Default for MemoryNetwork {
+    fn default() -> Self {
+        // 127.0.0.1 and so on through the loopback addresses, which are 2 to the 24.
+        let before = NETWORKS.fetch_add(1, Ordering::Relaxed) % 0x00ff_ffff;
+        let host = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + before);
+        let board = Board { listeners: BTreeMap::new(), host, next_port: FIRST_PORT };
+        Self { board: Arc::new(Mutex::new(board)) }
+    }
+}
+
 impl MemoryNetwork {
-    /// Listens on `address`, an IP address and a port; the network chooses for port 0.
+    /// Listens on `address`, an IP address and a port; the network chooses both host and
+    /// port for port 0.
     pub(crate) fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
         let parsed = address.parse();
         let mut address: SocketAddr = parsed.map_err(|_| io::ErrorKind::InvalidInput)?;
         let mut board = lock(&self.board);
         if address.port() == 0 {
-            address = (Ipv4Addr::LOCALHOST, FIRST_PORT + board.chosen).into();
-            board.chosen += 1;
+            address = (board.host, board.next_port).into();
+            let next = board.next_port.checked_add(1);
+            board.next_port = next.ok_or(io::ErrorKind::AddrNotAvailable)?;
         }
         match board.listeners.entry(address) {
             Entry::Occupied(_) => Err(io::ErrorKind::AddrInUse.into()),
