@@ -222,8 +222,8 @@ impl<R: Runtime> TestGrid<R> {
     ///
     /// From now on nobody can reach it: its connections are broken, and it makes and takes no
     /// other. Everything that is held of it ends, whoever holds it: its own calls and streams
-    /// fail, new ones fail with [`ShuttingDown`](crate::error::CallError::ShuttingDown). The others see their connections break
-    /// once their tasks run; [`Self::disconnected`] waits for that.
+    /// fail, new ones fail with [`ShuttingDown`](crate::error::CallError::ShuttingDown). The others
+    /// see their connections break once their tasks run; [`Self::disconnected`] waits for that.
     ///
     /// Its handlers are in this process, so they can only be told: each one is cancelled, polled
     /// once more and dropped, as by a lost link. One whose route says `run_to_end` runs on, as
@@ -243,7 +243,8 @@ impl<R: Runtime> TestGrid<R> {
         self.nodes[index].take().expect("the node is alive").grid
     }
 
-    /// Ends a node properly: [`Grid::shutdown`].
+    /// Ends a node properly: [`Grid::shutdown`]. The grid has it no more, so that dropping this
+    /// future leaves the rest of the shutdown to the node's own tasks.
     ///
     /// # Panics
     /// If it was killed or taken.

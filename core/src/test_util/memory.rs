@@ -54,8 +54,8 @@ impl Default for MemoryNetwork {
 }
 
 impl MemoryNetwork {
-    /// Listens on `address`, an IP address and a port; the network chooses both host and
-    /// port for port 0.
+    /// Listens on `address`, an IP address and a port. For port 0 the network chooses both
+    /// host and port.
     pub(crate) fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
         let parsed = address.parse();
         let mut address: SocketAddr = parsed.map_err(|_| io::ErrorKind::InvalidInput)?;
