@@ -44,7 +44,7 @@
 //!
 //! # Tests of your own cluster
 //!
-//! With the feature `test-util`, [`TestGrid`](test_util::TestGrid) runs the nodes of a test in its
+//! With the feature `test-util`, `test_util::TestGrid` runs the nodes of a test in its
 //! process, in memory or on sockets; one call kills, restarts, cuts off or partitions them. A lock
 //! that both other nodes must grant, and its test:
 //!

@@ -9,8 +9,8 @@
 //!
 //! On a network, for the handles and the runtimes:
 //!
-//! - A [`TestGrid`](crate::test_util::TestGrid) is real nodes, which can be killed, restarted and
-//!   cut off; on an [`InMemory`] runtime, what it takes for sockets is in memory.
+//! - A [`TestGrid`] is real nodes, which can be killed, restarted and cut off; on an
+//!   [`InMemory`] runtime, what it takes for sockets is in memory.
 //! - [`suite`]: what a user can rely on, one test a behaviour, for every runtime.
 
 mod builder;
