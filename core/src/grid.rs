@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, LinkError};
+#[cfg(doc)]
+use crate::event::LinkCommand;
 use crate::event::LinkId;
 use crate::link::{Acceptor, Door};
 use crate::node::{Node, check_name, check_names};
@@ -151,6 +153,18 @@ impl GridState {
     /// A connection has been upgraded by an HTTP server, with these bytes left over.
     pub fn accept_upgraded(&mut self, now: Instant, leftover: &[u8]) -> Acceptor {
         Acceptor::upgraded(self.node.clone(), now, self.seeds.next_u64(), leftover)
+    }
+
+    /// The attempt that a peer's [`LinkCommand::Dial`] asked for has come to nothing: there is no
+    /// connection at all.
+    pub fn handle_dial_failed(&mut self, now: Now, name: &str, link: LinkId, error: LinkError) {
+        if let Some(peer) = self.peers.get_mut(name) {
+            peer.handle_dial_failed(now, link, error);
+        }
+    }
+
+    pub(crate) fn next_seed(&mut self) -> u64 {
+        self.seeds.next_u64()
     }
 
     /// A good Connect has come in: the peer that it names takes the connection or refuses it.

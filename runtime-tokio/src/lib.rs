@@ -204,6 +204,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod byte_io;
 mod clock;
 mod tcp;
 
@@ -214,6 +215,7 @@ use tokio::runtime::Handle;
 
 pub use gridmux_core::*;
 
+pub use self::byte_io::{IntoTokioRead, IntoTokioWrite, TokioReader, TokioWriter};
 pub use self::tcp::TcpTransport;
 
 /// A node that runs on tokio; see [`gridmux_core::handle::Grid`].

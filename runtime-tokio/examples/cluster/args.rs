@@ -20,9 +20,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", requires = "peers")]
     pub(crate) node: Option<String>,
 
-    /// The names of all nodes, for --node; with commas between them, or given several times.
+    /// The names of all nodes, for --node and --guest; with commas between them, or given several
+    /// times. Without --node all of them run here, and --nodes does not count.
     #[arg(long, visible_alias = "names", value_name = "NAMES", value_delimiter = ',')]
     pub(crate) peers: Vec<String>,
+
+    /// The name of one more node, which runs elsewhere and serves no more than echoes, such as
+    /// the examples of gridmux-core; can be given several times. http://127.0.0.1:0 stands for one
+    /// with a free port. All names are told when the cluster starts.
+    #[arg(long, value_name = "NAME", conflicts_with = "bench")]
+    pub(crate) guest: Vec<String>,
 
     /// Run each node as a process of its own.
     #[arg(long, conflicts_with = "node")]

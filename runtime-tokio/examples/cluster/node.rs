@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) name: String,
     /// All nodes, this one among them.
     pub(crate) names: Vec<String>,
+    /// Peers that serve nothing but echoes.
+    pub(crate) guests: Vec<String>,
     pub(crate) secret: SharedSecret,
     /// What this node lets others walk through.
     pub(crate) dir: PathBuf,
@@ -80,7 +82,8 @@ impl<R: Runtime> Node<R> {
         let table = Arc::new(Mutex::new(Table::new(clock::now())));
         let grid = open(&runtime, &plan, &table).await?;
         let (outcomes, progress) = (Outcomes::default(), Arc::new(Progress::default()));
-        let peers = grid.peers();
+        let (guests, peers): (Vec<_>, Vec<_>) =
+            grid.peers().into_iter().partition(|peer| plan.guests.iter().any(|g| g == peer.name()));
         let locks = Locks::new(runtime.clone(), table, peers.clone(), outcomes.clone());
         let scene = Scene {
             runtime: runtime.clone(),
@@ -90,7 +93,7 @@ impl<R: Runtime> Node<R> {
             witness,
             progress: progress.clone(),
         };
-        scene.play(&peers);
+        scene.play(&peers, &guests);
         Ok(Self { grid, runtime, outcomes, progress })
     }
 
@@ -135,7 +138,7 @@ async fn open<R: Runtime>(
     let mut tries = 1;
     loop {
         let builder = Grid::builder_on(runtime.clone(), &plan.name)
-            .peers(plan.names.clone())
+            .peers(plan.names.iter().chain(&plan.guests).cloned())
             .auth(plan.secret.clone())
             // Frequent, so that there is a round-trip time to show.
             .timings(Timings { ping_interval: Duration::from_secs(1), ..Timings::default() });

@@ -10,6 +10,7 @@
 #![expect(missing_docs, reason = "a behaviour's name says what it is")]
 
 pub mod bad_input;
+pub mod bytes_io;
 pub mod calls;
 pub mod door;
 pub mod drain;
@@ -18,6 +19,7 @@ pub mod handlers;
 pub mod limits;
 pub mod payloads;
 pub mod reconnect;
+pub mod sinks;
 pub mod stream_ends;
 pub mod streams;
 pub mod test_grid;
@@ -185,6 +187,35 @@ macro_rules! each_behaviour {
                 an_unknown_stream_shows_on_the_stream_itself,
                 a_send_that_waits_is_told_of_the_end,
                 an_output_left_running_is_told_that_the_handler_has_returned,
+            }
+            sinks {
+                a_stream_is_forwarded_into_the_sink_of_either_end,
+                send_all_sends_on_either_end,
+                an_error_in_what_is_forwarded_cancels_the_call,
+                a_sink_s_send_dropped_before_it_is_ready_has_queued_nothing,
+                an_item_whose_credit_a_clone_has_taken_is_kept,
+                closing_an_output_s_sink_ends_the_output_and_not_the_stream,
+                a_sink_dropped_without_close_cancels_the_call,
+                an_item_too_large_for_the_sink_leaves_the_stream_as_it_was,
+            }
+            bytes_io {
+                five_mebibytes_are_copied_each_way_byte_for_byte,
+                any_writes_and_flushes_give_the_same_bytes,
+                small_writes_become_one_item_and_a_flush_sends_what_there_is,
+                a_caller_s_writer_waits_while_the_handler_reads_nothing,
+                a_handler_s_writer_waits_while_the_caller_reads_nothing,
+                closing_a_caller_s_writer_is_eof_behind_all_bytes,
+                closing_a_handler_s_writer_is_not_the_end_of_the_stream,
+                a_writer_dropped_without_close_is_an_error_and_no_eof,
+                a_lost_link_fails_readers_and_writers_on_both_ends,
+                a_handler_s_error_comes_after_all_bytes,
+                a_handler_that_ends_early_fails_the_writer,
+                writing_nothing_sends_nothing,
+                empty_items_are_no_eof,
+                lines_are_read_across_items,
+                a_half_comes_back_out_of_its_reader_and_writer,
+                bytes_with_a_header_travel_as_well,
+                items_are_no_larger_than_a_message_may_be,
             }
             handlers {
                 the_context_tells_caller_and_time_left,
