@@ -150,6 +150,12 @@ mod rng;
 pub mod route;
 pub mod socket;
 pub mod stats;
+#[cfg(any(test, feature = "test-util"))]
+#[allow(
+    clippy::disallowed_types,
+    reason = "nodes for tests, with the locks and wakers of their wires"
+)]
+pub mod test_util;
 #[cfg(any(test, feature = "testing"))]
 #[allow(clippy::disallowed_types, reason = "tests of the layer with locks and wakers")]
 pub mod testing;

@@ -175,6 +175,59 @@
 //! # })
 //! # }
 //! ```
+//!
+//! # Tests of your own cluster
+//!
+//! With the feature `test-util`, `test_util::TestGrid` runs the nodes of a test in its
+//! process, in memory or on sockets; one call kills, restarts, cuts off or partitions them. A lock
+//! that both other nodes must grant, and its test:
+//!
+//! ```
+//! use std::sync::Mutex;
+//!
+//! use gridmux_smol::route::Unary;
+//! use gridmux_smol::test_util::TestGrid;
+//! use gridmux_smol::{Builder, Grid, Smol};
+//!
+//! /// Asks for the lock in a node's name; the answer is whether that node has it now.
+//! const ACQUIRE: Unary<String, bool> = Unary::new(1, "acquire");
+//!
+//! fn serve(node: Builder) -> Builder {
+//!     let holder = Mutex::new(None);
+//!     node.serve_inline(ACQUIRE, move |name: String, _| {
+//!         let mut holder = holder.lock().map_err(|_| "poisoned")?;
+//!         Ok::<_, &str>(*holder.get_or_insert_with(|| name.clone()) == name)
+//!     })
+//! }
+//!
+//! async fn acquire(node: &Grid) -> bool {
+//!     let name = node.name().to_owned();
+//!     for peer in node.peers() {
+//!         if peer.call(ACQUIRE, &name).await != Ok(true) {
+//!             return false;
+//!         }
+//!     }
+//!     true
+//! }
+//!
+//! smol::block_on(async {
+//!     let mut grid = TestGrid::in_memory(&Smol::default(), 3, |_, node| serve(node));
+//!     grid.connected().await;
+//!     grid.partition(&[&[2]]);
+//!     grid.disconnected(0, 2).await;
+//!     assert!(!acquire(grid.node(0)).await, "node 2 cannot be asked");
+//!
+//!     grid.heal_all();
+//!     grid.connected().await;
+//!     assert!(acquire(grid.node(0)).await);
+//!     assert!(!acquire(grid.node(2)).await, "node 1 has granted it to node 0");
+//!
+//!     // What the closure makes is lost with a node, as memory is: this lock needs a disk.
+//!     grid.restart(1).await;
+//!     grid.connected().await;
+//!     assert!(grid.peer(2, 1).call(ACQUIRE, &grid.names()[2]).await == Ok(true));
+//! });
+//! ```
 #![forbid(unsafe_code)]
 
 mod tcp;

@@ -134,9 +134,9 @@ pub trait Runtime: Clock + Clone + Sized {
     fn random(&self) -> io::Result<[u8; 16]>;
 
     /// What the node of this number, from 0, runs on in a
-    /// [`TestGrid`](crate::testing::TestGrid): this runtime, unless a test has one that mixes
+    /// [`TestGrid`](crate::test_util::TestGrid): this runtime, unless a test has one that mixes
     /// several.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, feature = "test-util"))]
     fn for_node(&self, index: usize) -> Self {
         let _ = index;
         self.clone()

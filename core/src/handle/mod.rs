@@ -39,3 +39,5 @@ pub use self::stream::{ClientCall, FromOpened, Opening, Receiver, Sender};
 pub(crate) use self::service::{Served, Service, Services, inline, server_stream, unary};
 pub(crate) use self::service::{client_stream, two_way};
 pub(crate) use self::shared::{Batch, Shared};
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use self::{grid::lock, wakers::set};

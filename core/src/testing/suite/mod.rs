@@ -1,4 +1,5 @@
-//! What a user of gridmux can rely on, one function a behaviour, on real loopback sockets.
+//! What a user of gridmux can rely on, one function a behaviour: on real loopback sockets, or
+//! in memory.
 //!
 //! Each runtime runs all of them: [`behaviour_suite!`](crate::behaviour_suite) makes one test of each.
 //! Nothing here sleeps to wait for another task: a test waits for an event, a state or a counter.
@@ -21,6 +22,7 @@ pub mod reconnect;
 pub mod sinks;
 pub mod stream_ends;
 pub mod streams;
+pub mod test_grid;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -83,8 +85,9 @@ impl Drop for Flag {
 }
 
 /// Makes one test of each behaviour: `behaviour_suite!(block_on, runtime)`, where `block_on` runs a
-/// future to its end, and within it `runtime` is evaluated, once a test. All runtimes have the same
-/// tests, none more and none less.
+/// future to its end, and within it `runtime` is evaluated, once a test. On an
+/// [`InMemory`](crate::testing::InMemory) runtime they run without sockets. All runtimes have the
+/// same tests, none more and none less.
 #[macro_export]
 macro_rules! behaviour_suite {
     ($block_on:expr, $runtime:expr) => {
@@ -284,6 +287,22 @@ macro_rules! each_behaviour {
                 a_panic_in_the_link_s_task_costs_that_link_only,
                 a_panic_on_a_user_s_thread_costs_that_link_only,
                 a_handler_of_the_lost_machine_answers_nobody_else,
+            }
+            test_grid {
+                a_killed_node_is_lost_for_the_others_and_its_own_handles_fail,
+                a_handler_of_a_killed_node_is_dropped,
+                a_restarted_node_is_a_new_one_for_all,
+                a_partition_isolates_its_groups_exactly_and_heals,
+                a_cut_concerns_one_pair_and_outlives_a_restart,
+                a_broken_link_is_followed_by_the_next,
+                a_hold_that_is_released_in_time_has_lost_nothing,
+                a_held_link_dies_of_silence_at_both_ends,
+                a_death_behind_a_hold_is_seen_at_the_release,
+                a_node_that_is_shut_down_says_so_and_can_be_restarted,
+                a_twin_goes_on_when_the_first_is_killed,
+                nodes_may_have_names_of_their_own,
+                what_cannot_work_is_an_error_of_the_start,
+                a_dropped_grid_leaves_no_task_behind,
             }
         }
     };
