@@ -1,199 +1,257 @@
 //! A node on a loop of its own: blocking sockets on threads, and the machines of `gridmux-core`.
 //!
-//! One thread owns the machines and never waits for a socket. Each connection has a thread that
-//! reads and one that writes, each dial has one, and so has the listener; they tell the owner what
-//! happened through one bounded channel. A peer that sends faster than the owner works fills it,
-//! its reader waits, and so does the peer. For how to run it see `mio_loop`.
+//! The machines are behind one lock. Each connection has a thread that reads and one that writes,
+//! each dial has one, and so has the listener; none of them holds the lock while it waits for the
+//! network. What the node does, and how it is run, is as in `mio_loop`.
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a loop has all of it")]
 
-mod guest;
-
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::{self, Read, Write};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use gridmux_core::auth::SharedSecret;
 use gridmux_core::event::{LinkCommand, LinkId};
+use gridmux_core::grid::GridState;
+use gridmux_core::mux::OutgoingKey;
+use gridmux_core::node::{Node, dial_target};
+use gridmux_core::outbox::Data;
+use gridmux_core::payload::Payload;
+use gridmux_core::peer::Peer;
+use gridmux_core::route::Unary;
 use gridmux_core::socket::Socket;
 use gridmux_core::time::{Instant, Now};
 
-use crate::guest::{Guest, Order};
-
-/// Inputs that wait for the owner at most, and bytes of one read or write at most.
-const INPUTS: usize = 64;
+/// The cluster's echo route, and a text that is written in several pieces.
+const ECHO: Unary<Payload, Payload> = Unary::new(82, "echo");
+const TEXT: &[u8] = &[b'x'; 300_000];
+/// Bytes of one read or write at most.
 const PIECE: usize = 32 * 1024;
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let (inputs, receiver) = sync_channel(INPUTS);
-    let guest = Guest::from_args()?;
-    let listener = TcpListener::bind(guest::address(&guest.grid.node().name)?)?;
-    let accepted = inputs.clone();
+fn main() -> Result<(), Box<dyn Error>> {
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    let [name, peer, ..] = &names[..] else { return Err("usage: OWN-NAME PEER...".into()) };
+    // Every hasher of the standard library has random keys from the system.
+    let random = || RandomState::new().hash_one(name);
+    let instance = (u128::from(random()) << 64 | u128::from(random())).to_le_bytes();
+    let mut node = Node::new(name, instance, Arc::new(SharedSecret::from_env("GRID_SECRET")?));
+    node.routes.insert(ECHO.info())?;
+    let listener = TcpListener::bind(dial_target(name).unwrap_or_default())?;
+    let state = State {
+        grid: GridState::new(Arc::new(node), &names, random(), 0, Instant::ZERO)?,
+        origin: std::time::Instant::now(),
+        open: BTreeMap::new(),
+        last_number: 0,
+        peer: peer.clone(),
+        asked: None,
+        echoes: Vec::new(),
+        calls_served: 0,
+    };
+    let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+    let accepting = shared.clone();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            match stream {
-                Ok(stream) => drop(accepted.send(Input::Accepted(stream))),
-                Err(_) => thread::sleep(Duration::from_millis(100)), // out of descriptors, say
-            }
+            let Ok(stream) = stream else {
+                thread::sleep(Duration::from_millis(100)); // out of descriptors, say
+                continue;
+            };
+            let shared = accepting.clone();
+            thread::spawn(move || shared.serve(stream, |g, now| Socket::accepted(g, now.instant)));
         }
     });
-    let mut owner = Owner { guest, inputs, open: BTreeMap::new(), last_number: 0 };
-    owner.run(&receiver);
-    Ok(owner.guest.verdict())
+    shared.run()
 }
 
-/// What the threads tell the owner; the numbers are of connections.
-enum Input {
-    Accepted(TcpStream),
-    Dialled(String, LinkId, io::Result<TcpStream>),
-    /// No bytes are the end, whatever the reason.
-    Read(u64, Vec<u8>),
-    /// A piece is written: a connection of which none is for too long has failed.
-    Wrote(u64, usize),
+/// What the threads share: whoever has changed something tells the others.
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
 }
 
-/// A transport, and the machine that knows what its bytes mean.
-struct Open {
-    stream: TcpStream,
-    socket: Socket,
-    /// Takes one piece at a time, and is busy until it has told of it.
-    writer: SyncSender<Vec<u8>>,
-    is_writing: bool,
-}
-
-struct Owner {
-    guest: Guest,
-    inputs: SyncSender<Input>,
-    open: BTreeMap<u64, Open>,
+struct State {
+    grid: GridState,
+    origin: std::time::Instant,
+    /// Transports, and the machines that know what their bytes mean.
+    open: BTreeMap<u64, (TcpStream, Socket)>,
     last_number: u64,
+    /// Who is asked, and over which links it has given an echo.
+    peer: String,
+    asked: Option<OutgoingKey>,
+    echoes: Vec<LinkId>,
+    calls_served: u64,
 }
 
-impl Owner {
-    fn run(&mut self, inputs: &Receiver<Input>) {
-        while !(self.guest.is_over() && self.open.is_empty()) {
-            let now = self.guest.now().instant;
-            let sockets = self.open.values().filter_map(|open| open.socket.poll_timeout());
-            let wake_up_at = sockets.fold(self.guest.poll_timeout(now), Instant::min);
-            let first = inputs.recv_timeout(wake_up_at.since(now)).ok();
-            let now = self.guest.now();
-            for input in first.into_iter().chain(inputs.try_iter().take(INPUTS)) {
-                self.handle(now, input);
+/// A peer, and the number of the link to be.
+type Dial = (Arc<str>, LinkId);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State, Now) -> T) -> T {
+        let mut state = self.lock();
+        let now = state.now();
+        // Whoever waits looks once the lock is free.
+        self.changed.notify_all();
+        change(&mut state, now)
+    }
+
+    /// The machines have their say whenever something has changed, or time has come.
+    fn run(self: &Arc<Self>) -> Result<(), Box<dyn Error>> {
+        let mut state = self.lock();
+        let now = state.now();
+        state.grid.start(now);
+        while !(state.open.is_empty() && state.grid.peers().all(Peer::is_drained)) {
+            for (peer, link) in state.turn()? {
+                let shared = self.clone();
+                thread::spawn(move || shared.dial(&peer, link));
             }
-            self.turn(now);
+            self.changed.notify_all();
+            let now = state.now().instant;
+            let sockets = state.open.values().filter_map(|(_, socket)| socket.poll_timeout());
+            let grid = state.grid.poll_timeout(now).map(|(at, _)| at);
+            let at = sockets.chain(grid).min().unwrap_or(now.after(Duration::from_secs(1)));
+            let waited = self.changed.wait_timeout(state, at.since(now));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        println!("{} echoes, {} calls served", state.echoes.len(), state.calls_served);
+        Ok(())
+    }
+
+    fn dial(&self, peer: &str, link: LinkId) {
+        match TcpStream::connect(dial_target(peer).unwrap_or_default()) {
+            // If it was given up meanwhile, the socket is finished at once.
+            Ok(stream) => self.serve(stream, |grid, now| Socket::dialled(grid, now, peer, link)),
+            Err(error) => self.change(|state, now| {
+                state.grid.handle_dial_failed(now, peer, link, error.into());
+            }),
         }
     }
 
-    fn handle(&mut self, now: Now, input: Input) {
-        match input {
-            Input::Accepted(stream) => {
-                let socket = Socket::accepted(&mut self.guest.grid, now.instant);
-                self.insert(stream, socket);
-            }
-            Input::Dialled(peer, link, Ok(stream)) => {
-                let socket = Socket::dialled(&mut self.guest.grid, now, &peer, link);
-                self.insert(stream, socket);
-            }
-            Input::Dialled(peer, link, Err(error)) => {
-                self.guest.grid.handle_dial_failed(now, &peer, link, error.into());
-            }
-            Input::Read(number, bytes) => {
-                let Some(open) = self.open.get_mut(&number) else { return };
-                let mut bytes = &bytes[..];
-                // A slice is a reader too, and where it is empty is the end.
-                while open.socket.read_from(now.instant, &mut bytes) && !bytes.is_empty() {
-                    open.socket.drive(now, &mut self.guest.grid);
-                }
-            }
-            Input::Wrote(number, bytes) => {
-                let Some(open) = self.open.get_mut(&number) else { return };
-                open.is_writing = false;
-                open.socket.handle_written(now.instant, bytes);
-            }
-        }
-    }
-
-    /// The application and the machines have their say, and what is to go out goes to the writers.
-    fn turn(&mut self, now: Now) {
-        for open in self.open.values_mut() {
-            open.socket.drive(now, &mut self.guest.grid);
-        }
-        for (peer, order) in self.guest.turn(now) {
-            self.carry_out(now.instant, peer, order);
-        }
-        for open in self.open.values_mut() {
-            open.socket.drive(now, &mut self.guest.grid);
-            let bytes = open.socket.write_buf();
-            if !open.is_writing && !bytes.is_empty() {
-                let piece = bytes[..bytes.len().min(PIECE)].to_vec();
-                open.is_writing = open.writer.send(piece).is_ok();
-            }
-        }
-        for (_, open) in self.open.extract_if(.., |_, open| open.socket.is_finished()) {
-            // This wakes its threads.
-            let _ = open.stream.shutdown(Shutdown::Both);
-        }
-    }
-
-    fn carry_out(&mut self, now: Instant, peer: String, order: Order) {
-        match order {
-            Order::Obey(LinkCommand::Dial { link }) => {
-                let (inputs, within) = (self.inputs.clone(), self.guest.grid.node().timings.dial);
-                thread::spawn(move || {
-                    let address = guest::address(&peer);
-                    let result = address.and_then(|at| TcpStream::connect_timeout(&at, within));
-                    inputs.send(Input::Dialled(peer, link, result))
-                });
-            }
-            // A dial that is under way comes in all the same; its socket is finished at once.
-            Order::Obey(LinkCommand::Close { link, how, .. }) => {
-                if let Some(open) = self.find(&peer, link) {
-                    open.socket.close(now, how);
-                }
-            }
-            Order::Cut(link) => {
-                if let Some(open) = self.find(&peer, link) {
-                    let _ = open.stream.shutdown(Shutdown::Both);
-                }
-            }
-            Order::Obey(other) => unreachable!("a command of a later version: {other:?}"),
-        }
-    }
-
-    fn find(&mut self, peer: &str, link: LinkId) -> Option<&mut Open> {
-        self.open.values_mut().find(|open| open.socket.link() == Some((peer, link)))
-    }
-
-    /// Starts the two threads of a connection, which end when it is shut down. If too many have
-    /// not proved who they are, it is closed.
-    fn insert(&mut self, stream: TcpStream, socket: Socket) {
-        let strangers = self.open.values().filter(|open| open.socket.link().is_none()).count();
-        if socket.link().is_none() && strangers >= self.guest.grid.node().limits.unauthenticated {
-            return;
-        }
+    /// Reads on this thread and writes on another one, as long as the socket is open.
+    fn serve(&self, stream: TcpStream, socket: impl FnOnce(&mut GridState, Now) -> Socket) {
         let _ = stream.set_nodelay(true);
-        let (Ok(mut from), Ok(mut to)) = (stream.try_clone(), stream.try_clone()) else { return };
-        self.last_number += 1;
-        let (number, inputs) = (self.last_number, self.inputs.clone());
-        thread::spawn(move || {
+        let (Ok(mut from), Ok(to)) = (stream.try_clone(), stream.try_clone()) else { return };
+        let insert = |state: &mut State, now| {
+            let socket = socket(&mut state.grid, now);
+            state.insert(stream, socket)
+        };
+        let Some(number) = self.change(insert) else { return };
+        thread::scope(|scope| {
+            scope.spawn(|| self.write(number, to));
             let (mut buf, mut len) = (vec![0; PIECE], PIECE);
             while len > 0 {
                 len = from.read(&mut buf).unwrap_or(0);
-                let _ = inputs.send(Input::Read(number, buf[..len].to_vec()));
+                self.change(|state, now| {
+                    let Some((_, socket)) = state.open.get_mut(&number) else { return };
+                    // A slice is a reader too, and where it is empty is the end.
+                    let mut bytes = &buf[..len];
+                    while socket.read_from(now.instant, &mut bytes) && !bytes.is_empty() {
+                        socket.drive(now, &mut state.grid);
+                    }
+                });
             }
         });
-        let inputs = self.inputs.clone();
-        let (writer, pieces) = sync_channel::<Vec<u8>>(1);
-        thread::spawn(move || {
-            for piece in pieces {
-                // Where this fails, the reader finds the end.
-                let _ = to.write_all(&piece);
-                let _ = inputs.send(Input::Wrote(number, piece.len()));
+    }
+
+    fn write(&self, number: u64, mut to: TcpStream) {
+        let mut state = self.lock();
+        while let Some((_, socket)) = state.open.get_mut(&number) {
+            let bytes = socket.write_buf();
+            if bytes.is_empty() {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
-        });
-        self.open.insert(number, Open { stream, socket, writer, is_writing: false });
+            let piece = bytes[..bytes.len().min(PIECE)].to_vec();
+            drop(state);
+            let result = to.write_all(&piece);
+            self.change(|state, now| match (state.open.get_mut(&number), result) {
+                (Some((_, socket)), Ok(())) => socket.handle_written(now.instant, piece.len()),
+                (Some((_, socket)), Err(error)) => socket.handle_failure(error.into()),
+                (None, _) => {}
+            });
+            state = self.lock();
+        }
+    }
+}
+
+impl State {
+    fn now(&self) -> Now {
+        Now { instant: Instant::ZERO.after(self.origin.elapsed()), wall: SystemTime::now().into() }
+    }
+
+    /// Nothing, if too many have not said who they are; the stream is closed then.
+    fn insert(&mut self, stream: TcpStream, socket: Socket) -> Option<u64> {
+        let strangers = self.open.values().filter(|(_, socket)| socket.link().is_none()).count();
+        let welcome = strangers < self.grid.node().limits.unauthenticated;
+        (socket.link().is_some() || welcome).then(|| {
+            self.last_number += 1;
+            self.open.insert(self.last_number, (stream, socket));
+            self.last_number
+        })
+    }
+
+    /// The application and the machines have their say; who is to be dialled.
+    fn turn(&mut self) -> Result<Vec<Dial>, Box<dyn Error>> {
+        let (now, mut dials) = (self.now(), Vec::new());
+        self.grid.handle_timeout(now);
+        self.apply(now)?;
+        while let Some((peer, command)) = self.grid.poll_command() {
+            match command {
+                LinkCommand::Dial { link } => dials.push((peer, link)),
+                LinkCommand::Close { link, how, .. } => {
+                    let mut sockets = self.open.values_mut().map(|(_, socket)| socket);
+                    if let Some(socket) = sockets.find(|s| s.link() == Some((&peer, link))) {
+                        socket.close(now.instant, how);
+                    }
+                }
+                other => unreachable!("a command of a later version: {other:?}"),
+            }
+        }
+        for (stream, socket) in self.open.values_mut() {
+            socket.drive(now, &mut self.grid);
+            // The link of the first echo is broken, as by the network: the reader finds the end.
+            let link = socket.link();
+            let cut = link.is_some_and(|(peer, link)| peer == self.peer && self.echoes == [link]);
+            if cut || socket.is_finished() {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
+        self.open.retain(|_, (_, socket)| !socket.is_finished());
+        Ok(dials)
+    }
+
+    /// The application: it answers calls, and asks for an echo over each of two links. It looks at
+    /// all there is to see, and so needs no event that says where to look.
+    fn apply(&mut self, now: Now) -> Result<(), Box<dyn Error>> {
+        for peer in self.grid.peers_mut() {
+            while let Some(call) = peer.poll_call() {
+                peer.respond(now, call.key, Ok(call.payload.into()));
+                self.calls_served += 1;
+            }
+            while peer.poll_event().is_some() {}
+        }
+        let peer = self.grid.peer_mut(&self.peer).ok_or("no such peer")?;
+        if let Some(outcome) = self.asked.and_then(|key| peer.take_response(key)) {
+            self.asked = None;
+            assert!(outcome?.as_slice() == TEXT, "an echo is what was sent");
+            self.echoes.extend(peer.link());
+        }
+        let is_new = peer.link().is_some_and(|link| !self.echoes.contains(&link));
+        if self.asked.is_none() && self.echoes.len() < 2 && is_new {
+            // Refused while the link is being made: at the next turn, then.
+            let target = ECHO.info().target();
+            self.asked = peer.request(now.instant, target, Data::Borrowed(TEXT), None).ok();
+        }
+        if self.echoes.len() == 2 && self.calls_served > 0 {
+            self.grid.shutdown(now, Duration::from_secs(1));
+        }
+        Ok(())
     }
 }

@@ -1,188 +1,199 @@
 //! A node on a loop of its own: one thread, `mio`, and the machines of `gridmux-core`.
 //!
-//! It joins a running cluster as one more of its names (see `guest` for what it does there):
-//!
-//! ```sh
-//! export GRID_SECRET=a-secret-that-all-nodes-share
-//! cargo cluster --names http://127.0.0.1:9101,http://127.0.0.1:9102 --guest http://127.0.0.1:9103
-//! cargo run -p gridmux-core --example mio_loop -- \
-//!     --name http://127.0.0.1:9103 --peers http://127.0.0.1:9101,http://127.0.0.1:9102
-//! ```
+//! It joins a running cluster as one more of its names, by `mio_loop OWN-NAME PEER...`; the secret
+//! is in the environment variable `GRID_SECRET`. It answers echo calls, asks the first peer for an
+//! echo, breaks that connection, and asks again over the next one; then it leaves.
 
-#![allow(clippy::disallowed_methods, reason = "a loop has the clock")]
-
-mod guest;
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a loop has all of it")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
-use std::net::Shutdown;
-use std::process::ExitCode;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use gridmux_core::auth::SharedSecret;
 use gridmux_core::event::{LinkCommand, LinkId};
+use gridmux_core::grid::GridState;
+use gridmux_core::mux::OutgoingKey;
+use gridmux_core::node::{Node, dial_target};
+use gridmux_core::outbox::Data;
+use gridmux_core::payload::Payload;
+use gridmux_core::peer::Peer;
+use gridmux_core::route::Unary;
 use gridmux_core::socket::Socket;
 use gridmux_core::time::{Instant, Now};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-use crate::guest::{Guest, Order};
-
+/// The cluster's echo route, and a text so large that a transport takes it piece by piece.
+const ECHO: Unary<Payload, Payload> = Unary::new(82, "echo");
+const TEXT: &[u8] = &[b'x'; 300_000];
 const LISTENER: Token = Token(0);
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let mut mio_loop = MioLoop::new(Guest::from_args()?)?;
+fn main() -> Result<(), Box<dyn Error>> {
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    let [name, peer, ..] = &names[..] else { return Err("usage: OWN-NAME PEER...".into()) };
+    // Every hasher of the standard library has random keys from the system.
+    let random = || RandomState::new().hash_one(name);
+    let instance = (u128::from(random()) << 64 | u128::from(random())).to_le_bytes();
+    let mut node = Node::new(name, instance, Arc::new(SharedSecret::from_env("GRID_SECRET")?));
+    node.routes.insert(ECHO.info())?;
+    let (poll, mut listener) = (Poll::new()?, TcpListener::bind(address(name)?)?);
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let mut mio_loop = MioLoop {
+        grid: GridState::new(Arc::new(node), &names, random(), 0, Instant::ZERO)?,
+        origin: std::time::Instant::now(),
+        poll,
+        listener,
+        open: BTreeMap::new(),
+        last_token: LISTENER,
+        peer: peer.clone(),
+        asked: None,
+        echoes: Vec::new(),
+        calls_served: 0,
+    };
     mio_loop.run()?;
-    Ok(mio_loop.guest.verdict())
-}
-
-/// A transport, and the machine that knows what its bytes mean.
-struct Open {
-    stream: TcpStream,
-    socket: Socket,
-    /// mio says once that a stream has become ready; it stays so until it would block.
-    readable: bool,
-    writable: bool,
+    println!("{} echoes, {} calls served", mio_loop.echoes.len(), mio_loop.calls_served);
+    Ok(())
 }
 
 struct MioLoop {
-    guest: Guest,
+    grid: GridState,
+    origin: std::time::Instant,
     poll: Poll,
     listener: TcpListener,
-    open: BTreeMap<Token, Open>,
+    /// Transports, and the machines that know what their bytes mean.
+    open: BTreeMap<Token, (TcpStream, Socket)>,
     last_token: Token,
+    /// Who is asked, and over which links it has given an echo.
+    peer: String,
+    asked: Option<OutgoingKey>,
+    echoes: Vec<LinkId>,
+    calls_served: u64,
 }
 
 impl MioLoop {
-    fn new(guest: Guest) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let mut listener = TcpListener::bind(guest::address(&guest.grid.node().name)?)?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        Ok(Self { guest, poll, listener, open: BTreeMap::new(), last_token: LISTENER })
+    fn now(&self) -> Now {
+        Now { instant: Instant::ZERO.after(self.origin.elapsed()), wall: SystemTime::now().into() }
     }
 
-    fn run(&mut self) -> io::Result<()> {
+    fn run(&mut self) -> Result<(), Box<dyn Error>> {
         let mut events = Events::with_capacity(256);
-        while !(self.guest.is_over() && self.open.is_empty()) {
-            let now = self.guest.now();
-            let wait = self.wake_up_at(now.instant).since(now.instant);
-            match self.poll.poll(&mut events, Some(wait)) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+        self.grid.start(self.now());
+        while !(self.open.is_empty() && self.grid.peers().all(Peer::is_drained)) {
+            let now = self.now().instant;
+            let sockets = self.open.values().filter_map(|(_, socket)| socket.poll_timeout());
+            let grid = self.grid.poll_timeout(now).map(|(at, _)| at);
+            let wait = sockets.chain(grid).min().map(|at| at.since(now));
+            match self.poll.poll(&mut events, wait) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 polled => polled?,
             }
-            let now = self.guest.now();
+            let now = self.now();
             for event in &events {
-                if event.token() == LISTENER {
-                    self.accept(now.instant);
-                } else if let Some(open) = self.open.get_mut(&event.token()) {
-                    open.readable |= event.is_readable() || event.is_error();
-                    open.writable |= event.is_writable() || event.is_error();
-                }
+                let Some((_, socket)) = self.open.get_mut(&event.token()) else { continue };
+                socket.handle_ready(event.is_readable(), event.is_writable());
             }
-            self.turn(now);
+            while let Ok((stream, _)) = self.listener.accept() {
+                let socket = Socket::accepted(&mut self.grid, now.instant);
+                self.insert(stream, socket);
+            }
+            self.turn(now)?;
         }
         Ok(())
     }
 
-    /// When there is something to do at the latest.
-    fn wake_up_at(&self, now: Instant) -> Instant {
-        let socket = |open: &Open| match open.readable && open.socket.wants_read() {
-            true => Some(now),
-            false => open.socket.poll_timeout(),
-        };
-        self.open.values().filter_map(socket).fold(self.guest.poll_timeout(now), Instant::min)
-    }
-
-    /// All that has come goes in, the application and the machines have their say, and all that
-    /// is to go out goes out.
-    fn turn(&mut self, now: Now) {
-        for open in self.open.values_mut() {
-            open.read(now.instant);
-            open.write(now, &mut self.guest);
+    /// What has come goes in, the application has its say, and what is to go out goes out.
+    fn turn(&mut self, now: Now) -> Result<(), Box<dyn Error>> {
+        for (stream, socket) in self.open.values_mut() {
+            socket.transfer(now, &mut self.grid, stream);
         }
-        for (peer, order) in self.guest.turn(now) {
-            self.carry_out(now, &peer, order);
+        self.grid.handle_timeout(now);
+        self.apply(now)?;
+        while let Some((peer, command)) = self.grid.poll_command() {
+            self.obey(now, &peer, command);
         }
-        for open in self.open.values_mut() {
-            open.write(now, &mut self.guest);
+        for (stream, socket) in self.open.values_mut() {
+            socket.transfer(now, &mut self.grid, stream);
+            // The link of the first echo is broken, as by the network: a read finds the end.
+            if socket.link().is_some_and(|(peer, link)| peer == self.peer && self.echoes == [link])
+            {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         }
         // What is dropped is closed, and mio forgets it.
-        self.open.retain(|_, open| !open.socket.is_finished());
+        self.open.retain(|_, (_, socket)| !socket.is_finished());
+        Ok(())
     }
 
-    fn carry_out(&mut self, now: Now, peer: &str, order: Order) {
-        match order {
-            // It becomes writable once it is connected, or has failed.
-            Order::Obey(LinkCommand::Dial { link }) => {
-                match guest::address(peer).and_then(TcpStream::connect) {
-                    Ok(stream) => {
-                        let socket = Socket::dialled(&mut self.guest.grid, now, peer, link);
-                        self.insert(stream, socket);
-                    }
-                    Err(error) => {
-                        self.guest.grid.handle_dial_failed(now, peer, link, error.into());
-                    }
+    /// The application: it answers calls, and asks for an echo over each of two links. It looks at
+    /// all there is to see, and so needs no event that says where to look.
+    fn apply(&mut self, now: Now) -> Result<(), Box<dyn Error>> {
+        for peer in self.grid.peers_mut() {
+            while let Some(call) = peer.poll_call() {
+                peer.respond(now, call.key, Ok(call.payload.into()));
+                self.calls_served += 1;
+            }
+            while peer.poll_event().is_some() {}
+        }
+        let peer = self.grid.peer_mut(&self.peer).ok_or("no such peer")?;
+        if let Some(outcome) = self.asked.and_then(|key| peer.take_response(key)) {
+            self.asked = None;
+            assert!(outcome?.as_slice() == TEXT, "an echo is what was sent");
+            self.echoes.extend(peer.link());
+        }
+        let is_new = peer.link().is_some_and(|link| !self.echoes.contains(&link));
+        if self.asked.is_none() && self.echoes.len() < 2 && is_new {
+            // Refused while the link is being made: at the next turn, then.
+            let target = ECHO.info().target();
+            self.asked = peer.request(now.instant, target, Data::Borrowed(TEXT), None).ok();
+        }
+        if self.echoes.len() == 2 && self.calls_served > 0 {
+            self.grid.shutdown(now, Duration::from_secs(1));
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, now: Now, peer: &str, command: LinkCommand) {
+        match command {
+            LinkCommand::Dial { link } => match address(peer).and_then(TcpStream::connect) {
+                // It becomes writable once it is connected, or has failed.
+                Ok(stream) => {
+                    let socket = Socket::dialled(&mut self.grid, now, peer, link);
+                    self.insert(stream, socket);
+                }
+                Err(error) => self.grid.handle_dial_failed(now, peer, link, error.into()),
+            },
+            LinkCommand::Close { link, how, .. } => {
+                let mut sockets = self.open.values_mut().map(|(_, socket)| socket);
+                if let Some(socket) = sockets.find(|socket| socket.link() == Some((peer, link))) {
+                    socket.close(now.instant, how);
                 }
             }
-            Order::Obey(LinkCommand::Close { link, how, .. }) => {
-                if let Some(open) = self.find(peer, link) {
-                    open.socket.close(now.instant, how);
-                }
-            }
-            Order::Cut(link) => {
-                // The next read finds the end, as if the network had broken.
-                if let Some(open) = self.find(peer, link) {
-                    let _ = open.stream.shutdown(Shutdown::Both);
-                }
-            }
-            Order::Obey(other) => unreachable!("a command of a later version: {other:?}"),
+            other => unreachable!("a command of a later version: {other:?}"),
         }
     }
 
-    fn find(&mut self, peer: &str, link: LinkId) -> Option<&mut Open> {
-        self.open.values_mut().find(|open| open.socket.link() == Some((peer, link)))
-    }
-
-    /// Takes all connections that wait; if too many have not proved who they are, closes them.
-    fn accept(&mut self, now: Instant) {
-        loop {
-            // Nobody waits, or the system has no more sockets: the next event tells of more.
-            let Ok((stream, _)) = self.listener.accept() else { return };
-            let strangers = self.open.values().filter(|open| open.socket.link().is_none());
-            if strangers.count() < self.guest.grid.node().limits.unauthenticated {
-                let socket = Socket::accepted(&mut self.guest.grid, now);
-                self.insert(stream, socket);
-            }
-        }
-    }
-
-    /// A stream that cannot be watched is dropped; its machine hears of it by its own time limit.
+    /// A stream that cannot be watched is closed; so is one too many that has not said who it is.
     fn insert(&mut self, mut stream: TcpStream, socket: Socket) {
+        let strangers = self.open.values().filter(|(_, socket)| socket.link().is_none()).count();
+        if socket.link().is_none() && strangers >= self.grid.node().limits.unauthenticated {
+            return;
+        }
         self.last_token.0 += 1;
         let (token, both) = (self.last_token, Interest::READABLE | Interest::WRITABLE);
         let watched = self.poll.registry().register(&mut stream, token, both);
         if watched.and_then(|()| stream.set_nodelay(true)).is_ok() {
-            self.open.insert(token, Open { stream, socket, readable: false, writable: false });
+            self.open.insert(token, (stream, socket));
         }
     }
 }
 
-impl Open {
-    /// Reads once, so that each socket gets its turn.
-    fn read(&mut self, now: Instant) {
-        if self.readable && self.socket.wants_read() {
-            self.readable = self.socket.read_from(now, &mut self.stream);
-        }
-    }
-
-    /// Writes until there is nothing more to write, or the system takes no more for now. It writes
-    /// before it looks at the time: only what cannot be written has stalled.
-    fn write(&mut self, now: Now, guest: &mut Guest) {
-        loop {
-            self.writable = self.writable && self.socket.write_to(now.instant, &mut self.stream);
-            self.socket.drive(now, &mut guest.grid);
-            if !self.writable || self.socket.write_buf().is_empty() {
-                return;
-            }
-        }
-    }
+/// Where a node listens; its name has an address, not a host's name that would be looked up.
+fn address(name: &str) -> io::Result<SocketAddr> {
+    let target = dial_target(name).and_then(|target| target.parse().ok());
+    target.ok_or_else(|| ErrorKind::InvalidInput.into())
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{ConfigError, LinkError};
-#[cfg(doc)]
-use crate::event::LinkCommand;
-use crate::event::LinkId;
+use crate::event::{LinkCommand, LinkId};
 use crate::link::{Acceptor, Door};
 use crate::node::{Node, check_name, check_names};
 use crate::peer::{Peer, WakeReason};
@@ -188,6 +186,13 @@ impl GridState {
         for peer in self.peers.values_mut() {
             peer.handle_timeout(now);
         }
+    }
+
+    /// The next command of any peer, and that peer's name: for a loop that drives the node whole,
+    /// in place of [`Peer::poll_command`] for each.
+    pub fn poll_command(&mut self) -> Option<(Arc<str>, LinkCommand)> {
+        let mut peers = self.peers.iter_mut();
+        peers.find_map(|(name, peer)| Some((name.clone(), peer.poll_command()?)))
     }
 
     /// The figures of all peers together.

@@ -14,7 +14,8 @@
 //!   ends       close, for LinkCommand::Close; once is_finished, close the transport
 //! ```
 //!
-//! Where the transport is no [`Read`] and [`Write`], there are [`Socket::read_buf`] with
+//! Where the transport tells of its readiness, [`Socket::handle_ready`] and [`Socket::transfer`] do
+//! all of reading, driving and writing. Where the transport is no [`Read`] and [`Write`], there are [`Socket::read_buf`] with
 //! [`Socket::handle_read`], and [`Socket::write_buf`] with [`Socket::handle_written`].
 
 use std::io::{ErrorKind, Read, Write};
@@ -36,6 +37,9 @@ const READ_AT_ONCE: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Socket {
     stage: Stage,
+    /// What [`Self::handle_ready`] has told of and [`Self::transfer`] has not used up.
+    readable: bool,
+    writable: bool,
 }
 
 #[derive(Debug)]
@@ -57,7 +61,7 @@ impl Socket {
     /// [`Self::link`] is `None`, is for the loop to limit:
     /// [`Limits::unauthenticated`](crate::limits::Limits::unauthenticated).
     pub fn accepted(grid: &mut GridState, now: Instant) -> Self {
-        Self { stage: Stage::Incoming { acceptor: grid.accept(now), fresh: false } }
+        Self::new(Stage::Incoming { acceptor: grid.accept(now), fresh: false })
     }
 
     /// The connection that a [`LinkCommand::Dial`](crate::event::LinkCommand::Dial) asked for:
@@ -73,7 +77,11 @@ impl Socket {
                 Stage::finished()
             }
         };
-        Self { stage }
+        Self::new(stage)
+    }
+
+    const fn new(stage: Stage) -> Self {
+        Self { stage, readable: false, writable: false }
     }
 
     /// The peer and the link that this is the connection of; `None` before that is known, and
@@ -271,10 +279,41 @@ impl Socket {
         }
     }
 
+    // ---- readiness ----
+
+    /// The transport does not block, and has become ready, as mio's events or epoll's edges tell:
+    /// it stays so until it would block, which [`Self::transfer`] finds out. Neither is so at the
+    /// beginning.
+    pub fn handle_ready(&mut self, readable: bool, writable: bool) {
+        self.readable |= readable;
+        self.writable |= writable;
+    }
+
+    /// Everything that there is to do with a transport that does not block: reads from it once, so
+    /// that each socket gets its turn, [drives](Self::drive), and writes until there is nothing
+    /// more to write or the transport takes no more for now.
+    pub fn transfer<T: Read + Write>(&mut self, now: Now, grid: &mut GridState, transport: &mut T) {
+        if self.readable && self.wants_read() {
+            self.readable = self.read_from(now.instant, transport);
+        }
+        loop {
+            // Before the look at the time: only what cannot be written has stalled.
+            self.writable = self.writable && self.write_to(now.instant, transport);
+            self.drive(now, grid);
+            if !self.writable || self.write_buf().is_empty() {
+                return;
+            }
+        }
+    }
+
     // ---- time and end ----
 
-    /// When to call [`Self::drive`] at the latest, whatever comes.
+    /// When to call [`Self::drive`] or [`Self::transfer`] at the latest, whatever comes;
+    /// [`Instant::ZERO`], which is past, while there may be more to read for the latter.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.readable && self.wants_read() {
+            return Some(Instant::ZERO);
+        }
         match &self.stage {
             Stage::Incoming { acceptor, .. } => Some(acceptor.poll_timeout()),
             Stage::Refused { until, .. } => Some(*until),

@@ -1,5 +1,6 @@
 //! Sockets between two whole nodes, over a pipe of bytes: what a loop of one's own relies on.
 
+use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +53,8 @@ impl Side {
         }
         while peer.poll_event().is_some() {}
         let mut dial = None;
-        while let Some(command) = peer.poll_command() {
+        while let Some((name, command)) = self.grid.poll_command() {
+            assert_eq!(*name, *self.other);
             match command {
                 LinkCommand::Dial { link } => dial = Some(link),
                 LinkCommand::Close { .. } => {}
@@ -157,6 +159,85 @@ fn two_nodes_connect_and_call_each_other_in_pieces_of_any_size() {
         assert_eq!(there.expect("an echo").as_slice(), b"there");
         assert_eq!(back.expect("an echo").as_slice(), [7; 20_000]);
     }
+}
+
+/// Takes so many bytes until it would block, and gives those that there are.
+#[derive(Default)]
+struct Narrow {
+    incoming: Vec<u8>,
+    outgoing: Vec<u8>,
+    room: usize,
+    reads: u32,
+}
+
+impl Read for Narrow {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.reads += 1;
+        if self.incoming.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let len = buf.len().min(self.incoming.len()).min(1000);
+        buf[..len].copy_from_slice(&self.incoming[..len]);
+        self.incoming.drain(..len);
+        Ok(len)
+    }
+}
+
+impl Write for Narrow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = bytes.len().min(self.room);
+        if len == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.room -= len;
+        self.outgoing.extend_from_slice(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_transfer_uses_a_transport_only_while_it_is_ready() {
+    let mut scene = Scene::connected();
+    let now = scene.now;
+    let key = scene.dialler.ask(now, &[7; 20_000]);
+    let [dialled, accepted] = &mut scene.sockets;
+    let mut near = Narrow { room: 15_000, ..Narrow::default() };
+    dialled.transfer(now, &mut scene.dialler.grid, &mut near);
+    assert!(near.outgoing.is_empty() && near.reads == 0, "it has not become ready");
+
+    dialled.handle_ready(false, true);
+    dialled.transfer(now, &mut scene.dialler.grid, &mut near);
+    assert_eq!(near.outgoing.len(), 15_000, "until it would block");
+    near.room = 1 << 20;
+    dialled.transfer(now, &mut scene.dialler.grid, &mut near);
+    assert_eq!(near.outgoing.len(), 15_000, "nobody has said that it is ready again");
+    dialled.handle_ready(false, true);
+    dialled.transfer(now, &mut scene.dialler.grid, &mut near);
+
+    let mut far = Narrow { room: 1 << 20, incoming: near.outgoing, ..Narrow::default() };
+    accepted.handle_ready(true, true);
+    let mut turns = 0;
+    while accepted.poll_timeout() == Some(Instant::ZERO) {
+        accepted.transfer(now, &mut scene.acceptor.grid, &mut far);
+        turns += 1;
+        assert_eq!(far.reads, turns, "once a turn");
+    }
+    assert!(turns > 20 && far.incoming.is_empty());
+    assert_eq!(scene.acceptor.turn(now), None);
+    accepted.transfer(now, &mut scene.acceptor.grid, &mut far);
+    assert_eq!(far.reads, turns, "it would have blocked");
+
+    near = Narrow { incoming: far.outgoing, ..Narrow::default() };
+    dialled.handle_ready(true, false);
+    while dialled.poll_timeout() == Some(Instant::ZERO) {
+        dialled.transfer(now, &mut scene.dialler.grid, &mut near);
+    }
+    let echo = scene.dialler.peer().take_response(key).expect("an answer");
+    assert_eq!(echo.expect("an echo").as_slice(), [7; 20_000]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::runtime::Timer;
 use crate::time::{Instant, Now};
@@ -122,7 +122,7 @@ impl WallClock {
     fn now(&self, instant: Instant) -> Now {
         let nanos = instant.as_nanos();
         if nanos >= self.stale_at.load(Ordering::Acquire) {
-            let offset = unix_nanos() - i128::from(nanos);
+            let offset = system_time().to_unix_nanos() - i128::from(nanos);
             let bounded = offset.clamp(i64::MIN.into(), i64::MAX.into());
             self.offset.store(bounded as i64, Ordering::Relaxed);
             self.stale_at.store(nanos.saturating_add(Self::FRESH), Ordering::Release);
@@ -133,9 +133,8 @@ impl WallClock {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-fn unix_nanos() -> i128 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
+fn system_time() -> Timestamp {
+    SystemTime::now().into()
 }
 
 #[cfg(test)]

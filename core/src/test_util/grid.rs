@@ -122,8 +122,8 @@ impl<R: Runtime> TestGrid<R> {
     fn bind(&mut self, nodes: usize) -> io::Result<Vec<Box<dyn Listener>>> {
         let bind = |index| self.network.bind(&self.runtime.for_node(index), ANYWHERE);
         let listeners: Vec<_> = (0..nodes).map(bind).collect::<Result<_, _>>()?;
-        let address = |listener: &Box<dyn Listener>| Ok(listener.local_addr()?.to_string());
-        self.addresses = listeners.iter().map(address).collect::<io::Result<_>>()?;
+        let addresses = listeners.iter().map(|listener| listener.local_addr());
+        self.addresses = addresses.map(|at| Ok(at?.to_string())).collect::<io::Result<_>>()?;
         Ok(listeners)
     }
 

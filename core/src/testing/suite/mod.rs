@@ -106,12 +106,14 @@ macro_rules! behaviour_tests {
             $(
                 #[test]
                 fn $name() {
-                    ($block_on)(async {
+                    // One type for all tests, so that `block_on` is compiled once.
+                    let test: ::std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
                         let runtime = $runtime;
                         let behaviour = $crate::testing::suite::$theme::$name;
                         let name = stringify!($name);
                         $crate::testing::suite::run(runtime, name, behaviour).await;
                     });
+                    ($block_on)(test);
                 }
             )*
         }
