@@ -16,6 +16,7 @@ use gridmux_tokio::payload::{NoPayload, Payload};
 use gridmux_tokio::timings::Timings;
 use serde::{Deserialize, Serialize};
 
+use crate::homes::Kind;
 use crate::load::{Progress, Scene, Witness};
 use crate::locks::{self, Locks, Table};
 use crate::outcome::{Counts, Outcomes};
@@ -35,7 +36,10 @@ pub(crate) struct Plan {
     pub(crate) name: String,
     /// All nodes, this one among them.
     pub(crate) names: Vec<String>,
+    /// Peers that serve nothing but echoes.
+    pub(crate) guests: Vec<String>,
     pub(crate) secret: SharedSecret,
+    pub(crate) runtime: Kind,
     /// What this node lets others walk through.
     pub(crate) dir: PathBuf,
     /// Whether the others walk through the very same directory.
@@ -78,7 +82,8 @@ impl<R: Runtime> Node<R> {
         let table = Arc::new(Mutex::new(Table::new(runtime.instant(), None)));
         let grid = open(&runtime, &plan, &table).await?;
         let (outcomes, progress) = (Outcomes::default(), Arc::new(Progress::default()));
-        let peers = grid.peers();
+        let (guests, peers): (Vec<_>, Vec<_>) =
+            grid.peers().into_iter().partition(|peer| plan.guests.iter().any(|g| g == peer.name()));
         let locks = Locks::new(runtime.clone(), table, peers.clone(), outcomes.clone(), None);
         let scene = Scene {
             runtime: runtime.clone(),
@@ -88,7 +93,7 @@ impl<R: Runtime> Node<R> {
             witness,
             progress: progress.clone(),
         };
-        scene.play(&peers);
+        scene.play(&peers, &guests);
         Ok(Self { grid, runtime, outcomes, progress })
     }
 
@@ -133,7 +138,7 @@ async fn open<R: Runtime>(
     let mut tries = 1;
     loop {
         let builder = Grid::builder_on(runtime.clone(), &plan.name)
-            .peers(plan.names.clone())
+            .peers(plan.names.iter().chain(&plan.guests).cloned())
             .auth(plan.secret.clone())
             // Frequent, so that there is a round-trip time to show.
             .timings(Timings { ping_interval: Duration::from_secs(1), ..Timings::default() });

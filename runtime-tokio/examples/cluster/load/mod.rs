@@ -1,6 +1,7 @@
 //! What a node does all day: it asks, talks, walks and locks, and checks every answer.
 
 mod ask;
+mod guest;
 mod lock;
 mod talk;
 mod walk;
@@ -71,8 +72,8 @@ impl Progress {
 }
 
 impl<R: Runtime> Scene<R> {
-    /// Starts all workers.
-    pub(crate) fn play(self, peers: &[PeerHandle]) {
+    /// Starts all workers; guests are asked for nothing but echoes.
+    pub(crate) fn play(self, peers: &[PeerHandle], guests: &[PeerHandle]) {
         let scene = Arc::new(self);
         let mut seeds = fastrand::Rng::with_seed(scene.plan.seed);
         for peer in peers {
@@ -81,6 +82,9 @@ impl<R: Runtime> Scene<R> {
             }
             scene.spawn(talk::work(scene.clone(), peer.clone(), seeds.fork()));
             scene.spawn(walk::work(scene.clone(), peer.clone(), seeds.fork()));
+        }
+        for guest in guests {
+            scene.spawn(guest::work(scene.clone(), guest.clone(), seeds.fork()));
         }
         for _ in 0..LOCKERS {
             scene.spawn(lock::work(scene.clone(), seeds.fork()));
