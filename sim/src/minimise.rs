@@ -276,7 +276,7 @@ fn smaller(number: u64) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::{Draft, lines, minimise, simpler, smaller};
-    use crate::script::{Fault, Script};
+    use crate::script::{Deed, Fault, Line, Script};
     use crate::swarm::{Profile, script};
 
     fn never(_: u64) -> bool {
@@ -285,7 +285,7 @@ mod tests {
 
     fn faults(script: &Script) -> impl Iterator<Item = &Fault> {
         script.lines.iter().filter_map(|line| match &line.deed {
-            crate::script::Deed::Fault(fault) => Some(fault),
+            Deed::Fault(fault) => Some(fault),
             _ => None,
         })
     }
@@ -325,7 +325,7 @@ seed 0
 nodes 1
 set whole=no
 at 0s pause n0 lasts=3s
-heal 0s
+heal 10s
 "
         );
     }
@@ -334,7 +334,9 @@ heal 0s
     fn two_lines_that_need_each_other_stay_however_far_they_are_apart() {
         for seed in 0..5 {
             let long = script(seed, Profile::Full);
-            let (first, last) = (long.lines[0].clone(), long.lines.last().unwrap().clone());
+            let is_fault = |line: &&Line| matches!(line.deed, Deed::Fault(_));
+            let faults: Vec<&Line> = long.lines.iter().filter(is_fault).collect();
+            let (first, last) = (faults[0].clone(), faults[faults.len() - 1].clone());
             let both =
                 |script: &Script| script.lines.contains(&first) && script.lines.contains(&last);
             let short = minimise(&long, never, both);
@@ -385,7 +387,7 @@ nodes 3
 set whole=no latency=200us..5ms piece=40
 secure
 at 1.345678s pause n2 lasts=7.654321s
-at 2.5s partition n2 lasts=4s one-way
+at 2.5s partition n2 one-way lasts=4s
 when n2>n1 Request 3 byte=5 flip=0x20
 heal 40s core=n0,n1,n2"
         );
