@@ -7,25 +7,8 @@
 //! goes changes little for the others.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use crate::script::{Script, parse_time, show_time};
-
-/// How much may be tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// Scripts that are judged.
-    pub runs: u64,
-    /// Real time.
-    pub time: Duration,
-}
-
-impl Default for Limit {
-    /// 20,000 scripts, 30 seconds.
-    fn default() -> Self {
-        Self { runs: 20_000, time: Duration::from_secs(30) }
-    }
-}
 
 /// A script that was made shorter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +17,7 @@ pub struct Minimised {
     pub script: Script,
     /// How many scripts were judged.
     pub runs: u64,
-    /// Whether no single line, node or word more can go; otherwise the limit was reached.
+    /// Whether no single line, node or word more can go; otherwise it was stopped.
     pub finished: bool,
 }
 
@@ -44,29 +27,28 @@ pub fn lines(script: &Script) -> usize {
 }
 
 /// The shortest script found for which `fails` is still true. It is to be true for `script`, and
-/// to say the same of the same script each time.
+/// to say the same of the same script each time. `over`, which is given how many scripts were
+/// judged, says when to stop.
 ///
 /// ```
-/// use gridmux_sim::minimise::{Limit, lines, minimise};
+/// use gridmux_sim::minimise::{lines, minimise};
 /// use gridmux_sim::swarm::{Profile, script};
 ///
 /// let long = script(7, Profile::Quick);
 /// let call = long.calls().next().expect("every seed has calls").name.clone();
-/// let short = minimise(&long, Limit::default(), |script| {
+/// let short = minimise(&long, |runs| runs >= 20_000, |script| {
 ///     script.calls().any(|other| other.name == call)
 /// });
 /// assert!(short.finished);
 /// assert_eq!(lines(&short.script), 5, "head, seed, nodes, the call, heal");
 /// ```
-pub fn minimise(script: &Script, limit: Limit, fails: impl FnMut(&Script) -> bool) -> Minimised {
-    let mut search = Search {
-        fails,
-        limit,
-        begin: Instant::now(),
-        runs: 0,
-        tried: BTreeSet::new(),
-        best: Draft::of(script),
-    };
+pub fn minimise(
+    script: &Script,
+    over: impl Fn(u64) -> bool,
+    fails: impl FnMut(&Script) -> bool,
+) -> Minimised {
+    let mut search =
+        Search { fails, over, runs: 0, tried: BTreeSet::new(), best: Draft::of(script) };
     loop {
         let before = search.best.clone();
         search.drop_lines();
@@ -172,18 +154,17 @@ fn number_of(node: &str) -> Option<usize> {
 }
 
 /// The search for the shortest.
-struct Search<F> {
+struct Search<F, O> {
     fails: F,
-    limit: Limit,
-    begin: Instant,
+    over: O,
     runs: u64,
     tried: BTreeSet<u64>,
     best: Draft,
 }
 
-impl<F: FnMut(&Script) -> bool> Search<F> {
+impl<F: FnMut(&Script) -> bool, O: Fn(u64) -> bool> Search<F, O> {
     fn is_over(&self) -> bool {
-        self.runs >= self.limit.runs || self.begin.elapsed() >= self.limit.time
+        (self.over)(self.runs)
     }
 
     /// Takes a draft if it still fails.
@@ -294,17 +275,17 @@ fn smaller(number: u64) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{Draft, Limit, lines, minimise, simpler, smaller};
-    use crate::script::{Fault, Script};
+    use super::{Draft, lines, minimise, simpler, smaller};
+    use crate::script::{Deed, Fault, Line, Script};
     use crate::swarm::{Profile, script};
 
-    const LIMIT: Limit = Limit { runs: 20_000, time: Duration::MAX };
+    fn never(_: u64) -> bool {
+        false
+    }
 
     fn faults(script: &Script) -> impl Iterator<Item = &Fault> {
         script.lines.iter().filter_map(|line| match &line.deed {
-            crate::script::Deed::Fault(fault) => Some(fault),
+            Deed::Fault(fault) => Some(fault),
             _ => None,
         })
     }
@@ -334,7 +315,7 @@ heal 40s core=n0,n2,n3
                     _ => false,
                 })
         };
-        let short = minimise(&long, LIMIT, pauses);
+        let short = minimise(&long, never, pauses);
         assert!(short.finished);
         assert_eq!(
             short.script.to_string(),
@@ -344,7 +325,7 @@ seed 0
 nodes 1
 set whole=no
 at 0s pause n0 lasts=3s
-heal 0s
+heal 10s
 "
         );
     }
@@ -353,10 +334,12 @@ heal 0s
     fn two_lines_that_need_each_other_stay_however_far_they_are_apart() {
         for seed in 0..5 {
             let long = script(seed, Profile::Full);
-            let (first, last) = (long.lines[0].clone(), long.lines.last().unwrap().clone());
+            let is_fault = |line: &&Line| matches!(line.deed, Deed::Fault(_));
+            let faults: Vec<&Line> = long.lines.iter().filter(is_fault).collect();
+            let (first, last) = (faults[0].clone(), faults[faults.len() - 1].clone());
             let both =
                 |script: &Script| script.lines.contains(&first) && script.lines.contains(&last);
-            let short = minimise(&long, LIMIT, both);
+            let short = minimise(&long, never, both);
             assert_eq!(short.script.lines, [first.clone(), last.clone()], "seed {seed}");
         }
     }
@@ -364,27 +347,30 @@ heal 0s
     #[test]
     fn a_cancel_goes_with_its_call() {
         let long: Script = LONG.parse().unwrap();
-        let short = minimise(&long, LIMIT, |script| faults(script).count() == 4);
+        let short = minimise(&long, never, |script| faults(script).count() == 4);
         assert_eq!(short.script.calls().count(), 0);
         assert_eq!(short.script.lines.len(), 4);
     }
 
     #[test]
     fn what_fails_whatever_it_does_becomes_next_to_nothing() {
-        let short = minimise(&script(3, Profile::Quick), LIMIT, |_| true);
+        let short = minimise(&script(3, Profile::Quick), never, |_| true);
         assert_eq!(lines(&short.script), 4);
         assert_eq!(short.script.nodes.len(), 1);
     }
 
     #[test]
-    fn the_limit_of_runs_holds() {
+    fn a_search_that_is_stopped_has_what_it_has_found_so_far() {
         let long = script(3, Profile::Full);
-        let limit = Limit { runs: 10, ..LIMIT };
         let mut runs = 0;
-        let short = minimise(&long, limit, |_| {
-            runs += 1;
-            false
-        });
+        let short = minimise(
+            &long,
+            |runs| runs == 10,
+            |_| {
+                runs += 1;
+                false
+            },
+        );
         assert_eq!((short.runs, runs, short.finished), (10, 10, false));
         assert_eq!(short.script, long);
     }
@@ -401,7 +387,7 @@ nodes 3
 set whole=no latency=200us..5ms piece=40
 secure
 at 1.345678s pause n2 lasts=7.654321s
-at 2.5s partition n2 lasts=4s one-way
+at 2.5s partition n2 one-way lasts=4s
 when n2>n1 Request 3 byte=5 flip=0x20
 heal 40s core=n0,n1,n2"
         );

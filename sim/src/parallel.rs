@@ -87,7 +87,7 @@ mod tests {
         let overtaken = std::sync::Mutex::new(overtaken);
         let mut order = Vec::new();
         let work = |number| match number {
-            0 => overtaken.lock().unwrap().recv().unwrap(),
+            0 => assert_eq!(overtaken.lock().unwrap().recv(), Ok(1)),
             1 => done.send(number).unwrap(),
             _ => {}
         };

@@ -10,7 +10,7 @@ use gridmux_core::planted::{Bug, Planted, plant, strikes_so_far};
 
 use crate::batch::{Kind, two_runs_differ};
 use crate::guard;
-use crate::minimise::{Limit, Minimised, minimise};
+use crate::minimise::{Minimised, minimise};
 use crate::run::Options;
 use crate::script::Script;
 use crate::swarm::{Profile, script};
@@ -93,11 +93,21 @@ impl Baseline {
 }
 
 /// Looks for the first seed on which a planted bug is caught by an oracle that is good for it;
-/// with `all`, tries all seeds of the budget whatever has been found.
-pub fn prove(planted: &'static Planted, budget: Budget, baseline: &Baseline, all: bool) -> Proof {
+/// with `all`, tries all seeds of the budget whatever has been found. Stops before the next seed if
+/// `over` says so.
+pub fn prove(
+    planted: &'static Planted,
+    budget: Budget,
+    baseline: &Baseline,
+    all: bool,
+    over: impl Fn() -> bool,
+) -> Proof {
     let mut proof =
         Proof { planted, tried: 0, provoked: 0, first: None, caught: None, catches: Vec::new() };
     for seed in budget.from..budget.from.saturating_add(budget.seeds) {
+        if over() {
+            break;
+        }
         proof.tried += 1;
         let script = script(seed, budget.profile);
         let (outcome, strikes) = with_bug(planted, &script);
@@ -208,8 +218,13 @@ fn oracles(outcome: &Outcome) -> BTreeSet<OracleId> {
 }
 
 /// The shortest script found that fails in this way with the bug, and passes without it.
-pub fn shorten(planted: &Planted, kind: Kind, script: &Script, limit: Limit) -> Minimised {
-    minimise(script, limit, |script| proves(planted, kind, script))
+pub fn shorten(
+    planted: &Planted,
+    kind: Kind,
+    script: &Script,
+    over: impl Fn(u64) -> bool,
+) -> Minimised {
+    minimise(script, over, |script| proves(planted, kind, script))
 }
 
 /// Whether a script fails in this way with the bug, and passes without it.
@@ -287,7 +302,7 @@ mod tests {
     fn a_planted_bug_is_caught_and_the_thread_is_clean_again() {
         let planted = ALL.iter().find(|planted| planted.name == "last-items-dropped").unwrap();
         let budget = Budget { from: 0, seeds: 50, profile: Profile::Quick, patience: 0 };
-        let proof = prove(planted, budget, &Baseline::default(), false);
+        let proof = prove(planted, budget, &Baseline::default(), false, || false);
         let caught = proof.caught.unwrap();
         assert!(proof.provoked > 0 && caught.tried <= 50);
         assert_eq!(gridmux_core::planted::strikes_so_far(), 0);

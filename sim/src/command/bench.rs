@@ -1,6 +1,6 @@
 //! `bench`: how fast the simulator is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gridmux_sim::guard;
 use gridmux_sim::run::Options;
@@ -10,6 +10,7 @@ use gridmux_sim::verdict::Outcome;
 use serde::Serialize;
 
 use super::exit::{Done, Exit};
+use super::stopwatch::Stopwatch;
 use super::subject::real_time;
 
 const SECOND: u64 = 1_000_000_000;
@@ -84,8 +85,8 @@ pub(super) fn run(args: &Args) -> Done {
 /// Runs scripts for a while.
 fn measure(lasts: Duration, script: impl Fn(u64) -> Script) -> Measured {
     let mut measured = Measured::default();
-    let begin = Instant::now();
-    while begin.elapsed() < lasts || measured.runs == 0 {
+    let watch = Stopwatch::start();
+    while watch.elapsed() < lasts || measured.runs == 0 {
         let script = script(measured.runs);
         let outcome: Outcome = guard::outcome(&script, &Options::default());
         measured.runs += 1;
@@ -93,7 +94,7 @@ fn measure(lasts: Duration, script: impl Fn(u64) -> Script) -> Measured {
         measured.simulated_s += outcome.figures.simulated as f64 / 1e9;
         measured.failures += outcome.failures.len() as u64;
     }
-    measured.seconds = begin.elapsed().as_secs_f64();
+    measured.seconds = watch.elapsed().as_secs_f64();
     measured
 }
 

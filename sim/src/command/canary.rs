@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use gridmux_core::error::CallError;
 use gridmux_sim::guard::run_quietly;
 use gridmux_sim::history::Sight;
-use gridmux_sim::minimise::{Limit, lines, minimise};
+use gridmux_sim::minimise::{lines, minimise};
 use gridmux_sim::run::{Options, Run};
 use gridmux_sim::script::Script;
 use gridmux_sim::show::html;
@@ -21,6 +21,9 @@ const RULE: &str = "no call is ever lost";
 
 /// Of so many seeds one must break it.
 const SEEDS: u64 = 100;
+
+/// So many scripts are judged to find a short one.
+const RUNS: u64 = 2_000;
 
 /// A short script has at most so many lines, and a picture at most so many bytes.
 const LINES: usize = 10;
@@ -46,7 +49,8 @@ pub(super) fn run(args: &Args) -> Done {
         .iter()
         .find(sings)
         .ok_or_else(|| silent(format!("none of {SEEDS} seeds loses a call")))?;
-    let short = minimise(&subject.script, Limit::default(), |script| listen(script).is_some());
+    let enough = |runs| runs >= RUNS;
+    let short = minimise(&subject.script, enough, |script| listen(script).is_some());
     let count = lines(&short.script);
     let run = listen(&short.script).ok_or_else(|| silent("the short script loses no call"))?;
 

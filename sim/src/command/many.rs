@@ -144,11 +144,11 @@ fn batch(args: &Args, progress: &mut Progress) -> Known {
 }
 
 fn one(args: &Args, seed: u64, watchdog: &Watchdog) -> Seed {
-    let options = Options { invariants: seed % INSPECTED == 0, ..Options::default() };
+    let options = Options { invariants: seed.is_multiple_of(INSPECTED), ..Options::default() };
     // That the knobs can be turned is known.
     let script = args.swarm.script(seed).unwrap_or_else(|trouble| panic!("{}", trouble.text));
     let (outcome, took) = watchdog.watch(seed, || guard::outcome(&script, &options));
-    let checked = seed % args.every() == 0;
+    let checked = seed.is_multiple_of(args.every().get());
     let again = checked.then(|| Digest::of(seed, &guard::outcome(&script, &Options::default())));
     Seed { outcome, again, took }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gridmux_sim::batch::Kind;
 use gridmux_sim::guard;
-use gridmux_sim::minimise::{Limit, lines, minimise};
+use gridmux_sim::minimise::{lines, minimise};
 use gridmux_sim::run::Options;
 use gridmux_sim::script::Script;
 use gridmux_sim::verdict::Outcome;
@@ -13,6 +13,7 @@ use gridmux_sim::verdict::Outcome;
 use super::exit::{Done, Exit, Trouble};
 use super::files;
 use super::report::{PROGRAM, verdict_line};
+use super::stopwatch::Stopwatch;
 use super::subject::{Subject, Swarm, real_time};
 
 /// Shorten a script that fails, as long as it fails by the same oracle and rule.
@@ -52,8 +53,9 @@ pub(super) fn run(args: &Args) -> Done {
         return Err(Trouble::usage(format!("{} does not fail by {by}", subject.label)));
     };
     let kind = (failure.oracle, failure.rule);
-    let limit = Limit { time: args.lasts, ..Limit::default() };
-    let short = minimise(&subject.script, limit, |script| has(&outcome(script), kind));
+    let watch = Stopwatch::start();
+    let over = |_| watch.elapsed() >= args.lasts;
+    let short = minimise(&subject.script, over, |script| has(&outcome(script), kind));
     let after = proven(&short.script, kind)?;
     let found = after.failures.iter().find(|failure| (failure.oracle, failure.rule) == kind);
     let line = found.map(verdict_line).unwrap_or_default();
@@ -67,12 +69,11 @@ pub(super) fn run(args: &Args) -> Done {
     )?;
     print!("{}", short.script);
     eprintln!(
-        "{line}\n{} lines of {}, {} runs{}; {}\nreplay    {PROGRAM} replay {}",
+        "{line}\n{} lines of {}, {} runs{}; proven by two runs\nreplay    {PROGRAM} replay {}",
         lines(&short.script),
         lines(&subject.script),
         short.runs,
-        if short.finished { "" } else { ", and the limit was reached" },
-        "proven by two runs",
+        if short.finished { "" } else { ", stopped by the time" },
         path.display(),
     );
     Ok(Exit::Pass)

@@ -16,6 +16,7 @@ mod replay;
 mod report;
 mod run;
 mod show;
+mod stopwatch;
 mod subject;
 mod watchdog;
 
@@ -23,6 +24,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "planted")]
+use self::exit::Trouble;
 use self::exit::{Done, EXIT_CODES, Exit};
 
 /// Deterministic simulation of gridmux: whole grids, attacked from a seed.
@@ -36,6 +39,11 @@ use self::exit::{Done, EXIT_CODES, Exit};
 struct Cli {
     #[command(subcommand)]
     command: Command,
+
+    /// Plant a bug in the core, for those commands that run one script at a time
+    #[cfg(feature = "planted")]
+    #[arg(long, global = true, value_name = "BUG")]
+    plant: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,7 +72,32 @@ pub(crate) fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Pass }.into();
         }
     };
-    let done: Done = match cli.command {
+    match plant_bug(&cli).and_then(|()| run_command(cli.command)) {
+        Ok(exit) => exit.into(),
+        Err(trouble) => {
+            eprintln!("error: {}", trouble.text);
+            trouble.exit.into()
+        }
+    }
+}
+
+/// Plants the bug that is asked for, for this thread.
+#[cfg(feature = "planted")]
+fn plant_bug(cli: &Cli) -> Done<()> {
+    use gridmux_core::planted::{Bug, plant};
+    let Some(name) = &cli.plant else { return Ok(()) };
+    let unknown = || Trouble::usage(format!("no planted bug has the name `{name}`"));
+    plant(Some(Bug::from_name(name).ok_or_else(unknown)?));
+    Ok(())
+}
+
+#[cfg(not(feature = "planted"))]
+const fn plant_bug(_: &Cli) -> Done<()> {
+    Ok(())
+}
+
+fn run_command(command: Command) -> Done {
+    match command {
         Command::Run(args) => run::run(&args),
         Command::Many(args) => many::run(&args),
         Command::Replay(args) => replay::run(&args),
@@ -77,12 +110,5 @@ pub(crate) fn main() -> ExitCode {
         Command::Canary(args) => canary::run(&args),
         Command::Golden(args) => golden::run(&args),
         Command::Digest(args) => digest::run(&args),
-    };
-    match done {
-        Ok(exit) => exit.into(),
-        Err(trouble) => {
-            eprintln!("error: {}", trouble.text);
-            trouble.exit.into()
-        }
     }
 }

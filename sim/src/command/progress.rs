@@ -1,18 +1,20 @@
 //! How far many seeds have come: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::{IsTerminal, stderr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gridmux_sim::batch::Batch;
 use indicatif::{ProgressBar, ProgressStyle};
+
+use super::stopwatch::Stopwatch;
 
 /// Between two lines where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Tells of the progress on stderr.
 pub(super) struct Progress {
-    begin: Instant,
-    told: Instant,
+    begin: Stopwatch,
+    told: Stopwatch,
     seeds: Option<u64>,
     lasts: Option<Duration>,
     bar: Option<ProgressBar>,
@@ -30,7 +32,7 @@ impl Progress {
             let style = ProgressStyle::with_template("{wide_bar} {percent}%\n{msg}");
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        let begin = Instant::now();
+        let begin = Stopwatch::start();
         Self { begin, told: begin, seeds, lasts, bar }
     }
 
@@ -48,7 +50,7 @@ impl Progress {
             });
             bar.set_message(self.line(batch, slowest));
         } else if self.told.elapsed() >= EVERY {
-            self.told = Instant::now();
+            self.told = Stopwatch::start();
             eprintln!("{}", self.line(batch, slowest));
         }
     }

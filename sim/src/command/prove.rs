@@ -2,9 +2,10 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::exit::Done;
-use super::subject::Size;
+use super::subject::{Size, real_time};
 
 /// Plant bugs in the core, one at a time, and see which oracle catches each.
 ///
@@ -30,6 +31,10 @@ pub(super) struct Args {
     /// How many seeds there are for each bug
     #[arg(long, value_name = "N", default_value_t = 5_000)]
     seeds: u64,
+
+    /// Begin no further seed for a bug after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = real_time, default_value = "60s")]
+    lasts: Duration,
 
     /// How much each seed does
     #[arg(long, value_enum, default_value_t)]

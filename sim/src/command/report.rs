@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Instant;
 
 use gridmux_sim::guard::run_quietly;
 use gridmux_sim::run::{Options, Run};
@@ -12,6 +11,7 @@ use gridmux_sim::verdict::{Failure, Outcome};
 
 use super::exit::{Done, Exit};
 use super::files;
+use super::stopwatch::Stopwatch;
 use super::subject::Subject;
 
 /// How the program is called from the project's directory.
@@ -26,9 +26,9 @@ const MORE_FAILURES: usize = 4;
 /// Runs it, tells of it, and writes its script into `dir` if it fails and a directory is given.
 pub(super) fn run_and_tell(subject: &Subject, trace: Option<&Path>, dir: Option<&Path>) -> Done {
     print!("{}", configuration(subject));
-    let begin = Instant::now();
+    let watch = Stopwatch::start();
     let ran = run_quietly(&subject.script, &Options { traced: true, ..Options::default() });
-    let seconds = begin.elapsed().as_secs_f64();
+    let seconds = watch.elapsed().as_secs_f64();
     let (outcome, run) = match ran {
         Ok(run) => (run.outcome.clone(), Some(run)),
         Err(broken) => (broken.outcome(), None),

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::exit::Exit;
+use super::stopwatch::Stopwatch;
 
-type Runs = Arc<Mutex<BTreeMap<u64, Instant>>>;
+type Runs = Arc<Mutex<BTreeMap<u64, Stopwatch>>>;
 
 /// Knows which seeds run, and since when.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,7 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Watches seeds, none of which may take longer.
+    #[expect(clippy::disallowed_methods, reason = "no run sees this thread")]
     pub(super) fn start(limit: Duration) -> Self {
         let watchdog = Self::default();
         let runs = watchdog.runs.clone();
@@ -35,7 +37,7 @@ impl Watchdog {
 
     /// Does something for a seed, and how long that took.
     pub(super) fn watch<T>(&self, seed: u64, work: impl FnOnce() -> T) -> (T, Duration) {
-        let begin = Instant::now();
+        let begin = Stopwatch::start();
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, begin);
         let done = work();
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&seed);

@@ -1,7 +1,11 @@
 //! Oracles that are as good for a bug as the one that it names.
 
 /// Bug, oracle, and why.
-const ACCEPTED: &[(&str, &str, &str)] = &[];
+const ACCEPTED: &[(&str, &str, &str)] = &[
+    ("connect-error-dropped", "O3", "the end that comes at last is not that of a refusal"),
+    ("wrong-direction-disconnect", "O3", "nothing explains the end of the peer's own call"),
+    ("credit-on-receipt", "O3", "the sender overruns the receiver: a violation without a cause"),
+];
 
 /// Why this oracle is as good for this bug as the one that it names, if it is.
 pub fn accepted(bug: &str, oracle: &str) -> Option<&'static str> {

@@ -135,7 +135,7 @@ impl<'a> Engine<'a> {
     fn keep_digest(&mut self) {
         let world = self.shared.world();
         let number = world.events;
-        let kept = number % CHECKPOINT == 0;
+        let kept = number.is_multiple_of(CHECKPOINT);
         let asked = self.options.steps.contains(&number);
         if !kept && !asked {
             return;
@@ -153,10 +153,10 @@ impl<'a> Engine<'a> {
     /// Looks into the machines, in those runs that have time for it.
     fn inspect(&mut self) {
         let events = self.shared.world().events;
-        if self.options.invariants && events % 4 == 0 {
+        if self.options.invariants && events.is_multiple_of(4) {
             self.check_invariants();
         }
-        if events % 16 == 0 {
+        if events.is_multiple_of(16) {
             self.settle();
         }
         self.chaos.note_points();

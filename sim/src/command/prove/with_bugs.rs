@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use gridmux_core::planted::{ALL, Planted};
-use gridmux_sim::minimise::{Limit, lines};
+use gridmux_sim::minimise::lines;
 use gridmux_sim::parallel::{cores, in_order};
 use gridmux_sim::prove::{
     Baseline, Budget, Catch, Proof, Standing, ablation, prove, proves, shorten,
@@ -15,6 +16,10 @@ use serde::Serialize;
 use super::Args;
 use crate::command::exit::{Done, Exit, Trouble};
 use crate::command::files;
+use crate::command::stopwatch::Stopwatch;
+
+/// How long one script may take to be shortened, in real time.
+const SHORTENED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The last line.
 #[derive(Serialize)]
@@ -46,7 +51,9 @@ pub(super) fn run(args: &Args) -> Done {
     let jobs = args.jobs.unwrap_or_else(cores);
     let work = |number| {
         let planted = bugs[usize::try_from(number).unwrap_or(usize::MAX)];
-        let proof = prove(planted, budget, &baseline, args.ablate);
+        let watch = Stopwatch::start();
+        let over = || watch.elapsed() >= args.lasts;
+        let proof = prove(planted, budget, &baseline, args.ablate, over);
         let short = if args.minimise { minimised(args, &proof) } else { Ok(None) };
         (proof, short)
     };
@@ -104,7 +111,8 @@ fn minimised(args: &Args, proof: &Proof) -> Done<Option<String>> {
     let Some(Catch { seed, kind, .. }) = &proof.caught else { return Ok(None) };
     let planted = proof.planted;
     let long = script(*seed, args.profile.into());
-    let short = shorten(planted, *kind, &long, Limit::default());
+    let watch = Stopwatch::start();
+    let short = shorten(planted, *kind, &long, |_| watch.elapsed() >= SHORTENED_WITHIN);
     // Two runs, each with and without the bug.
     if !proves(planted, *kind, &short.script) || !proves(planted, *kind, &short.script) {
         return Ok(Some("no short script fails with the bug and passes without it".into()));
