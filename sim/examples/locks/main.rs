@@ -26,7 +26,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gridmux_sim::cluster::{Batch, Report, Simulation, View};
+use gridmux_sim::cluster::{Report, Simulation, View};
+use gridmux_sim::minimise::Limit;
 use gridmux_sim::swarm::FaultKind;
 
 use self::ledger::{HoldEvent, Ledger};
@@ -65,10 +66,7 @@ struct Args {
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let args = Args::parse();
     let simulation = simulation(args.nodes.into(), args.bug, args.clocks);
-    let mut batch = Batch::default();
-    for seed in args.from..args.from.saturating_add(args.seeds) {
-        batch.add(simulation.run(seed));
-    }
+    let batch = simulation.many(args.from..args.from.saturating_add(args.seeds));
     let felt: BTreeMap<_, _> = batch.census.iter().map(|(row, tally)| (row, tally.felt)).collect();
     println!(
         "{} seeds, {} events, {:.0} s simulated",
@@ -83,7 +81,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         return Ok(ExitCode::SUCCESS);
     };
     println!("{} seeds fail: {failed:?}\n\n{first}", failed.len());
-    let least = simulation.minimise(first);
+    let least = simulation.minimise(first, Limit::default());
     show(&least);
     if let Some(path) = &args.html {
         let traced = simulation.traced(true).replay(&least.script.to_string())?;

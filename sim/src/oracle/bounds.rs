@@ -206,6 +206,17 @@ impl<'a> Bounds<'a> {
 
     /// When a node must have learned that a peer which it hears nothing of since `from` is gone.
     /// Time in which it was stopped does not count.
+    /// As [`by`](Self::by), for one whose rests follow one another: after a pause the next of them
+    /// only begins.
+    pub(super) fn by_turns(&self, node: usize, from: u64, clock: u64, lag: u64, wakes: u64) -> u64 {
+        let due = self.by(node, from, clock.saturating_add(lag), wakes);
+        let stopped = |pause: &Fired| pause.at <= due && pause.until >= from;
+        match self.pauses(node).iter().any(stopped) {
+            true => self.by(node, due, lag, wakes),
+            false => due,
+        }
+    }
+
     fn detected(&self, node: usize, from: u64) -> u64 {
         let detection = detection(&self.evidence.timings, false);
         let mut due = self.by(node, from, nanos(detection), 6);
@@ -260,7 +271,7 @@ impl<'a> Bounds<'a> {
     /// From when to when a fault can be felt between two nodes.
     fn trouble(&self, one: usize, other: usize) -> impl Iterator<Item = (u64, u64)> {
         let touching = self.evidence.faults().filter(move |(fault, _)| touches(fault, one, other));
-        touching.map(move |(fault, fired)| {
+        let touching = touching.map(move |(fault, fired)| {
             let until = match fault {
                 // What it does, it does to a connection, for as long as that lasts.
                 Fault::Squeeze { .. } | Fault::Damage { .. } => self.last_end(one, other, fired),
@@ -270,7 +281,13 @@ impl<'a> Bounds<'a> {
                 _ => fired.until,
             };
             (fired.at, until.max(fired.until))
-        })
+        });
+        // After the healing, nodes outside the core are dead or cut off for good: who had a link
+        // with one finds out.
+        let heal = self.evidence.phases.heal;
+        let core = &self.evidence.script.core;
+        let is_lost = !core.contains(&one) || !core.contains(&other);
+        touching.chain(is_lost.then_some([(heal, heal), (heal, u64::MAX)]).into_iter().flatten())
     }
 
     /// When the last of the connections that were open during a fault was over at both ends.
@@ -342,7 +359,13 @@ impl<'a> Bounds<'a> {
 pub(super) fn call_bytes(call: &Call) -> u64 {
     let items = |count: u32, size: u32| u64::from(count) * (u64::from(size) + 2 * OVERHEAD);
     let request = u64::from(call.size.unwrap_or(0));
-    2 * (request + 8 * OVERHEAD)
+    // A stream without items gives one result.
+    let result = match call.route.gives_items() {
+        true => 0,
+        false => u64::from(call.plan.item_size),
+    };
+    result
+        + 2 * (request + 8 * OVERHEAD)
         + items(call.plan.items, call.plan.item_size)
         + items(call.input.items, call.input.size)
 }

@@ -256,16 +256,17 @@ impl<'a> Chaos<'a> {
             if self.is_core(node) {
                 self.start(node, victims);
                 self.shared.world().tamper(node, None, |hands| hands.set_skew(0));
-            } else if Keyed::new(self.script.seed).chance(
-                Purpose::Swarm,
-                [node as u64, 77, 0],
-                500_000,
-            ) {
+            } else if self.shared.is_paused(node) || self.is_to_die(node) {
                 victims.kill(node, Death::Silent);
             } else {
                 self.cut_off(node);
             }
         }
+    }
+
+    /// Nodes outside the core are dead from the healing on, or cut off from everybody.
+    fn is_to_die(&self, node: usize) -> bool {
+        Keyed::new(self.script.seed).chance(Purpose::Swarm, [node as u64, 77, 0], 500_000)
     }
 
     fn cut_off(&self, node: usize) {

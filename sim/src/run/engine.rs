@@ -7,11 +7,11 @@ use std::time::Duration;
 use gridmux_core::handle::take_bugs;
 use gridmux_core::link::LinkState;
 
-use super::Options;
 use super::chaos::{Act, Chaos, Left};
 use super::facts::{Facts, Farewell, Inside, Peak};
 use super::nodes::Nodes;
 use super::recorder::Recorder;
+use super::{CHECKPOINT, Options, StepDigest};
 use crate::app::{self, Stage, Witness};
 use crate::history::CallId;
 use crate::keyed::{Keyed, name_key};
@@ -43,6 +43,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) inside: Inside,
     farewell: Farewell,
     pub(crate) checkpoints: Vec<u64>,
+    pub(crate) steps: Vec<StepDigest>,
 }
 
 impl<'a> Engine<'a> {
@@ -69,6 +70,7 @@ impl<'a> Engine<'a> {
             inside: Inside::default(),
             farewell: Farewell::default(),
             checkpoints: Vec::new(),
+            steps: Vec::new(),
         }
     }
 
@@ -108,7 +110,11 @@ impl<'a> Engine<'a> {
             if self.inside.busy_at.is_some() {
                 return false;
             }
-            match self.shared.step(limit) {
+            let step = self.shared.step(limit);
+            if matches!(step, Step::Done | Step::Cue(_)) {
+                self.keep_digest();
+            }
+            match step {
                 Step::Done => self.inspect(),
                 Step::Cue(number) => {
                     let ticks = self.act(number);
@@ -125,18 +131,28 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Keeps the digest after every 1,024 events, and after those that are asked for.
+    fn keep_digest(&mut self) {
+        let world = self.shared.world();
+        let number = world.events;
+        let kept = number % CHECKPOINT == 0;
+        let asked = self.options.steps.contains(&number);
+        if !kept && !asked {
+            return;
+        }
+        let (at, digest) = (world.now, world.digested());
+        drop(world);
+        if kept {
+            self.checkpoints.push(digest);
+        }
+        if asked {
+            self.steps.push(StepDigest { number, at, digest });
+        }
+    }
+
     /// Looks into the machines, in those runs that have time for it.
     fn inspect(&mut self) {
-        let events = {
-            let world = self.shared.world();
-            if world.events % 1024 == 0 {
-                let digest = world.digested();
-                drop(world);
-                self.checkpoints.push(digest);
-                return;
-            }
-            world.events
-        };
+        let events = self.shared.world().events;
         if self.options.invariants && events % 4 == 0 {
             self.check_invariants();
         }
@@ -393,8 +409,8 @@ impl<'a> Engine<'a> {
         let mut record = self.recorder.record();
         let mut excuses = std::collections::BTreeMap::new();
         let mut wire = Vec::new();
-        for monitor in std::mem::take(&mut record.monitors).values() {
-            wire.extend(monitor.violations().iter().cloned());
+        for (nodes, monitor) in std::mem::take(&mut record.monitors) {
+            wire.extend(monitor.violations().iter().map(|one| (nodes, one.clone())));
             for (excuse, count) in monitor.excuses() {
                 *excuses.entry(*excuse).or_default() += count;
             }
