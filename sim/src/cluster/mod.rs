@@ -4,9 +4,9 @@
 //! The code is what runs in production: async functions, handlers, [grids] and [peers]. It has to
 //! be generic over the [`Runtime`], or to be given what it takes from one: it waits with
 //! [`driver::time`], it reads [`Clock::instant`], and it spawns with [`Runtime::spawn`]. Here it
-//! gets a [`SimRuntime`], and runs on simulated time. What must
-//! be true of your cluster, you say: a [check] at any time, a [judge] of the whole run. A seed
-//! that fails fails again, and its faults can be read, edited, minimised and replayed.
+//! gets a [`SimRuntime`], and runs on simulated time. What must be true of your cluster, you say: a
+//! [check] at any time, a [judge] of the whole run. A seed that fails fails again, and its faults
+//! can be read, edited, minimised and replayed.
 //!
 //! # A first simulation
 //!
