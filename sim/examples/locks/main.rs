@@ -26,12 +26,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gridmux_sim::cluster::{Batch, Report, Simulation, View};
+use gridmux_sim::cluster::{Report, Simulation, View};
+use gridmux_sim::minimise::Limit;
 use gridmux_sim::swarm::FaultKind;
 
 use self::ledger::{HoldEvent, Ledger};
 use self::locks::Mistake;
 use self::node::node;
+
+/// What the service is for.
+const EXCLUSION: &str = "holders exclude each other";
 
 /// How many of the last lines of a history are shown.
 const SHOWN: usize = 40;
@@ -61,11 +65,8 @@ struct Args {
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let args = Args::parse();
-    let simulation = simulation(&args);
-    let mut batch = Batch::default();
-    for seed in args.from..args.from.saturating_add(args.seeds) {
-        batch.add(simulation.run(seed));
-    }
+    let simulation = simulation(args.nodes.into(), args.bug, args.clocks);
+    let batch = simulation.many(args.from..args.from.saturating_add(args.seeds));
     let felt: BTreeMap<_, _> = batch.census.iter().map(|(row, tally)| (row, tally.felt)).collect();
     println!(
         "{} seeds, {} events, {:.0} s simulated",
@@ -80,7 +81,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         return Ok(ExitCode::SUCCESS);
     };
     println!("{} seeds fail: {failed:?}\n\n{first}", failed.len());
-    let least = simulation.minimise(first);
+    let least = simulation.minimise(first, Limit::default());
     show(&least);
     if let Some(path) = &args.html {
         let traced = simulation.traced(true).replay(&least.script.to_string())?;
@@ -89,12 +90,11 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     Ok(ExitCode::FAILURE)
 }
 
-fn simulation(args: &Args) -> Simulation<HoldEvent> {
-    let mistake = args.bug;
-    let simulation = Simulation::new(args.nodes.into(), move |context| node(context, mistake))
-        .check("holders exclude each other", exclusion)
+fn simulation(nodes: usize, bug: Option<Mistake>, clocks: bool) -> Simulation<HoldEvent> {
+    let simulation = Simulation::new(nodes, move |context| node(context, bug))
+        .check(EXCLUSION, exclusion)
         .judge("locks are got", progress);
-    match args.clocks {
+    match clocks {
         true => simulation,
         false => simulation.without(&[FaultKind::Clock, FaultKind::Rate]),
     }
@@ -139,5 +139,25 @@ fn progress(view: &View<'_, HoldEvent>) -> Result<(), String> {
     match ledger(view).holds() {
         0 => Err("nobody ever got a lock".into()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn every_mistake_is_found_and_without_it_the_same_faults_do_no_harm() {
+        for mistake in Mistake::value_variants() {
+            let mistaken = simulation(3, Some(*mistake), false);
+            let found = (0..40).map(|seed| mistaken.run(seed)).find(|report| !report.is_good());
+            let found = found.unwrap_or_else(|| panic!("{mistake:?} is not found"));
+            assert_eq!(found.failures[0].check, EXCLUSION, "{found}");
+            let right = simulation(3, None, false).replay(&found.script.to_string());
+            let right = right.expect("the script can be read");
+            assert!(right.is_good(), "{right}");
+        }
     }
 }

@@ -4,9 +4,9 @@
 //! The code is what runs in production: async functions, handlers, [grids] and [peers]. It has to
 //! be generic over the [`Runtime`], or to be given what it takes from one: it waits with
 //! [`driver::time`], it reads [`Clock::instant`], and it spawns with [`Runtime::spawn`]. Here it
-//! gets a [`SimRuntime`], and runs on simulated time, by the thousand faults a second. What must
-//! be true of your cluster, you say: a [check] at any time, a [judge] of the whole run. A seed
-//! that fails fails again, and its faults can be read, edited, minimised and replayed.
+//! gets a [`SimRuntime`], and runs on simulated time. What must be true of your cluster, you say: a
+//! [check] at any time, a [judge] of the whole run. A seed that fails fails again, and its faults
+//! can be read, edited, minimised and replayed.
 //!
 //! # A first simulation
 //!
@@ -19,6 +19,7 @@
 //!
 //! use gridmux_core::route::Unary;
 //! use gridmux_sim::cluster::{NodeContext, NodeError, Simulation};
+//! use gridmux_sim::minimise::Limit;
 //!
 //! const ADD: Unary<u64, u64> = Unary::new(1, "add");
 //!
@@ -91,7 +92,8 @@
 //! let found = found.expect("twenty seeds are enough");
 //!
 //! // … and needs but few of its faults.
-//! let least = buggy.minimise(found);
+//! let limit = Limit { runs: 40, ..Limit::default() };
+//! let least = buggy.minimise(found, limit);
 //! assert_eq!(least.failures[0].check, "nothing is counted twice");
 //! println!("{least}\n{}\n{}", least.script, least.history());
 //!

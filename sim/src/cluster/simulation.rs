@@ -1,7 +1,8 @@
 //! What is to be simulated, and how it is to be attacked and judged.
 
 use std::future::Future;
-use std::ops::RangeInclusive;
+use std::num::NonZeroUsize;
+use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use super::engine::Engine;
 use super::report::{Batch, Report};
 use super::view::View;
 use crate::keyed::{Keyed, Purpose};
+use crate::minimise::Limit;
+use crate::parallel::in_order;
 use crate::script::{Deed, Fault, NodeKind, Script, ScriptError};
 use crate::swarm::{Draw, FaultKind, draw_faults, draw_knobs};
 use crate::world::Knobs;
@@ -249,10 +252,19 @@ impl<N: Clone + Send + 'static> Simulation<N> {
         self.run_script(&self.script(seed))
     }
 
-    /// Runs many seeds, one after the other.
-    pub fn many(&self, seeds: impl IntoIterator<Item = u64>) -> Batch<N> {
+    /// Runs many seeds, on as many threads as there are processors; each run has one.
+    pub fn many(&self, seeds: Range<u64>) -> Batch<N> {
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut batch = Batch::default();
-        seeds.into_iter().for_each(|seed| batch.add(self.run(seed)));
+        in_order(
+            seeds,
+            threads,
+            |seed| self.run(seed),
+            |_, report| {
+                batch.add(report);
+                ControlFlow::Continue(())
+            },
+        );
         batch
     }
 
@@ -280,13 +292,11 @@ impl<N: Clone + Send + 'static> Simulation<N> {
         Engine::new(self, script).run()
     }
 
-    /// The shortest script that was found to fail in the same way as a report's: faults are left
-    /// out, and the network made calm, as long as the first check that failed still does. Its
-    /// report. One of a good run is given back.
-    ///
-    /// It takes some tens of runs.
-    pub fn minimise(&self, report: Report<N>) -> Report<N> {
-        super::minimise::minimise(self, report)
+    /// The shortest script that was found to fail in the same way as a report's, by
+    /// [`minimise`](crate::minimise): faults, nodes and what makes the network bad are left out as
+    /// long as the first check that failed still does. Its report. A good one is given back.
+    pub fn minimise(&self, report: Report<N>, limit: Limit) -> Report<N> {
+        super::minimise::least(self, report, limit)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Time jumps from event to event. What happens in one instant happens in an order that the seed
 //! decides. Everything random is drawn by key ([`Keyed`]), so that the same seed and the same
-//! deeds give the same run, event by event; [`digest`](Inner::digest) proves it.
+//! deeds give the same run, event by event; a digest of everything proves it.
 
 mod clock;
 mod control;
