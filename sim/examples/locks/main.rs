@@ -27,7 +27,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gridmux_sim::cluster::{Report, Simulation, View};
-use gridmux_sim::minimise::Limit;
 use gridmux_sim::swarm::FaultKind;
 
 use self::ledger::{HoldEvent, Ledger};
@@ -36,6 +35,9 @@ use self::node::node;
 
 /// What the service is for.
 const EXCLUSION: &str = "holders exclude each other";
+
+/// How many runs may be spent on making a script shorter.
+const MOST_RUNS: u64 = 2_000;
 
 /// How many of the last lines of a history are shown.
 const SHOWN: usize = 40;
@@ -81,7 +83,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         return Ok(ExitCode::SUCCESS);
     };
     println!("{} seeds fail: {failed:?}\n\n{first}", failed.len());
-    let least = simulation.minimise(first, Limit::default());
+    let least = simulation.minimise(first, MOST_RUNS);
     show(&least);
     if let Some(path) = &args.html {
         let traced = simulation.traced(true).replay(&least.script.to_string())?;

@@ -2,22 +2,26 @@
 
 use super::report::Report;
 use super::simulation::Simulation;
-use crate::minimise::{Limit, minimise};
+use crate::minimise::minimise;
 
-pub(super) fn least<N>(simulation: &Simulation<N>, report: Report<N>, limit: Limit) -> Report<N>
+pub(super) fn least<N>(simulation: &Simulation<N>, report: Report<N>, most: u64) -> Report<N>
 where
     N: Clone + Send + 'static,
 {
     let Some(check) = report.failures.first().map(|failure| failure.check) else { return report };
     let mut least = report;
     let long = least.script.clone();
-    minimise(&long, limit, |script| {
-        let report = simulation.run_script(script);
-        let fails = report.failures.first().is_some_and(|failure| failure.check == check);
-        if fails {
-            least = report;
-        }
-        fails
-    });
+    minimise(
+        &long,
+        |runs| runs >= most,
+        |script| {
+            let report = simulation.run_script(script);
+            let fails = report.failures.first().is_some_and(|failure| failure.check == check);
+            if fails {
+                least = report;
+            }
+            fails
+        },
+    );
     least
 }

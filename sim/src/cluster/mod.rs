@@ -19,7 +19,6 @@
 //!
 //! use gridmux_core::route::Unary;
 //! use gridmux_sim::cluster::{NodeContext, NodeError, Simulation};
-//! use gridmux_sim::minimise::Limit;
 //!
 //! const ADD: Unary<u64, u64> = Unary::new(1, "add");
 //!
@@ -92,8 +91,7 @@
 //! let found = found.expect("twenty seeds are enough");
 //!
 //! // … and needs but few of its faults.
-//! let limit = Limit { runs: 40, ..Limit::default() };
-//! let least = buggy.minimise(found, limit);
+//! let least = buggy.minimise(found, 40);
 //! assert_eq!(least.failures[0].check, "nothing is counted twice");
 //! println!("{least}\n{}\n{}", least.script, least.history());
 //!

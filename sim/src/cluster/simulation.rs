@@ -15,7 +15,6 @@ use super::engine::Engine;
 use super::report::{Batch, Report};
 use super::view::View;
 use crate::keyed::{Keyed, Purpose};
-use crate::minimise::Limit;
 use crate::parallel::in_order;
 use crate::script::{Deed, Fault, NodeKind, Script, ScriptError};
 use crate::swarm::{Draw, FaultKind, draw_faults, draw_knobs};
@@ -294,9 +293,10 @@ impl<N: Clone + Send + 'static> Simulation<N> {
 
     /// The shortest script that was found to fail in the same way as a report's, by
     /// [`minimise`](crate::minimise): faults, nodes and what makes the network bad are left out as
-    /// long as the first check that failed still does. Its report. A good one is given back.
-    pub fn minimise(&self, report: Report<N>, limit: Limit) -> Report<N> {
-        super::minimise::least(self, report, limit)
+    /// long as the first check that failed still does. Its report, after `most` runs at the most. A
+    /// good one is given back.
+    pub fn minimise(&self, report: Report<N>, most: u64) -> Report<N> {
+        super::minimise::least(self, report, most)
     }
 }
 

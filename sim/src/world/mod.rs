@@ -28,7 +28,6 @@ use crate::keyed::{Keyed, Purpose, mix};
 
 pub use self::clock::NOMINAL;
 pub use self::knobs::Knobs;
-pub(crate) use self::lives::NOBODY;
 pub use self::lives::{Death, LifeId};
 pub(crate) use self::network::Placed;
 pub use self::network::{ConnId, Damage, DialFate, End};

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gridmux_sim::cluster::ReplayError;
-use gridmux_sim::minimise::Limit;
 use gridmux_sim::script::{Deed, Fault};
 use gridmux_sim::swarm::FaultKind;
 
@@ -41,8 +40,7 @@ fn a_bug_is_found_and_its_faults_are_minimised_and_without_it_the_same_seeds_are
     let found = batch.failed.into_iter().next().expect("twelve seeds are enough");
     assert_eq!(found.failures[0].check, TWICE);
     let before = found.script.lines.len();
-    let limit = Limit { runs: 60, time: Duration::MAX };
-    let least = counter(false).minimise(found, limit);
+    let least = counter(false).minimise(found, 60);
     assert_eq!(least.failures[0].check, TWICE);
     assert!(least.script.lines.len() < before, "{}", least.script);
     assert!(least.history().lines().count() >= least.notes.len());

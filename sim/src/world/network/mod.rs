@@ -10,8 +10,8 @@ use super::lives::LifeId;
 use crate::census::FaultId;
 
 pub use self::pipe::Damage;
-pub(crate) use self::pipe::{Arrival, Piece, Pipe, Placed};
-pub(crate) use self::transport::{Dialling, SimListener, SimTransport};
+pub(crate) use self::pipe::{Piece, Pipe, Placed};
+pub(crate) use self::transport::{Dialling, SimListener};
 
 /// A connection; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
