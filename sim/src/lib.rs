@@ -7,6 +7,7 @@ pub mod history;
 pub mod keyed;
 pub mod monitor;
 pub mod oracle;
+mod peers;
 pub mod run;
 pub mod script;
 pub mod show;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gridmux_core::handle::take_bugs;
-use gridmux_core::link::LinkState;
 
 use super::Options;
 use super::facts::{Facts, Farewell, Inside, Peak};
@@ -314,6 +313,9 @@ impl<'a> Engine<'a> {
 
     fn call(&mut self, id: CallId, call: &Call) {
         let Some(running) = self.nodes.get(call.from) else { return };
+        if let Some(foreign) = &running.foreign {
+            return foreign.call(id, Arc::new(call.clone()));
+        }
         let Some(Some(peer)) = running.peers.get(call.to) else { return };
         let witness = Witness::of_caller(&self.stage, &running.runtime, id);
         let performance = app::perform(witness, Arc::new(call.clone()), peer.clone());
@@ -344,7 +346,10 @@ impl<'a> Engine<'a> {
         self.acts.push(Act::Relief(Relief::ShutDown { node, back }));
         self.active.insert(number as usize);
         running.runtime.spawn_keyed(name_key("shutdown"), async move {
-            grid.shutdown(Duration::from_nanos(grace)).await;
+            // Others have no graceful end.
+            if let Some(grid) = grid {
+                grid.shutdown(Duration::from_nanos(grace)).await;
+            }
             let mut world = shared.world();
             let now = world.now;
             world.cue(now, number);
@@ -421,8 +426,7 @@ impl<'a> Engine<'a> {
 
     fn is_connected(&self) -> bool {
         self.core_pairs().all(|(from, to)| {
-            let peer = self.nodes.get(from).and_then(|running| running.peers[to].as_ref());
-            peer.is_some_and(|peer| peer.state() == LinkState::Connected)
+            self.nodes.get(from).is_some_and(|running| running.is_up(to))
         })
     }
 
@@ -479,8 +483,9 @@ impl<'a> Engine<'a> {
         let down: Arc<std::sync::Mutex<BTreeSet<usize>>> = Arc::default();
         let mut alive = BTreeSet::new();
         for (node, running) in self.nodes.alive() {
+            let Some(grid) = running.grid.clone() else { continue };
             alive.insert(node);
-            let (grid, down) = (running.grid.clone(), down.clone());
+            let down = down.clone();
             running.runtime.spawn_keyed(name_key("the end"), async move {
                 grid.shutdown(GRACE).await;
                 down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(node);
@@ -493,6 +498,7 @@ impl<'a> Engine<'a> {
         self.go_until_that(until, is_down);
         let down = down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         self.farewell.not_shut_down = alive.difference(&down).copied().collect();
+        self.nodes.kill_foreign();
         let grids = self.nodes.take_all();
         drop(grids);
         self.go_until(self.now() + 2 * SECOND);
@@ -503,8 +509,7 @@ impl<'a> Engine<'a> {
     /// The states of the core at rest.
     fn pairs(&self) -> Vec<PairState> {
         let is_up = |from: usize, to: usize| {
-            let peer = self.nodes.get(from).and_then(|running| running.peers[to].as_ref());
-            peer.is_some_and(|peer| peer.state() == LinkState::Connected)
+            self.nodes.get(from).is_some_and(|running| running.is_up(to))
         };
         let record = self.recorder.record();
         let pair = |(one, other): (usize, usize)| {

@@ -14,7 +14,8 @@ use super::facts::Peak;
 use crate::app::{self, Stage};
 use crate::keyed::name_key;
 use crate::oracle::{Gauge, LinkView, NodeLife};
-use crate::script::Script;
+use crate::peers::{self, Foreign, Here};
+use crate::script::{NodeKind, Script};
 use crate::world::{Death, Shared, SimRuntime};
 
 /// What all nodes of a run share as their secret.
@@ -23,9 +24,21 @@ const SECRET: &str = "the secret of all simulated nodes";
 /// A node that runs.
 pub(crate) struct Running {
     pub(crate) runtime: SimRuntime,
-    pub(crate) grid: Grid<SimRuntime>,
-    /// By node; `None` for itself.
+    /// `None` unless it is one of ours.
+    pub(crate) grid: Option<Grid<SimRuntime>>,
+    /// By node; `None` for itself, and unless it is one of ours.
     pub(crate) peers: Vec<Option<PeerHandle>>,
+    /// What it is if it is not one of ours.
+    pub(crate) foreign: Option<Foreign>,
+}
+
+impl Running {
+    /// Whether it says that it has a link with another node.
+    pub(crate) fn is_up(&self, peer: usize) -> bool {
+        let handle = self.peers[peer].as_ref();
+        handle.is_some_and(|handle| handle.state() == LinkState::Connected)
+            || self.foreign.as_ref().is_some_and(|foreign| foreign.is_up(peer))
+    }
 }
 
 /// All nodes of a run.
@@ -33,6 +46,8 @@ pub(crate) struct Nodes {
     shared: Arc<Shared>,
     stage: Arc<Stage>,
     names: Vec<String>,
+    kinds: Vec<NodeKind>,
+    secure: bool,
     first_generation: u32,
     pub(crate) timings: Timings,
     pub(crate) limits: Limits,
@@ -50,6 +65,8 @@ impl Nodes {
             shared: shared.clone(),
             stage: stage.clone(),
             names: (0..count).map(|node| script.node_name(node)).collect(),
+            kinds: script.nodes.clone(),
+            secure: script.secure,
             first_generation: script.first_generation,
             timings: Timings::default(),
             limits: Limits::default(),
@@ -97,6 +114,11 @@ impl Nodes {
     fn open(&mut self, node: usize, runtime: SimRuntime, listens: bool) -> Option<Running> {
         let (born, ..) = runtime.whereabouts();
         self.lives[node].push(NodeLife { born, died: None });
+        if self.kinds[node] != NodeKind::Ours {
+            let foreign = peers::start(self.kinds[node], self.here(node, &runtime)?, listens);
+            let peers = self.names.iter().map(|_| None).collect();
+            return Some(Running { runtime, grid: None, peers, foreign });
+        }
         let name = &self.names[node];
         let builder = Grid::builder_on(runtime.clone(), name)
             .peers(self.names.iter().cloned())
@@ -117,13 +139,26 @@ impl Nodes {
         match opened {
             Ok(grid) => {
                 let peers = self.names.iter().map(|name| grid.peer(name).ok()).collect();
-                Some(Running { runtime, grid, peers })
+                Some(Running { runtime, grid: Some(grid), peers, foreign: None })
             }
             Err(problem) => {
                 self.shared.world().panics.push(format!("n{node} cannot start: {problem}"));
                 None
             }
         }
+    }
+
+    /// What a node that is not ours stands on.
+    fn here(&self, node: usize, runtime: &SimRuntime) -> Option<Here> {
+        Some(Here {
+            runtime: runtime.clone(),
+            node,
+            names: self.names.clone().into(),
+            secret: Arc::new(SharedSecret::new(SECRET).ok()?),
+            stage: self.stage.clone(),
+            crc: !self.secure,
+            views: self.links.clone(),
+        })
     }
 
     /// Notes every change of a node's links.
@@ -179,15 +214,17 @@ impl Nodes {
 
     /// A node takes a peer out of its grid.
     pub(crate) fn remove_peer(&mut self, node: usize, peer: usize) {
-        if let Some(running) = &self.running[node] {
-            let _ = running.grid.remove_peer(&self.names[peer]);
+        if let Some(grid) = self.running[node].as_ref().and_then(|running| running.grid.as_ref()) {
+            let _ = grid.remove_peer(&self.names[peer]);
         }
     }
 
     /// A node adds a peer that it has removed.
     pub(crate) fn add_peer(&mut self, node: usize, peer: usize) {
         let Some(mut running) = self.running[node].take() else { return };
-        if let Ok(handle) = running.grid.add_peer(&self.names[peer]) {
+        if let Some(Ok(handle)) =
+            running.grid.as_ref().map(|grid| grid.add_peer(&self.names[peer]))
+        {
             self.watch_one(node, peer, &handle, &running.runtime);
             running.peers[peer] = Some(handle);
         }
@@ -220,7 +257,7 @@ impl Nodes {
     /// What a node that runs holds at rest.
     pub(crate) fn gauge(&self, node: usize) -> Option<Gauge> {
         let running = self.get(node)?;
-        let stats = running.grid.stats();
+        let stats = running.grid.as_ref()?.stats();
         let peers = running.peers.iter().flatten();
         let timers: usize = peers.map(|peer| peer.inspect(|peer| peer.armed_timers())).sum();
         let (system_timers, tasks) = self.shared.world().held_by(running.runtime.life);
@@ -255,6 +292,16 @@ impl Nodes {
             }
         }
         Ok(())
+    }
+
+    /// Ends the nodes that are not ours.
+    pub(crate) fn kill_foreign(&mut self) {
+        for node in 0..self.kinds.len() {
+            if self.kinds[node] != NodeKind::Ours {
+                self.kill(node, Death::Closed);
+                self.kill_twin(node);
+            }
+        }
     }
 
     /// Drops everything, once nothing is to happen any more.

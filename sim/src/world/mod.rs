@@ -30,7 +30,7 @@ pub use self::clock::NOMINAL;
 pub use self::knobs::Knobs;
 pub(crate) use self::lives::NOBODY;
 pub use self::lives::{Death, LifeId};
-pub(crate) use self::network::Placed;
+pub(crate) use self::network::{Placed, SimTransport, accept_transport, open_transport};
 pub use self::network::{ConnId, Damage, DialFate, End};
 pub use self::runtime::SimRuntime;
 pub(crate) use self::step::{Step, text_of};
