@@ -14,6 +14,33 @@ use crate::stats::Stats;
 use crate::time::{Instant, Now};
 use crate::wire::Connect;
 
+/// Where the generations of mux ids begin, for each peer: where they ended, if it was here before
+/// (PROTOCOL.md section 7.1: a stale message never finds a newer call).
+#[derive(Debug)]
+pub(crate) struct Generations {
+    first: u32,
+    /// Of peers that were removed.
+    next: BTreeMap<Arc<str>, u32>,
+}
+
+impl Generations {
+    /// Of a peer that is added.
+    pub(crate) fn first(&self, name: &str) -> u32 {
+        self.next.get(name).copied().unwrap_or(self.first)
+    }
+
+    /// A peer was removed: it opens no more calls.
+    pub(crate) fn leave(&mut self, peer: &Peer) {
+        self.next.insert(peer.name().into(), peer.next_generation());
+    }
+}
+
+impl From<u32> for Generations {
+    fn from(first: u32) -> Self {
+        Self { first, next: BTreeMap::new() }
+    }
+}
+
 /// A node: a map of peer machines over one read-only [`Node`].
 ///
 /// The peers share nothing mutable. A runtime takes the map apart ([`GridState::into_parts`])
@@ -24,7 +51,7 @@ pub struct GridState {
     node: Arc<Node>,
     peers: BTreeMap<Arc<str>, Peer>,
     seeds: Rng,
-    first_generation: u32,
+    generations: Generations,
     started: bool,
     draining: Option<Duration>,
 }
@@ -48,7 +75,7 @@ impl GridState {
             node,
             peers: BTreeMap::new(),
             seeds: Rng::new(seed),
-            first_generation,
+            generations: Generations::from(first_generation),
             started: false,
             draining: None,
         };
@@ -135,12 +162,14 @@ impl GridState {
         let removed = self.peers.remove(name);
         let mut peer = removed.ok_or_else(|| ConfigError::UnknownPeer(name.into()))?;
         peer.remove(now);
+        self.generations.leave(&peer);
         Ok(peer)
     }
 
     fn insert(&mut self, name: &str, now: Instant) {
         let seed = self.seeds.next_u64();
-        let peer = Peer::new(self.node.clone(), name, seed, self.first_generation, now);
+        let first_generation = self.generations.first(name);
+        let peer = Peer::new(self.node.clone(), name, seed, first_generation, now);
         self.peers.insert(name.into(), peer);
     }
 

@@ -44,6 +44,48 @@ fn calm() {
         events as f64 / t.as_secs_f64(),
         sim as f64 / 1e9 / t.as_secs_f64()
     );
+    if let Ok(call) = std::env::var("CALL") {
+        let sc = script(from, Profile::Quick);
+        let one = run(&sc, &Options { traced: true, invariants: false });
+        let ev = &one.facts.evidence;
+        for l in &sc.lines {
+            let t = format!("{l}");
+            if !t.contains(" call ") && !t.contains(" cancel ")
+                || t.contains(&format!("call {call} "))
+            {
+                eprintln!("{t}");
+            }
+        }
+        eprintln!("{:?}", sc.knobs);
+        let id = ev.script.calls().position(|c| c.name == call);
+        for e in &ev.entries {
+            if Some(e.call) == id {
+                eprintln!("{e:?}");
+            }
+        }
+        for v in &ev.views {
+            eprintln!("{v:?}");
+        }
+        for (n, c) in ev.connections.iter().enumerate() {
+            eprintln!("{n} {c:?}");
+        }
+        for c in &ev.dials {
+            eprintln!("{c:?}");
+        }
+        eprintln!("{:?} {:?}", ev.lives, ev.phases);
+        for f in &one.outcome.failures {
+            eprintln!("{f:?}");
+        }
+        let conn = std::env::var("CONN").ok().map(|c| c.parse::<u32>().unwrap());
+        if let Some(conn) = conn {
+            for e in &one.trace.unwrap().events {
+                let t = format!("{e:?}");
+                if t.contains(&format!("ConnId({conn})")) {
+                    eprintln!("{t}");
+                }
+            }
+        }
+    }
     eprintln!("{census:?}");
     eprintln!("{excuses:?}");
     for (r, (c, s, d)) in &rules {

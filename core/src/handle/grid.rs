@@ -15,7 +15,7 @@ use crate::builder::Builder;
 use crate::driver::runtime::{Connector, Listener, Runtime, Transport};
 use crate::driver::{Doorway, PeerTask, accept_loop, admit};
 use crate::error::ConfigError;
-use crate::grid::GridState;
+use crate::grid::{Generations, GridState};
 use crate::node::Node;
 use crate::peer::Peer;
 use crate::rng::Rng;
@@ -65,7 +65,7 @@ pub(crate) struct GridInner<R: Runtime> {
     connector: Arc<dyn Connector>,
     pub(crate) doorway: Arc<Doorway>,
     seeds: Mutex<Rng>,
-    first_generation: u32,
+    generations: Mutex<Generations>,
     local_addr: Mutex<Option<SocketAddr>>,
     draining: AtomicBool,
 }
@@ -97,7 +97,7 @@ impl<R: Runtime> Grid<R> {
                 connector,
                 doorway,
                 seeds: Mutex::new(seeds),
-                first_generation,
+                generations: Mutex::new(first_generation.into()),
                 local_addr: Mutex::new(None),
                 draining: AtomicBool::new(false),
             }),
@@ -271,7 +271,8 @@ impl<R: Runtime> Grid<R> {
         }
         let now = inner.runtime.now();
         let seed = lock(&inner.seeds).next_u64();
-        let peer = Peer::new(inner.node.clone(), name, seed, inner.first_generation, now.instant);
+        let first_generation = lock(&inner.generations).first(name);
+        let peer = Peer::new(inner.node.clone(), name, seed, first_generation, now.instant);
         let Some(shared) = inner.adopt(peer) else {
             return Err(ConfigError::NameTaken(name.into()));
         };
@@ -298,7 +299,10 @@ impl<R: Runtime> Grid<R> {
             return Err(ConfigError::UnknownPeer(name.into()));
         };
         let now = self.inner.runtime.now();
-        shared.with(|state| state.peer.remove(now));
+        shared.with(|state| {
+            state.peer.remove(now);
+            lock(&self.inner.generations).leave(&state.peer);
+        });
         Ok(())
     }
 

@@ -271,6 +271,11 @@ impl Peer {
         self.next_timer().map(|(at, _)| at)
     }
 
+    /// A generation of mux ids that no call of ours has had yet.
+    pub(crate) fn next_generation(&self) -> u32 {
+        self.outgoing.next_generation()
+    }
+
     /// A machine in this one's place after a bug of ours has made it panic: no link, no calls.
     /// Whoever holds a call of the former one finds that it does not know it: no key of the former
     /// is one of this. It dials again after the normal spacing, so that a message that makes it

@@ -31,6 +31,10 @@ pub(crate) async fn perform(witness: Witness, call: Arc<Call>, peer: PeerHandle)
 /// Has a call performed, unless its application drops it before it is over.
 pub(crate) async fn unless_dropped(witness: &Witness, performance: impl Future<Output = ()>) {
     let (stage, id) = (witness.stage.clone(), witness.id);
+    if stage.is_cancelled(id) {
+        // Dropped before it was polled: it was never made.
+        return;
+    }
     stage.set_running(id, true);
     let dropped = {
         let mut performance = pin!(performance);
@@ -131,7 +135,6 @@ async fn send(witness: &Witness, call: &Call, mut sender: Sender<Payload>) {
         }
         Close::Drop => {
             drop(sender);
-            witness.sees(Sight::Dropped);
         }
         Close::Never => {
             // Held until the call is dropped.
@@ -144,7 +147,7 @@ async fn send(witness: &Witness, call: &Call, mut sender: Sender<Payload>) {
 
 async fn read(witness: &Witness, call: &Call, mut receiver: Receiver<Payload>) {
     witness.rest(call.reading.after).await;
-    let mut taken = 0;
+    let (mut taken, mut result) = (0, None);
     loop {
         if call.reading.stop.is_some_and(|stop| taken >= stop) {
             std::future::pending::<()>().await;
@@ -153,6 +156,10 @@ async fn read(witness: &Witness, call: &Call, mut receiver: Receiver<Payload>) {
             witness.rest(call.reading.pace).await;
         }
         match receiver.next().await {
+            Some(Ok(item)) if !call.route.gives_items() => {
+                result.get_or_insert(item == expected(witness, call, taken));
+                taken += 1;
+            }
             Some(Ok(item)) => {
                 witness.sees(Sight::Taken(taken, item == expected(witness, call, taken)));
                 taken += 1;
@@ -162,7 +169,9 @@ async fn read(witness: &Witness, call: &Call, mut receiver: Receiver<Payload>) {
                 break;
             }
             None => {
-                witness.sees(Sight::Ended(Ok(true)));
+                // Of a stream with a result, the end without one is wrong.
+                let good = result.unwrap_or(call.route.gives_items());
+                witness.sees(Sight::Ended(Ok(good && (call.route.gives_items() || taken == 1))));
                 break;
             }
         }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use futures::future::join;
@@ -117,7 +118,13 @@ impl Here {
             Some(_) => Some(call.size.unwrap_or(0).max(routes::NAMED)),
         };
         witness.sees(Sight::Started(*request == witness.payload(Kind::Request, size)));
-        Served { witness, call, context: context.clone(), returned: false }
+        Served {
+            witness,
+            call,
+            context: context.clone(),
+            told: AtomicBool::new(false),
+            returned: false,
+        }
     }
 }
 
@@ -126,12 +133,20 @@ struct Served {
     witness: Witness,
     call: Arc<Call>,
     context: Context,
+    /// It has looked, and was told that it is cancelled.
+    told: AtomicBool,
     returned: bool,
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
         if !self.returned && !std::thread::panicking() {
+            // What it was told, if it did not look itself.
+            if let Some(reason) =
+                self.context.is_cancelled().filter(|_| !self.told.load(Ordering::Relaxed))
+            {
+                self.witness.sees(Sight::Cancelled(reason));
+            }
             self.witness.sees(Sight::HandlerDropped);
         }
     }
@@ -228,10 +243,12 @@ impl Served {
         }
         let mut resting = pin!(self.witness.rest(nanos));
         let mut cancelled = pin!(self.context.cancelled());
-        let mut told = false;
+        let told = &self.told;
         poll_fn(|cx| {
-            if !told && let Poll::Ready(reason) = cancelled.as_mut().poll(cx) {
-                told = true;
+            if !told.load(Ordering::Relaxed)
+                && let Poll::Ready(reason) = cancelled.as_mut().poll(cx)
+            {
+                told.store(true, Ordering::Relaxed);
                 self.witness.sees(Sight::Cancelled(reason));
             }
             resting.as_mut().poll(cx)
@@ -242,6 +259,7 @@ impl Served {
     async fn finish(&mut self) -> Result<(), String> {
         if self.call.plan.finish == Finish::Never {
             let reason = self.context.cancelled().await;
+            self.told.store(true, Ordering::Relaxed);
             self.witness.sees(Sight::Cancelled(reason));
             if self.call.route == Route::RunToEnd {
                 return self.end();

@@ -91,6 +91,10 @@ impl Stage {
         }
     }
 
+    pub(crate) fn is_cancelled(&self, id: CallId) -> bool {
+        self.book().state.get(id).is_some_and(|state| state.cancelled)
+    }
+
     /// Ready once the call is to be dropped.
     pub(crate) fn poll_cancelled(&self, id: CallId, cx: &Context<'_>) -> Poll<()> {
         let mut book = self.book();

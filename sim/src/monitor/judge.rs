@@ -71,7 +71,11 @@ impl Judge {
         // A merged message within one is ignored by whoever gets it.
         for message in message.each().iter().filter(|part| part.op != Op::Merged) {
             judge_shape(message, place, around);
-            if let Err(rule) = self.links[from.index()].on_sent(message) {
+            let told = self.links[from.index()].on_sent(message);
+            // Whoever gets falsified messages answers those.
+            if let Err(rule) = told
+                && !self.distrusted[from.other().index()]
+            {
                 broken(GRAMMAR, rule, message, place, around);
             }
             match Event::of(message) {

@@ -260,7 +260,7 @@ impl<'a> Bounds<'a> {
     /// From when to when a fault can be felt between two nodes.
     fn trouble(&self, one: usize, other: usize) -> impl Iterator<Item = (u64, u64)> {
         let touching = self.evidence.faults().filter(move |(fault, _)| touches(fault, one, other));
-        touching.map(move |(fault, fired)| {
+        let touching = touching.map(move |(fault, fired)| {
             let until = match fault {
                 // What it does, it does to a connection, for as long as that lasts.
                 Fault::Squeeze { .. } | Fault::Damage { .. } => self.last_end(one, other, fired),
@@ -270,7 +270,13 @@ impl<'a> Bounds<'a> {
                 _ => fired.until,
             };
             (fired.at, until.max(fired.until))
-        })
+        });
+        // After the healing, nodes outside the core are dead or cut off for good: who had a link
+        // with one finds out.
+        let heal = self.evidence.phases.heal;
+        let core = &self.evidence.script.core;
+        let is_lost = !core.contains(&one) || !core.contains(&other);
+        touching.chain(is_lost.then_some([(heal, heal), (heal, u64::MAX)]).into_iter().flatten())
     }
 
     /// When the last of the connections that were open during a fault was over at both ends.

@@ -198,8 +198,7 @@ impl Cause<'_> {
         let waited_too_long = self.any_serving(|one| {
             one.started().is_some_and(|started| {
                 let bounds = &self.case.bounds;
-                one.returned().is_some()
-                    && bounds.most_clock(self.to(), started.at, self.entry.at) >= patience
+                one.is_over() && bounds.most_clock(self.to(), started.at, self.entry.at) >= patience
             })
         });
         waited_too_long.then_some("the callee gave up an end that waited for a credit")

@@ -154,6 +154,11 @@ impl<'a> Serving<'a> {
         })
     }
 
+    /// Whether its handler has returned, or was dropped.
+    pub(super) fn is_over(&self) -> bool {
+        self.returned().is_some() || self.find(|sight| *sight == Sight::HandlerDropped).is_some()
+    }
+
     /// It has returned or panicked.
     pub(super) fn returned(&self) -> Option<&'a Entry> {
         self.find(|sight| matches!(sight, Sight::Returned(_) | Sight::Panicked))

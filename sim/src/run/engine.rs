@@ -394,11 +394,7 @@ impl<'a> Engine<'a> {
             if self.is_core(node) {
                 self.start(node);
                 self.shared.world().tamper(node, None, |hands| hands.set_skew(0));
-            } else if Keyed::new(self.script.seed).chance(
-                Purpose::Swarm,
-                [node as u64, 77, 0],
-                500_000,
-            ) {
+            } else if self.shared.is_paused(node) || self.is_to_die(node) {
                 self.nodes.kill(node, Death::Silent);
             } else {
                 self.cut_off(node);
@@ -408,6 +404,11 @@ impl<'a> Engine<'a> {
         let connected = self.go_until_that(bound, Self::is_connected);
         self.farewell.connected = connected.then(|| self.now());
         self.go_until(bound);
+    }
+
+    /// Nodes outside the core are dead from the healing on, or cut off from everybody.
+    fn is_to_die(&self, node: usize) -> bool {
+        Keyed::new(self.script.seed).chance(Purpose::Swarm, [node as u64, 77, 0], 500_000)
     }
 
     fn cut_off(&mut self, node: usize) {

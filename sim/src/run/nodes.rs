@@ -174,10 +174,14 @@ impl Nodes {
         let key = name_key("watch") ^ (node as u64) << 8 ^ peer as u64;
         let on = runtime.clone();
         on.spawn_keyed(key, async move {
+            let mut was_up = None;
             while let Some(state) = states.changed().await {
                 let (at, node, life) = runtime.whereabouts();
                 let clock = runtime.instant().as_nanos();
                 let up = state == LinkState::Connected;
+                if was_up.replace(up) == Some(up) {
+                    continue;
+                }
                 let view = LinkView { node, life, peer, at, clock, up };
                 links.lock().unwrap_or_else(PoisonError::into_inner).push(view);
             }
@@ -188,6 +192,11 @@ impl Nodes {
     pub(crate) fn kill(&mut self, node: usize, how: Death) {
         let Some(running) = self.running[node].take() else { return };
         self.shared.kill(node, how);
+        for id in self.stage.running() {
+            if self.stage.call(id).is_some_and(|call| call.from == node) {
+                self.stage.set_running(id, false);
+            }
+        }
         self.bury(running);
     }
 
@@ -203,11 +212,6 @@ impl Nodes {
         if let Some(life) = self.lives[node].get_mut(usize::try_from(number).unwrap_or(usize::MAX))
         {
             life.died.get_or_insert(now);
-        }
-        for id in self.stage.running() {
-            if self.stage.call(id).is_some_and(|call| call.from == node) {
-                self.stage.set_running(id, false);
-            }
         }
         drop(running);
     }

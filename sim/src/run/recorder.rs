@@ -35,6 +35,8 @@ struct Waiting {
 struct Line {
     number: u64,
     written: [u64; 2],
+    /// Where the last whole message ends.
+    whole: [u64; 2],
     taken: [u64; 2],
     frames: [u64; 2],
 }
@@ -122,9 +124,13 @@ impl Recorder {
     pub(crate) fn flushed(&self, conn: ConnId, end: End) {
         let mut record = self.record();
         let nodes = record.lives[conn.0 as usize].nodes;
-        let number = record.lines[conn.0 as usize].number;
+        let line = record.lines[conn.0 as usize];
+        if line.written[end as usize] != line.whole[end as usize] {
+            // In the middle of a message.
+            return;
+        }
         if let Some(monitor) = record.monitors.get_mut(&nodes) {
-            monitor.flushed(number, role(end));
+            monitor.flushed(line.number, role(end));
         }
     }
 }
@@ -139,6 +145,7 @@ impl Record {
     fn seen(&mut self, at: u64, conn: ConnId, end: End, seen: &Seen, hits: &mut Hits) {
         let nodes = self.lives[conn.0 as usize].nodes;
         let way = (nodes[end as usize], nodes[end.other() as usize]);
+        self.lines[conn.0 as usize].whole[end as usize] = seen.end;
         let number = self.lines[conn.0 as usize].frames[end as usize];
         self.lines[conn.0 as usize].frames[end as usize] += 1;
         if let Kind::Message(message) = &seen.kind {

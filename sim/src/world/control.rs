@@ -69,6 +69,13 @@ impl Shared {
         }
     }
 
+    /// Whether a node's process is stopped.
+    pub(crate) fn is_paused(&self, node: usize) -> bool {
+        let world = self.world();
+        let life = world.lives.current(node);
+        life.is_some_and(|life| world.lives.get(life).paused.is_some())
+    }
+
     /// The process goes on.
     pub(crate) fn resume(&self, node: usize) {
         let mut world = self.world();
@@ -205,7 +212,7 @@ impl Inner {
     /// Whether an end has nothing under way to its machine, and nothing that waits for room.
     pub(crate) fn is_settled(&mut self, id: ConnId, end: End) -> bool {
         let conn = self.network.conn(id);
-        conn.into(end).is_taken() && conn.out(end).writer.is_none()
+        conn.into(end).is_taken() && !conn.out(end).wanting
     }
 
     /// The newest connection of two nodes, and the first one's end of it.

@@ -123,6 +123,7 @@ impl Inner {
         let gone = place.take()?;
         for conn in &gone.backlog {
             self.network.conn(*conn).open[End::Acceptor as usize] = false;
+            self.tell_ended(*conn, End::Acceptor, Ending::Dropped);
             self.break_end(*conn, End::Dialler, 0);
         }
         Some(gone)
@@ -151,8 +152,10 @@ impl Inner {
         let room = usize::try_from(pipe.room()).unwrap_or(usize::MAX).min(buf.len());
         if room == 0 && !buf.is_empty() {
             pipe.writer = Some(cx.waker().clone());
+            pipe.wanting = true;
             return Poll::Pending;
         }
+        pipe.wanting = room < buf.len();
         let offset = pipe.written;
         let count = match whole {
             true => room,

@@ -74,6 +74,8 @@ pub(crate) struct Pipe {
     placed: Vec<Placed>,
     pub(crate) reader: Option<Waker>,
     pub(crate) writer: Option<Waker>,
+    /// The writer has more to write than there was room for when it last tried.
+    pub(crate) wanting: bool,
 }
 
 /// What an arrival has come to.
@@ -105,6 +107,7 @@ impl Pipe {
             placed: Vec::new(),
             reader: None,
             writer: None,
+            wanting: false,
         }
     }
 
