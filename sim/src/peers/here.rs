@@ -11,8 +11,8 @@ use gridmux_core::auth::{Auth as _, SharedSecret};
 use gridmux_core::driver::runtime::{Clock as _, Runtime as _};
 use gridmux_core::link::dials;
 use gridmux_core::node::{DEFAULT_ROUTE, authority};
-use gridmux_core::wire::{Connect, ConnectResponse, Header, MessageRef, Op, Timestamp};
 use gridmux_core::websocket::{ClientUpgrade, Role, UpgradeRequest};
+use gridmux_core::wire::{Connect, ConnectResponse, Header, MessageRef, Op, Timestamp};
 
 use super::line::Line;
 use super::say;

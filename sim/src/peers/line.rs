@@ -9,7 +9,7 @@ use gridmux_core::driver::runtime::Transport as _;
 use gridmux_core::websocket::{Channel, CloseCode, Incoming, MAX_HEADER_LEN, Role};
 
 use crate::census::FaultId;
-use crate::world::{SimRuntime, SimTransport};
+use crate::world::{End, SimRuntime, SimTransport};
 
 /// The longest message that is read.
 const LONGEST: usize = 64 << 20;
@@ -39,6 +39,12 @@ impl Line {
         }
     }
 
+    /// The node at the other end.
+    pub(super) fn other(&self) -> usize {
+        let mut world = self.runtime.shared.world();
+        world.network.conn(self.transport.conn).node(self.transport.end.other())
+    }
+
     // ---- writing ----
 
     /// Bytes as they are, behind what waits.
@@ -48,10 +54,36 @@ impl Line {
 
     /// A message, behind what waits.
     pub(super) fn push(&mut self, message: &[u8]) {
+        self.push_part(message, usize::MAX);
+    }
+
+    /// The first so many bytes of a message's frame, or all.
+    pub(super) fn push_part(&mut self, message: &[u8], most: usize) {
         let mut frame = vec![0; MAX_HEADER_LEN];
         frame.extend_from_slice(message);
         let start = self.channel.seal(&mut frame, MAX_HEADER_LEN);
-        self.push_bytes(&frame[start..]);
+        let frame = &frame[start..];
+        self.out.extend_from_slice(&frame[..most.min(frame.len())]);
+    }
+
+    /// A frame of another kind, which may claim to be longer than it is.
+    pub(super) fn push_frame(&mut self, opcode: u8, payload: &[u8], claims: Option<u64>) {
+        let masks = self.transport.end == End::Dialler;
+        let masked = if masks { 0x80 } else { 0 };
+        let len = u8::try_from(payload.len().min(125)).unwrap_or(125);
+        self.out.extend_from_slice(&[0x80 | opcode]);
+        match claims {
+            Some(claims) => {
+                self.out.extend_from_slice(&[masked | 127]);
+                self.out.extend_from_slice(&claims.to_be_bytes());
+            }
+            None => self.out.extend_from_slice(&[masked | len]),
+        }
+        if masks {
+            // A mask of zeros leaves the payload as it is.
+            self.out.extend_from_slice(&[0; 4]);
+        }
+        self.out.extend_from_slice(&payload[..len.into()]);
     }
 
     /// A close frame, behind what waits.
@@ -89,6 +121,12 @@ impl Line {
     pub(super) async fn send(&mut self, message: &[u8]) -> io::Result<()> {
         self.push(message);
         self.flush().await
+    }
+
+    /// Ends what is written, and waits until the other end is gone, too.
+    pub(super) async fn finish(&mut self) {
+        let _ = poll_fn(|cx| self.transport.poll_close(cx)).await;
+        self.wait_for_end().await;
     }
 
     fn push_replies(&mut self) {
@@ -152,6 +190,7 @@ impl Line {
     pub(super) async fn wait_for_end(&mut self) {
         let mut rubbish = BytesMut::new();
         loop {
+            self.feel();
             rubbish.clear();
             rubbish.reserve(4096);
             let read = poll_fn(|cx| self.transport.poll_read(cx, &mut rubbish)).await;

@@ -426,9 +426,8 @@ impl<'a> Engine<'a> {
     }
 
     fn is_connected(&self) -> bool {
-        self.core_pairs().all(|(from, to)| {
-            self.nodes.get(from).is_some_and(|running| running.is_up(to))
-        })
+        self.core_pairs()
+            .all(|(from, to)| self.nodes.get(from).is_some_and(|running| running.is_up(to)))
     }
 
     /// One call and one stream each way on every pair of the core, which must succeed.
@@ -509,9 +508,8 @@ impl<'a> Engine<'a> {
 
     /// The states of the core at rest.
     fn pairs(&self) -> Vec<PairState> {
-        let is_up = |from: usize, to: usize| {
-            self.nodes.get(from).is_some_and(|running| running.is_up(to))
-        };
+        let is_up =
+            |from: usize, to: usize| self.nodes.get(from).is_some_and(|running| running.is_up(to));
         let record = self.recorder.record();
         let pair = |(one, other): (usize, usize)| {
             let ours =

@@ -226,8 +226,7 @@ impl Nodes {
     /// A node adds a peer that it has removed.
     pub(crate) fn add_peer(&mut self, node: usize, peer: usize) {
         let Some(mut running) = self.running[node].take() else { return };
-        if let Some(Ok(handle)) =
-            running.grid.as_ref().map(|grid| grid.add_peer(&self.names[peer]))
+        if let Some(Ok(handle)) = running.grid.as_ref().map(|grid| grid.add_peer(&self.names[peer]))
         {
             self.watch_one(node, peer, &handle, &running.runtime);
             running.peers[peer] = Some(handle);

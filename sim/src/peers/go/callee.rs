@@ -345,12 +345,7 @@ async fn watch(link: &Link, mux: &Arc<Mux>, deadline_ms: u32) {
     }
 }
 
-async fn handle(
-    link: &Link,
-    mux: &Arc<Mux>,
-    witness: &Witness,
-    call: &Call,
-) -> Result<(), String> {
+async fn handle(link: &Link, mux: &Arc<Mux>, witness: &Witness, call: &Call) -> Result<(), String> {
     witness.rest(call.plan.after).await;
     let taking = async {
         if call.route.takes_input() {

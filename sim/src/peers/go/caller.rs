@@ -87,16 +87,13 @@ impl Drop for Open<'_> {
     }
 }
 
-/// The deadline as it travels.
-fn deadline_ms(link: &Link, timeout: Option<u64>) -> Result<u32, CallError> {
+/// The deadline as it travels, rounded down or up.
+fn deadline_ms(down: bool, timeout: Option<u64>) -> Result<u32, CallError> {
     let Some(nanos) = timeout else { return Ok(0) };
     if nanos < MILLI {
         return Err(CallError::DeadlineTooShort);
     }
-    let millis = match link.quirks.has(Quirk::RoundsDown) {
-        true => nanos / MILLI,
-        false => nanos.div_ceil(MILLI),
-    };
+    let millis = if down { nanos / MILLI } else { nanos.div_ceil(MILLI) };
     Ok(u32::try_from(millis).unwrap_or(u32::MAX))
 }
 
@@ -107,7 +104,7 @@ fn rounded(timeout: Option<u64>) -> Option<Quirk> {
 
 async fn single(link: &Link, witness: &Witness, call: &Call) -> Result<(), CallError> {
     let timeout = call.timeout.unwrap_or(DEFAULT_DEADLINE);
-    let deadline_ms = deadline_ms(link, Some(timeout))?;
+    let deadline_ms = deadline_ms(link.quirks.has(Quirk::RoundsDown), Some(timeout))?;
     let (handler, subroute) = app::address(call);
     let request = witness.payload(Kind::Request, call.size);
     let open = Open::new(link, false)?;
@@ -136,7 +133,7 @@ async fn stream(
     call: &Call,
     (input, _): (u32, u32),
 ) -> Result<(), CallError> {
-    let deadline_ms = deadline_ms(link, call.timeout)?;
+    let deadline_ms = deadline_ms(link.quirks.has(Quirk::RoundsDown), call.timeout)?;
     let (handler, subroute) = app::address(call);
     let size = call.size.unwrap_or(0).max(app::NAMED);
     let request = witness.payload(Kind::Request, Some(size));
@@ -207,14 +204,15 @@ async fn watch(open: &Open<'_>, timeout: Option<u64>) {
 async fn send(open: &Open<'_>, witness: &Witness, call: &Call) {
     for index in 0..call.input.items {
         witness.rest(call.input.pace).await;
-        let may_send = open.mux.when(|state| match (&state.end, state.acked && state.credits > 0) {
-            (Some(_), _) => Some(false),
-            (None, true) => {
-                state.credits -= 1;
-                Some(true)
-            }
-            (None, false) => None,
-        });
+        let may_send =
+            open.mux.when(|state| match (&state.end, state.acked && state.credits > 0) {
+                (Some(_), _) => Some(false),
+                (None, true) => {
+                    state.credits -= 1;
+                    Some(true)
+                }
+                (None, false) => None,
+            });
         if !may_send.await {
             witness.sees(Sight::SendFailed(LOST));
             return;
@@ -365,5 +363,19 @@ fn hear_unknown(link: &Link, message: &MessageRef<'_>) {
     };
     if answered && link.quirks.has(Quirk::WrongDirection) {
         link.send_end(Some(Quirk::WrongDirection), Op::DisconnectClientMux, mux, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CallError, MILLI, deadline_ms};
+
+    #[test]
+    fn deadlines_are_rounded_down_unless_that_quirk_is_off() {
+        assert_eq!(deadline_ms(true, Some(5 * MILLI + 1)), Ok(5));
+        assert_eq!(deadline_ms(false, Some(5 * MILLI + 1)), Ok(6));
+        assert_eq!(deadline_ms(true, Some(MILLI)), Ok(1));
+        assert_eq!(deadline_ms(true, Some(MILLI - 1)), Err(CallError::DeadlineTooShort));
+        assert_eq!(deadline_ms(true, None), Ok(0));
     }
 }

@@ -377,3 +377,60 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use gridmux_core::driver::runtime::Clock as _;
+    use gridmux_core::wire::{Header, MessageRef, Op, Pong};
+
+    use super::{Link, PONG_SILENCE, Quirk, Quirks, Times};
+    use crate::peers::say;
+    use crate::peers::stand::Stand;
+
+    fn link(stand: &Stand, quirks: &[Quirk]) -> Arc<Link> {
+        let here = stand.here();
+        let quirks = Quirks::of(&here.runtime, quirks.iter().copied());
+        let link = Arc::new(Link::new(here, 0, quirks));
+        link.begin();
+        link
+    }
+
+    #[test]
+    fn pongs_wait_behind_data_unless_that_quirk_is_off() {
+        for (quirks, place) in [(vec![Quirk::LatePongs], 2), (vec![], 0)] {
+            let stand = Stand::new(Vec::new(), true);
+            let link = link(&stand, &quirks);
+            link.send(Header::new(Op::Response), None, b"data");
+            link.send(Header::new(Op::Response), None, b"data");
+            link.send_pong(&Header::new(Op::Ping), &Pong::default());
+            let out = std::mem::take(&mut link.state().out);
+            let op = |bytes: &[u8]| MessageRef::decode(bytes).map(|read| read.message.header.op);
+            let found = out.iter().position(|waiting| op(&waiting.bytes) == Ok(Op::Pong));
+            assert_eq!(found, Some(place), "{quirks:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_without_pongs_is_dead_whatever_else_comes_unless_that_quirk_is_off() {
+        for (quirks, dies) in [(vec![Quirk::OnlyPongs], true), (vec![], false)] {
+            let mut stand = Stand::new(Vec::new(), true);
+            let link = link(&stand, &quirks);
+            let runtime = link.here.runtime.clone();
+            let now = runtime.instant();
+            let (ping, stuck) = (runtime.timer(), runtime.timer());
+            let mut times = Times { ping, ping_at: now, pong_at: now, stuck, stuck_since: None };
+            stand.pass(PONG_SILENCE.as_nanos() as u64 + 1);
+            let data = say::encode(Header::new(Op::from_u8(40)), None, b"life");
+            link.hear(&data, &mut times).expect("it is well-formed");
+            assert_eq!(link.is_dead(&times), dies, "{quirks:?}");
+            assert_eq!(stand.tally("N8").felt, u64::from(dies));
+            let mut payload = Vec::new();
+            Pong::default().encode(&mut payload);
+            let pong = say::encode(Header::new(Op::Pong), None, &payload);
+            link.hear(&pong, &mut times).expect("it is well-formed");
+            assert!(!link.is_dead(&times));
+        }
+    }
+}
