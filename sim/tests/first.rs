@@ -92,3 +92,9 @@ fn calm() {
         eprintln!("FAIL {c} {r} seed {s}: {d}");
     }
 }
+
+#[test]
+fn print() {
+    let from: u64 = std::env::var("FROM").map_or(0, |s| s.parse().unwrap());
+    eprintln!("{}", script(from, Profile::Quick));
+}

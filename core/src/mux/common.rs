@@ -119,8 +119,9 @@ impl Common {
         };
     }
 
-    /// The pong of a mux: uncounted, so it overtakes, but for one that reports an error: that
-    /// comes after what the error caused (PROTOCOL.md section 5.3).
+    /// The pong of a mux: uncounted, so it overtakes, but for one that ends the call at the caller:
+    /// that comes after what the error caused (PROTOCOL.md section 5.3), and after the end of a
+    /// call that is not found because it is over.
     pub(crate) fn send_mux_pong(
         &mut self,
         owner: Owner,
@@ -128,7 +129,7 @@ impl Common {
         not_found: bool,
         error: Option<String>,
     ) {
-        let in_order = error.is_some();
+        let in_order = not_found || error.is_some();
         let mut payload = Vec::new();
         Pong { not_found, error, time: Timestamp::ZERO }.encode(&mut payload);
         let draft = Draft { data: Data::Borrowed(&payload), ..Draft::bare(Op::Pong, seq) };

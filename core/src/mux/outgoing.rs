@@ -104,10 +104,13 @@ impl Outgoing {
         })
     }
 
-    /// A generation that no slot has had yet.
+    /// A generation that no slot has had yet. Generations wrap, so the newest is the one that is
+    /// furthest from the first.
     pub(crate) fn next_generation(&self) -> u32 {
-        let used = self.slots.iter().map(|slot| slot.generation).max();
-        used.unwrap_or(self.first_generation).wrapping_add(1) & GENERATION_MASK
+        let since_first = |slot: &Slot| slot.generation.wrapping_sub(self.first_generation);
+        let used = self.slots.iter().map(|slot| since_first(slot) & GENERATION_MASK).max();
+        let next = used.map_or(0, |used| used + 1);
+        self.first_generation.wrapping_add(next) & GENERATION_MASK
     }
 
     /// A new link: what was issued before is unknown on it.

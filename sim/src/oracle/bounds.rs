@@ -348,7 +348,13 @@ impl<'a> Bounds<'a> {
 pub(super) fn call_bytes(call: &Call) -> u64 {
     let items = |count: u32, size: u32| u64::from(count) * (u64::from(size) + 2 * OVERHEAD);
     let request = u64::from(call.size.unwrap_or(0));
-    2 * (request + 8 * OVERHEAD)
+    // A stream without items gives one result.
+    let result = match call.route.gives_items() {
+        true => 0,
+        false => u64::from(call.plan.item_size),
+    };
+    result
+        + 2 * (request + 8 * OVERHEAD)
         + items(call.plan.items, call.plan.item_size)
         + items(call.input.items, call.input.size)
 }

@@ -167,7 +167,8 @@ impl Cause<'_> {
     fn disconnected(&self) -> Option<&'static str> {
         let (from, to) = (self.from(), self.to());
         let evidence = self.case.evidence;
-        if !evidence.was_up(from, self.issued.life, to, self.issued.at) {
+        // What is seen in the same instant may have come after the call.
+        if !evidence.was_up(from, self.issued.life, to, self.issued.at.saturating_sub(1)) {
             return Some("no link when it was made");
         }
         let while_open = |at: u64| (self.issued.at..=self.until()).contains(&at);

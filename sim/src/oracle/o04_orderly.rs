@@ -45,10 +45,17 @@ fn judge_lost(
 ) {
     let (from, to) = (story.call.from, story.call.to);
     let delivery = case.bounds.delivery(from, to);
+    // The call lives on the connection on which its handler began.
+    let is_same = |by: u64| {
+        let begun = serving.started().map_or(0, |started| started.at);
+        let broken = |at: &u64| (begun..=by).contains(at);
+        let mut lives = case.evidence.between(from, to);
+        !lives.any(|(life, _)| life.broken_at.iter().flatten().any(broken))
+    };
     // What left the callee at `at` had come to the caller before it gave up.
     let had_come = |at: u64| {
         let by = at.saturating_add(delivery);
-        by < ended.at && case.bounds.is_calm(from, to, at, by)
+        by < ended.at && is_same(by) && case.bounds.is_calm(from, to, at, by)
     };
     bench.judged();
     if story.call.route.gives_items() {

@@ -62,11 +62,15 @@ fn judge_early(bench: &mut Bench<'_>, story: &Story<'_>, issued: &Entry, timeout
 }
 
 /// How long an application may need to read what is left, and with how many wake-ups.
-pub(super) fn reader_lag(story: &Story<'_>) -> (u64, u64) {
+pub(super) fn reader_lag(case: &Case<'_>, story: &Story<'_>) -> (u64, u64) {
     let Some((_, capacity)) = story.call.route.capacities() else { return (0, WAKES) };
     let (reading, input) = (&story.call.reading, &story.call.input);
     let left = u64::from(capacity) + 2;
-    let pace = reading.pace.saturating_mul(left).saturating_add(input.pace.saturating_mul(2));
+    // On a coarse clock each rest is longer.
+    let grain = case.evidence.script.knobs.grain;
+    let rest = |pace: u64| if pace > 0 { pace.saturating_add(grain) } else { 0 };
+    let pace = rest(reading.pace).saturating_mul(left);
+    let pace = pace.saturating_add(rest(input.pace).saturating_mul(2));
     (reading.after.saturating_add(pace), WAKES + 2 * left)
 }
 
@@ -80,7 +84,7 @@ fn judge_late(
     if story.call.reading.stop.is_some() {
         return bench.excuse("stopped reading");
     }
-    let (lag, wakes) = reader_lag(story);
+    let (lag, wakes) = reader_lag(case, story);
     let clock = timeout.saturating_add(lag);
     let due = case.bounds.by(issued.node, issued.at, clock, wakes);
     let gone = story.dropped().is_some_and(|dropped| dropped.at <= due)

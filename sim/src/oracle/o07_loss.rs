@@ -47,7 +47,7 @@ fn judge_caller(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, view:
     if story.call.reading.stop.is_some() {
         return bench.excuse("stopped reading");
     }
-    let (lag, wakes) = reader_lag(story);
+    let (lag, wakes) = reader_lag(case, story);
     let due = case.bounds.by(view.node, view.at, lag, wakes + WAKES);
     if case.evidence.is_dead(view.node, view.life, due) || due >= case.evidence.phases.drain {
         return;

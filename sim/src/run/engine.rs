@@ -562,8 +562,8 @@ impl<'a> Engine<'a> {
         let mut record = self.recorder.record();
         let mut excuses = std::collections::BTreeMap::new();
         let mut wire = Vec::new();
-        for monitor in std::mem::take(&mut record.monitors).values() {
-            wire.extend(monitor.violations().iter().cloned());
+        for (nodes, monitor) in std::mem::take(&mut record.monitors) {
+            wire.extend(monitor.violations().iter().map(|one| (nodes, one.clone())));
             for (excuse, count) in monitor.excuses() {
                 *excuses.entry(*excuse).or_default() += count;
             }

@@ -60,8 +60,8 @@ pub struct Facts {
     pub inside: Inside,
     /// How the end went.
     pub farewell: Farewell,
-    /// What the monitors of the wire have found.
-    pub wire: Vec<crate::monitor::Violation>,
+    /// What the monitors of the wire have found, between whom: the dialler first.
+    pub wire: Vec<([usize; 2], crate::monitor::Violation)>,
     /// What excuses the monitors have used.
     pub wire_excuses: std::collections::BTreeMap<&'static str, u64>,
     /// Messages that the monitors have judged.

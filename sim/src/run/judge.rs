@@ -69,11 +69,11 @@ fn figures(facts: &Facts, ran: &Ran) -> Figures {
 }
 
 fn on_wire(facts: &Facts) -> impl Iterator<Item = Failure> {
-    facts.wire.iter().map(|violation| Failure {
+    facts.wire.iter().map(|([dialler, acceptor], violation)| Failure {
         oracle: OracleId(violation.oracle.trim_start_matches('O').parse().unwrap_or(0)),
         class: Class::Safety,
         rule: violation.rule,
-        detail: violation.to_string(),
+        detail: format!("n{dialler} with n{acceptor}: {violation}"),
         at: facts.evidence.phases.heal,
         call: None,
     })

@@ -1,5 +1,6 @@
 //! The nodes of a run: grids on simulated machines.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gridmux_core::auth::SharedSecret;
@@ -55,7 +56,8 @@ pub(crate) struct Nodes {
     twins: Vec<Option<Running>>,
     /// By node.
     pub(crate) lives: Vec<Vec<NodeLife>>,
-    links: Arc<Mutex<Vec<LinkView>>>,
+    views: Arc<Mutex<Views>>,
+    foreign_views: Arc<Mutex<Vec<LinkView>>>,
 }
 
 impl Nodes {
@@ -73,7 +75,8 @@ impl Nodes {
             running: (0..count).map(|_| None).collect(),
             twins: (0..count).map(|_| None).collect(),
             lives: vec![Vec::new(); count],
-            links: Arc::default(),
+            views: Arc::default(),
+            foreign_views: Arc::default(),
         }
     }
 
@@ -157,7 +160,7 @@ impl Nodes {
             secret: Arc::new(SharedSecret::new(SECRET).ok()?),
             stage: self.stage.clone(),
             crc: !self.secure,
-            views: self.links.clone(),
+            views: self.foreign_views.clone(),
         })
     }
 
@@ -170,20 +173,14 @@ impl Nodes {
     }
 
     fn watch_one(&self, node: usize, peer: usize, handle: &PeerHandle, runtime: &SimRuntime) {
-        let (links, mut states, runtime) = (self.links.clone(), handle.watch(), runtime.clone());
+        let (views, mut states, runtime) = (self.views.clone(), handle.watch(), runtime.clone());
         let key = name_key("watch") ^ (node as u64) << 8 ^ peer as u64;
+        let watch = locked(&views).begin(node, peer);
         let on = runtime.clone();
         on.spawn_keyed(key, async move {
-            let mut was_up = None;
             while let Some(state) = states.changed().await {
-                let (at, node, life) = runtime.whereabouts();
-                let clock = runtime.instant().as_nanos();
                 let up = state == LinkState::Connected;
-                if was_up.replace(up) == Some(up) {
-                    continue;
-                }
-                let view = LinkView { node, life, peer, at, clock, up };
-                links.lock().unwrap_or_else(PoisonError::into_inner).push(view);
+                locked(&views).see(&runtime, watch, peer, up);
             }
         });
     }
@@ -218,8 +215,13 @@ impl Nodes {
 
     /// A node takes a peer out of its grid.
     pub(crate) fn remove_peer(&mut self, node: usize, peer: usize) {
-        if let Some(grid) = self.running[node].as_ref().and_then(|running| running.grid.as_ref()) {
+        let Some(running) = &self.running[node] else { return };
+        if let Some(grid) = &running.grid {
             let _ = grid.remove_peer(&self.names[peer]);
+            // Whoever still watches the former peer sees nothing of a later one.
+            let mut views = locked(&self.views);
+            let watch = views.begin(node, peer);
+            views.see(&running.runtime, watch, peer, false);
         }
     }
 
@@ -235,7 +237,10 @@ impl Nodes {
     }
 
     pub(crate) fn links(&self) -> Vec<LinkView> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut all = locked(&self.views).views.clone();
+        all.extend_from_slice(&locked(&self.foreign_views));
+        all.sort_by_key(|view| view.at);
+        all
     }
 
     /// What the nodes that run hold of their peers now.
@@ -311,4 +316,33 @@ impl Nodes {
     pub(crate) fn take_all(&mut self) -> Vec<Running> {
         self.running.iter_mut().chain(&mut self.twins).filter_map(Option::take).collect()
     }
+}
+
+/// What nodes see of their links; of each link, only the watch that has begun last sees.
+#[derive(Default)]
+struct Views {
+    views: Vec<LinkView>,
+    watches: BTreeMap<(usize, usize), (u64, Option<bool>)>,
+}
+
+impl Views {
+    fn begin(&mut self, node: usize, peer: usize) -> u64 {
+        let (watch, seen) = self.watches.entry((node, peer)).or_default();
+        *watch += 1;
+        *seen = None;
+        *watch
+    }
+
+    fn see(&mut self, runtime: &SimRuntime, watch: u64, peer: usize, up: bool) {
+        let (at, node, life) = runtime.whereabouts();
+        let Some((current, seen)) = self.watches.get_mut(&(node, peer)) else { return };
+        if *current == watch && seen.replace(up) != Some(up) {
+            let clock = runtime.instant().as_nanos();
+            self.views.push(LinkView { node, life, peer, at, clock, up });
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -101,15 +101,11 @@ impl Inner {
         if blocked {
             return;
         }
-        let waiting = |(id, conn): (ConnId, &super::network::Conn)| {
-            let end = End::BOTH
-                .into_iter()
-                .find(|end| conn.node(*end) == to && conn.node(end.other()) == from)?;
-            Some((id, end))
-        };
-        let waiting: Vec<_> = self.network.conns().filter_map(waiting).collect();
         let now = self.now;
-        waiting.into_iter().for_each(|(id, end)| self.push_arrival(id, end, now));
+        self.network
+            .on_path(from, to)
+            .into_iter()
+            .for_each(|(id, end)| self.push_arrival(id, end, now));
     }
 
     /// What becomes of dials from now on.
@@ -189,6 +185,15 @@ impl Inner {
         let path = self.network.path_mut(from, to);
         path.rate = rate;
         path.rate_fault = fault;
+        if fault.is_some() {
+            return;
+        }
+        // What has waited for its turn on the path is on its way now.
+        let (now, latest) = (self.now, self.network.path(from, to).latency.1);
+        for (id, end) in self.network.on_path(from, to) {
+            self.network.conn(id).into(end).hurry(now, now.saturating_add(latest));
+            self.push_arrival(id, end, now.saturating_add(latest));
+        }
     }
 
     /// Damage that was placed and has not happened will not happen.

@@ -168,7 +168,16 @@ impl Network {
         (!pipe.silent).then(|| pipe.taken())
     }
 
-    pub(crate) fn conns(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+    /// The connections on a path, with the ends that it leads to.
+    pub(crate) fn on_path(&self, from: usize, to: usize) -> Vec<(ConnId, End)> {
+        let on_path = |(id, conn): (ConnId, &Conn)| {
+            let leads = |end: &End| conn.node(*end) == to && conn.node(end.other()) == from;
+            Some((id, End::BOTH.into_iter().find(leads)?))
+        };
+        self.conns().filter_map(on_path).collect()
+    }
+
+    fn conns(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
         let id = |(index, conn)| (ConnId(u32::try_from(index).unwrap_or(u32::MAX)), conn);
         self.conns.iter().enumerate().map(id)
     }

@@ -214,6 +214,15 @@ impl Pipe {
         arrival.bytes.push(bytes);
     }
 
+    /// Whatever is under way arrives at `latest`, if it would arrive later.
+    pub(crate) fn hurry(&mut self, now: u64, latest: u64) {
+        self.busy_until = self.busy_until.min(now);
+        self.last_at = self.last_at.min(latest);
+        for flying in &mut self.flying {
+            flying.at = flying.at.min(latest);
+        }
+    }
+
     /// Nothing more is damaged; whether something was held up.
     pub(crate) fn forget_damage(&mut self, now: u64) -> bool {
         self.placed.clear();
