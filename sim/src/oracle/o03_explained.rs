@@ -152,6 +152,7 @@ impl Cause<'_> {
                 | CallError::PeerShuttingDown
                 | CallError::PeerViolation(_)
                 | CallError::Decode(_)
+                | CallError::Ended
         );
         if !by_peer {
             return None;

@@ -44,7 +44,11 @@ fn start(stand: &Stand, deed: Deed, seed: u64) -> Hostile {
 fn lines(said: &[Brief]) -> Vec<String> {
     let refused = |brief: &Brief| brief.flags & 8 != 0;
     let error = |brief: &Brief| if refused(brief) { " error" } else { "" };
-    said.iter().map(|brief| format!("{} {}{}", brief.op, brief.seq, error(brief))).collect()
+    let line = |brief: &Brief| format!("{} {}{}", brief.op, brief.seq, error(brief));
+    let mut lines: Vec<_> = said.iter().map(line).collect();
+    // Pongs go ahead of the rest, or not.
+    lines.sort_by_key(|line| line.starts_with("Pong"));
+    lines
 }
 
 /// What ours says from the deed on, and how often it has dropped the link by then.
@@ -97,7 +101,7 @@ const RULES: [(Rule, Reaction); 35] = [
     (Rule::PingOutOfSequence, Says(&["AckMux 0", "MuxServerMsg 1 error", LATE, "Pong 6"])),
     (Rule::InputAfterEnd, Says(&["AckMux 0", "MuxServerMsg 1 error", LATE])),
     (Rule::InputToNoInput, Says(&["AckMux 0", "MuxServerMsg 1 error", LATE])),
-    (Rule::AfterCancel, Says(&["Pong 3", "AckMux 0", LATE, LATE])),
+    (Rule::AfterCancel, Says(&["AckMux 0", LATE, LATE, "Pong 3"])),
     (Rule::MuxZero, Says(&[NOBODYS_CALL])),
     (Rule::BadHandler, Says(&[REFUSED, REFUSED])),
     (Rule::UnknownOps, Says(&[])),
