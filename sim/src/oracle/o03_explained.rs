@@ -152,8 +152,10 @@ impl Cause<'_> {
                 | CallError::PeerShuttingDown
                 | CallError::PeerViolation(_)
                 | CallError::Decode(_)
-                | CallError::Ended
         );
+        if matches!(error, CallError::Ended) && !self.story.ours[1] {
+            return Some("the peer is not ours");
+        }
         if !by_peer {
             return None;
         }

@@ -14,10 +14,12 @@ use gridmux_core::node::{DEFAULT_ROUTE, authority};
 use gridmux_core::websocket::{ClientUpgrade, Role, UpgradeRequest};
 use gridmux_core::wire::{Connect, ConnectResponse, Header, MessageRef, Op, Timestamp};
 
+use super::complaints::Complaints;
 use super::line::Line;
 use super::say;
 use crate::app::Stage;
 use crate::oracle::LinkView;
+use crate::script::NodeKind;
 use crate::world::{SimRuntime, accept_transport, open_transport};
 
 /// How long the dialler waits for the transport, and then for the answers.
@@ -38,6 +40,9 @@ pub(crate) struct Here {
     /// Whether messages have checksums.
     pub(crate) crc: bool,
     pub(crate) views: Arc<Mutex<Vec<LinkView>>>,
+    /// What the nodes are.
+    pub(crate) kinds: Arc<[NodeKind]>,
+    pub(crate) complaints: Complaints,
 }
 
 impl Here {
@@ -66,6 +71,14 @@ impl Here {
     /// A good token of this node.
     pub(super) fn token(&self) -> String {
         self.secret.issue(self.name(), self.wall())
+    }
+
+    /// One of ours has broken a rule.
+    pub(super) fn complain(&self, rule: &'static str, victim: usize, detail: &str) {
+        if self.kinds.get(victim) == Some(&NodeKind::Ours) {
+            let (at, node, _) = self.runtime.whereabouts();
+            self.complaints.add(rule, at, format!("n{victim}, says n{node}: {detail}"));
+        }
     }
 
     /// Says of a link whether it is up.

@@ -4,6 +4,7 @@
 //! They are tasks on the same simulated machines as ours, and speak with the encoder of the core:
 //! what they say is theirs, how it is written is not what they test.
 
+mod complaints;
 mod go;
 mod here;
 mod hostile;
@@ -14,6 +15,7 @@ mod stand;
 
 use std::sync::Arc;
 
+pub(crate) use self::complaints::Complaints;
 use self::go::Go;
 pub(crate) use self::here::Here;
 use self::hostile::Hostile;

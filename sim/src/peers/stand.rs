@@ -7,13 +7,13 @@ use gridmux_core::handle::{Grid, PeerHandle};
 use gridmux_core::link::LinkState;
 use gridmux_core::node::authority;
 
-use super::Here;
+use super::{Complaints, Here};
 use crate::app::{self, Stage, Witness};
 use crate::census::Tally;
 use crate::history::{CallId, Sight};
 use crate::keyed::Keyed;
 use crate::run::Recorder;
-use crate::script::{Call, Script};
+use crate::script::{Call, NodeKind, Script};
 use crate::trace::{Brief, Happening};
 use crate::world::{End, Shared, SimRuntime, Step};
 
@@ -29,6 +29,7 @@ pub(super) struct Stand {
     ours: SimRuntime,
     grid: Grid<SimRuntime>,
     theirs: SimRuntime,
+    complaints: Complaints,
     now: u64,
 }
 
@@ -54,7 +55,17 @@ impl Stand {
             .auth(SharedSecret::new(SECRET).expect("long enough"));
         let grid = app::serve(builder, &stage, &ours, 0).build().expect("a good configuration");
         grid.listen(authority(&names[0]).expect("a name")).expect("nobody listens");
-        Self { shared, recorder, stage, names, ours, grid, theirs, now: 0 }
+        Self {
+            shared,
+            recorder,
+            stage,
+            names,
+            ours,
+            grid,
+            theirs,
+            complaints: Complaints::default(),
+            now: 0,
+        }
     }
 
     /// What the other one stands on.
@@ -67,6 +78,8 @@ impl Stand {
             stage: self.stage.clone(),
             crc: true,
             views: Arc::new(Mutex::default()),
+            kinds: [NodeKind::Ours; 2].into(),
+            complaints: self.complaints.clone(),
         }
     }
 
@@ -90,6 +103,8 @@ impl Stand {
         }
         let panics = self.shared.world().panics.clone();
         assert!(panics.is_empty(), "{panics:?}");
+        let complaints = self.complaints.take();
+        assert!(complaints.is_empty(), "{complaints:?}");
     }
 
     /// Ours makes a call.

@@ -558,6 +558,7 @@ impl<'a> Engine<'a> {
     fn collect(&mut self, evidence: Evidence) -> Facts {
         let mut inside = std::mem::take(&mut self.inside);
         inside.bugs = take_bugs();
+        inside.complaints = self.nodes.complaints.take();
         inside.panics = std::mem::take(&mut self.shared.world().panics);
         let mut record = self.recorder.record();
         let mut excuses = std::collections::BTreeMap::new();

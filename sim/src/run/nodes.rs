@@ -15,7 +15,7 @@ use super::facts::Peak;
 use crate::app::{self, Stage};
 use crate::keyed::name_key;
 use crate::oracle::{Gauge, LinkView, NodeLife};
-use crate::peers::{self, Foreign, Here};
+use crate::peers::{self, Complaints, Foreign, Here};
 use crate::script::{NodeKind, Script};
 use crate::world::{Death, Shared, SimRuntime};
 
@@ -58,6 +58,7 @@ pub(crate) struct Nodes {
     pub(crate) lives: Vec<Vec<NodeLife>>,
     views: Arc<Mutex<Views>>,
     foreign_views: Arc<Mutex<Vec<LinkView>>>,
+    pub(crate) complaints: Complaints,
 }
 
 impl Nodes {
@@ -77,6 +78,7 @@ impl Nodes {
             lives: vec![Vec::new(); count],
             views: Arc::default(),
             foreign_views: Arc::default(),
+            complaints: Complaints::default(),
         }
     }
 
@@ -161,6 +163,8 @@ impl Nodes {
             stage: self.stage.clone(),
             crc: !self.secure,
             views: self.foreign_views.clone(),
+            kinds: self.kinds.clone().into(),
+            complaints: self.complaints.clone(),
         })
     }
 

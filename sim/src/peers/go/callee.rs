@@ -40,18 +40,9 @@ pub(super) fn hear(link: &Arc<Link>, message: &MessageRef<'_>) {
         (Op::ConnectMux, None) => connect(link, message),
         (Op::MuxClientMsg, Some(mux)) => input(link, &mux, message),
         (Op::MuxClientMsg, None) => link.send_end(None, Op::DisconnectClientMux, header.mux, 0),
-        (Op::UnblockSrvMux, Some(mux)) => {
-            if count(link, &mux, header) {
-                mux.with(|state| state.credits += 1);
-            }
-        }
+        (Op::UnblockSrvMux, Some(mux)) => credited(link, &mux, header),
         (Op::Ping, mux) => ping(link, mux.as_ref(), header),
-        (Op::DisconnectServerMux, Some(mux)) => {
-            if link.let_go(&mux) {
-                mux.end(End::Failed(CANCELLED));
-                link.send_end(None, Op::DisconnectClientMux, mux.id, 0);
-            }
-        }
+        (Op::DisconnectServerMux, Some(mux)) => cancelled(link, &mux),
         _ => {}
     }
 }
@@ -63,6 +54,19 @@ fn count(link: &Link, mux: &Arc<Mux>, header: &Header) -> bool {
         violated(link, mux, &format!("receive sequence: want {expected}, got {}", header.seq));
     }
     counts
+}
+
+fn credited(link: &Link, mux: &Arc<Mux>, header: &Header) {
+    if count(link, mux, header) {
+        mux.with(|state| state.credits += 1);
+    }
+}
+
+fn cancelled(link: &Link, mux: &Arc<Mux>) {
+    if link.let_go(mux) {
+        mux.end(End::Failed(CANCELLED));
+        link.send_end(None, Op::DisconnectClientMux, mux.id, 0);
+    }
 }
 
 /// The other node has broken a rule.
@@ -209,12 +213,11 @@ async fn answer(
             let expected = witness.payload(Kind::Request, call.size);
             witness.sees(Sight::Started(*payload == *expected && is_nil == expected.is_nil()));
             witness.rest(if call.route == Route::Inline { 0 } else { call.plan.after }).await;
-            while call.plan.finish == Finish::Never {
-                let lost = link.connection() != connection;
-                if lost || is_late() {
-                    return witness.sees(Sight::HandlerDropped);
+            if call.plan.finish == Finish::Never {
+                while link.connection() == connection && !is_late() {
+                    link.here.sleep(LOOK).await;
                 }
-                link.here.sleep(LOOK).await;
+                return witness.sees(Sight::HandlerDropped);
             }
             if is_late() && !link.quirks.has(Quirk::RunsOn) {
                 return witness.sees(Sight::HandlerDropped);

@@ -268,7 +268,7 @@ impl Link {
 
     /// A counted message of a mux.
     pub(super) fn send_counted(&self, mux: &Mux, header: Header, payload: &[u8]) {
-        let seq = mux.with(|state| state.next_seq());
+        let seq = mux.with(super::mux::State::next_seq);
         self.send(Header { mux: mux.id, seq, ..header }, None, payload);
     }
 

@@ -8,6 +8,7 @@ use gridmux_core::websocket::ClientUpgrade;
 use gridmux_core::wire::{Header, Op, Timestamp};
 
 use super::deed::{Deed, Plan, Task};
+use crate::peers::complaints::broken_by_answer;
 use crate::peers::here::{Here, hello};
 use crate::peers::line::Line;
 use crate::peers::say;
@@ -144,8 +145,8 @@ impl Knocking<'_> {
             Knock::AtOnce => {
                 let mut second = self.here.open(self.victim).await?;
                 let hellos = [self.good_hello(), self.good_hello()];
-                let first = self.greet(&mut line, &hellos[0]);
-                futures::future::join(first, self.greet(&mut second, &hellos[1])).await;
+                let first = self.greet(&mut line, &hellos[0], how);
+                futures::future::join(first, self.greet(&mut second, &hellos[1], how)).await;
                 self.here.within(LONG / 10, second.wait_for_end()).await;
                 return Some(());
             }
@@ -181,12 +182,32 @@ impl Knocking<'_> {
         secret.map(|secret| secret.issue(name, self.here.wall())).unwrap_or_default()
     }
 
-    async fn greet(&self, line: &mut Line, first: &[u8]) -> Option<()> {
+    /// Whether nobody may become a link in this way.
+    fn is_to_be_refused(&self, how: Knock) -> bool {
+        match how {
+            Knock::WrongFirst
+            | Knock::HugeFirst
+            | Knock::BrokenFirst
+            | Knock::BadToken
+            | Knock::OthersName
+            | Knock::VictimsName
+            | Knock::Stranger => true,
+            Knock::WrongSide | Knock::AtOnce => !self.here.dials(self.victim),
+            _ => false,
+        }
+    }
+
+    /// Says something first, and looks at the answer.
+    async fn greet(&self, line: &mut Line, first: &[u8], how: Knock) -> Option<()> {
         self.here.upgrade(line, self.victim).await?;
         line.push(first);
         line.mark(self.task.fault);
         line.flush().await.ok()?;
-        line.receive().await.map(drop)
+        let answer = line.receive().await?;
+        if let Some(rule) = broken_by_answer(&answer, self.is_to_be_refused(how)) {
+            self.here.complain(rule, self.victim, &format!("{how:?}"));
+        }
+        Some(())
     }
 
     fn good_hello(&self) -> Vec<u8> {
@@ -217,8 +238,9 @@ impl Knocking<'_> {
             Knock::BrokenFirst => b"\xc1 hello".to_vec(),
             Knock::BadToken => self.hello_of(own, now, false),
             Knock::OthersName => {
-                let others = here.names.iter().filter(|name| *name != own);
-                let other = others.filter(|name| **name != here.names[self.victim]).next_back();
+                let is_third =
+                    |name: &&String| ![own, &here.names[self.victim]].contains(&name.as_str());
+                let other = here.names.iter().rfind(is_third);
                 self.hello_of(other.map_or(own, String::as_str), now, false)
             }
             Knock::VictimsName => self.hello_of(&here.names[self.victim], now, true),
@@ -238,7 +260,7 @@ impl Knocking<'_> {
             line.mark(self.task.fault);
             return line.flush().await.ok();
         }
-        self.greet(line, &first).await
+        self.greet(line, &first, how).await
     }
 
     /// A Connect whose frame stops somewhere.

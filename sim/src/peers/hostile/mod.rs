@@ -102,7 +102,7 @@ fn draw(here: &Here, conduct: Conduct, victim: usize) -> Plan {
         Conduct::Rules => Deed::Rule(Rule::ALL[pick(n, Rule::ALL.len())]),
         Conduct::Merges => Deed::Merge(Merge::ALL[pick(n, Merge::ALL.len())]),
         // Whoever is to dial us gets answers, too.
-        Conduct::Handshakes if n % 2 == 0 || here.dials(victim) => {
+        Conduct::Handshakes if n.is_multiple_of(2) || here.dials(victim) => {
             Deed::Knock(Knock::ALL[pick(n, Knock::ALL.len())])
         }
         Conduct::Handshakes => Deed::Answer(Answer::ALL[pick(n, Answer::ALL.len())]),

@@ -203,12 +203,9 @@ impl Voice<'_> {
                 self.stream = Some(Known { id: mux, seq: header.seq + 1 });
                 return true;
             }
-            Op::MuxServerMsg | Op::DisconnectClientMux | Op::MuxConnectError
-                if self.served.is_some_and(|served| served.id == mux) =>
-            {
-                if header.op != Op::MuxServerMsg || header.flags.contains(Flags::EOF) {
-                    self.served = None;
-                }
+            Op::MuxServerMsg if !header.flags.contains(Flags::EOF) => {}
+            Op::MuxServerMsg | Op::DisconnectClientMux | Op::MuxConnectError => {
+                self.served = self.served.filter(|served| served.id != mux);
             }
             _ => {}
         }
