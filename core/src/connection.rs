@@ -296,6 +296,9 @@ impl Connection {
 
     /// Takes what is to be written next, if nothing is being written; gives the number of messages in it.
     pub fn fetch(&mut self, now: Now, peer: &mut Peer) -> Option<usize> {
+        if !self.is_written() {
+            peer.hold_transmit(self.link);
+        }
         if !self.wants_transmit() {
             return None;
         }
@@ -307,6 +310,27 @@ impl Connection {
         self.writing = Writing::Fetched(transmit);
         self.last_progress = now.instant;
         Some(messages)
+    }
+
+    /// What is due, everything that has been read, and the next transmit: one whole turn. A
+    /// connection that the peer has given up is finished by it.
+    pub(crate) fn drive(&mut self, now: Now, peer: &mut Peer) {
+        if self.poll_timeout().is_some_and(|at| at <= now.instant) {
+            self.handle_timeout(now.instant);
+            if self.idle {
+                peer.shrink();
+            }
+        }
+        loop {
+            self.deliver(now, peer);
+            if !self.decode_more() {
+                break;
+            }
+        }
+        if !self.reported && peer.link() != Some(self.link) {
+            return self.close(now.instant, CloseHow::Abort);
+        }
+        let _ = self.fetch(now, peer);
     }
 
     /// Whether something was fetched of which no byte has been asked for yet.

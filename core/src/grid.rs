@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::ConfigError;
-use crate::event::LinkId;
+use crate::error::{ConfigError, LinkError};
+use crate::event::{LinkCommand, LinkId};
 use crate::link::{Acceptor, Door};
 use crate::node::{Node, check_name, check_names};
 use crate::peer::{Peer, WakeReason};
@@ -183,6 +183,18 @@ impl GridState {
         Acceptor::upgraded(self.node.clone(), now, self.seeds.next_u64(), leftover)
     }
 
+    /// The attempt that a peer's [`LinkCommand::Dial`] asked for has come to nothing: there is no
+    /// connection at all.
+    pub fn handle_dial_failed(&mut self, now: Now, name: &str, link: LinkId, error: LinkError) {
+        if let Some(peer) = self.peers.get_mut(name) {
+            peer.handle_dial_failed(now, link, error);
+        }
+    }
+
+    pub(crate) fn next_seed(&mut self) -> u64 {
+        self.seeds.next_u64()
+    }
+
     /// A good Connect has come in: the peer that it names takes the connection or refuses it.
     ///
     /// # Errors
@@ -204,6 +216,13 @@ impl GridState {
         for peer in self.peers.values_mut() {
             peer.handle_timeout(now);
         }
+    }
+
+    /// The next command of any peer, and that peer's name: for a loop that drives the node whole,
+    /// in place of [`Peer::poll_command`] for each.
+    pub fn poll_command(&mut self) -> Option<(Arc<str>, LinkCommand)> {
+        let mut peers = self.peers.iter_mut();
+        peers.find_map(|(name, peer)| Some((name.clone(), peer.poll_command()?)))
     }
 
     /// The figures of all peers together.

@@ -21,6 +21,7 @@
 //! | [`peer`] | one peer: its link, its muxes, its outbox |
 //! | [`grid`] | a node: its peers by name |
 //! | [`connection`] | joins the bytes of one connection to its peer |
+//! | [`socket`] | one socket of a [`grid`], incoming or dialled: what a loop of one's own drives |
 //!
 //! None of them reads a clock, draws randomness, does I/O, knows a thread, a lock or a waker.
 //! Time, wall clock and seeds are arguments; the same inputs give the same outputs, byte for byte.
@@ -29,8 +30,8 @@
 //!
 //! # The contract
 //!
-//! - **In**: bytes through [`connection::Connection`] (or frames through
-//!   [`peer::Peer::handle_frame`]), what happened to a connection, the time, and what the
+//! - **In**: bytes through a [`socket::Socket`] (or, below it, a [`connection::Connection`], or
+//!   frames through [`peer::Peer::handle_frame`]), what happened to a connection, the time, and what the
 //!   application does. Every input names its link by a number that is never reused; one for
 //!   another link than the current one is ignored and counted.
 //! - **Out**: after each input drain `poll_call`, `poll_event` and `poll_command`, in this order,
@@ -42,23 +43,26 @@
 //! # A complete loop
 //!
 //! Two nodes in one thread, joined by two pipes of bytes. With sockets in place of the pipes and a
-//! wait until [`grid::GridState::poll_timeout`], it is a whole runtime.
+//! wait until [`grid::GridState::poll_timeout`] and [`socket::Socket::poll_timeout`], it is a whole
+//! runtime: the examples `mio_loop` (one thread, nonblocking sockets) and `blocking_threads` in
+//! `core/examples` are two of those, in one file each.
 //!
 //! ```
 //! use std::sync::Arc;
 //!
-//! use bytes::BufMut;
 //! use gridmux_core::auth::SharedSecret;
-//! use gridmux_core::connection::Connection;
 //! use gridmux_core::event::LinkCommand;
 //! use gridmux_core::grid::GridState;
-//! use gridmux_core::link::{Accepting, dials};
-//! use gridmux_core::mux::Target;
+//! use gridmux_core::link::dials;
 //! use gridmux_core::node::Node;
 //! use gridmux_core::outbox::Data;
-//! use gridmux_core::route::{RouteInfo, RouteTable, Shape};
+//! use gridmux_core::payload::Payload;
+//! use gridmux_core::route::Unary;
+//! use gridmux_core::socket::Socket;
 //! use gridmux_core::time::{Instant, Now};
 //! use gridmux_core::wire::Timestamp;
+//!
+//! const SHOUT: Unary<Payload, Payload> = Unary::new(1, "shout");
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut names = ["http://10.0.0.1:9000".to_string(), "http://10.0.0.2:9000".to_string()];
@@ -72,13 +76,7 @@
 //! let node = |own: &str, id: u8| -> Result<GridState, Box<dyn std::error::Error>> {
 //!     let secret = SharedSecret::new("a secret of at least 16 bytes")?;
 //!     let mut node = Node::new(own, [id; 16], Arc::new(secret));
-//!     node.routes.insert(RouteInfo {
-//!         handler: 1,
-//!         subroute: None,
-//!         name: "shout",
-//!         shape: Shape::Single,
-//!         run_to_end: false,
-//!     })?;
+//!     node.routes.insert(SHOUT.info())?;
 //!     let mut grid = GridState::new(Arc::new(node), &names, id.into(), 0, now.instant)?;
 //!     grid.start(now);
 //!     Ok(grid)
@@ -89,57 +87,41 @@
 //! let Some(LinkCommand::Dial { link }) = caller.peer_mut(&names[1]).unwrap().poll_command() else {
 //!     panic!("the caller dials")
 //! };
-//! let mut dialled = Connection::dialled(caller.node(), &names[1], link, 7, now)?;
-//! let mut acceptor = Some(callee.accept(now.instant));
-//! let mut accepted: Option<Connection> = None;
+//! let mut dialled = Socket::dialled(&mut caller, now, &names[1], link);
+//! let mut accepted = Socket::accepted(&mut callee, now.instant);
 //! let mut call = None;
 //!
 //! let answer = loop {
-//!     // The caller's side: bytes out, then what the machine gives.
+//!     // The caller's application: it asks once there is a link.
 //!     let peer = caller.peer_mut(&names[1]).unwrap();
-//!     dialled.exchange(now, peer);
 //!     if peer.check_open().is_ok() && call.is_none() {
-//!         let shout = Target { handler: 1, subroute: None };
-//!         call = peer.request(now.instant, shout, Data::Borrowed(b"hello"), None).ok();
+//!         let hello = Data::Borrowed(b"hello");
+//!         call = peer.request(now.instant, SHOUT.info().target(), hello, None).ok();
 //!     }
 //!     if let Some(answer) = call.and_then(|call| peer.take_response(call)) {
 //!         break answer?;
 //!     }
-//!     let bytes = dialled.write_buf().to_vec();
-//!     dialled.handle_written(now.instant, bytes.len());
 //!
-//!     // The callee's side: first it is an acceptor, then a connection of the peer that it names.
-//!     let back = if let Some(connection) = &mut accepted {
-//!         connection.read_buf().put_slice(&bytes);
-//!         connection.handle_read(now.instant, bytes.len());
-//!         let peer = callee.peer_mut(&names[0]).unwrap();
-//!         connection.exchange(now, peer);
-//!         while let Some(call) = peer.poll_call() {
-//!             let shouted = call.payload.to_ascii_uppercase();
-//!             peer.respond(now, call.key, Ok(Data::Borrowed(&shouted)));
+//!     // The callee's application.
+//!     let peer = callee.peer_mut(&names[0]).unwrap();
+//!     while let Some(call) = peer.poll_call() {
+//!         let shouted = call.payload.to_ascii_uppercase();
+//!         peer.respond(now, call.key, Ok(Data::Borrowed(&shouted)));
+//!     }
+//!
+//!     // Bytes, there and back.
+//!     dialled.drive(now, &mut caller);
+//!     accepted.drive(now, &mut callee);
+//!     for (from, to) in [(0, 1), (1, 0)] {
+//!         let sockets = [&mut dialled, &mut accepted];
+//!         let mut pipe = Vec::new();
+//!         sockets[from].write_to(now.instant, &mut pipe);
+//!         if !pipe.is_empty() {
+//!             sockets[to].read_from(now.instant, &mut &pipe[..]);
 //!         }
-//!         connection.exchange(now, peer);
-//!         let back = connection.write_buf().to_vec();
-//!         connection.handle_written(now.instant, back.len());
-//!         back
-//!     } else {
-//!         let mut door = acceptor.take().unwrap();
-//!         door.read_buf().put_slice(&bytes);
-//!         let outcome = door.handle_read(now, &callee);
-//!         let back = door.write_buf().to_vec();
-//!         door.handle_written(back.len());
-//!         match outcome {
-//!             Accepting::Hello(hello) => {
-//!                 let link = callee.handle_hello(now, &hello)?;
-//!                 accepted = Some(door.accept(now.instant, link)?);
-//!             }
-//!             Accepting::Finished(error) => return Err(error.into()),
-//!             Accepting::Pending => acceptor = Some(door),
-//!         }
-//!         back
-//!     };
-//!     dialled.read_buf().put_slice(&back);
-//!     dialled.handle_read(now.instant, back.len());
+//!     }
+//!     dialled.drive(now, &mut caller);
+//!     accepted.drive(now, &mut callee);
 //! };
 //! assert_eq!(&answer[..], b"HELLO");
 //! # Ok(())
@@ -171,7 +153,14 @@ pub mod peer;
 pub mod planted;
 mod rng;
 pub mod route;
+pub mod socket;
 pub mod stats;
+#[cfg(any(test, feature = "test-util"))]
+#[allow(
+    clippy::disallowed_types,
+    reason = "nodes for tests, with the locks and wakers of their wires"
+)]
+pub mod test_util;
 #[cfg(any(test, feature = "testing"))]
 #[allow(clippy::disallowed_types, reason = "tests of the layer with locks and wakers")]
 pub mod testing;

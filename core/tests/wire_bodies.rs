@@ -1,7 +1,7 @@
 //! The payload maps and timestamps: what is read, and what is refused.
 #![allow(clippy::unwrap_used, reason = "a panic in a helper is a failed test")]
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use gridmux_core::wire::{
     Connect, ConnectResponse, DecodeError, MuxConnectError, Ping, Pong, Timestamp,
@@ -296,6 +296,13 @@ fn arithmetic_stops_at_the_ends() {
     let last = Timestamp { seconds: i64::MAX, nanos: 999_999_999 };
     let first = Timestamp { seconds: i64::MIN, nanos: 0 };
     assert_eq!(Timestamp::from_unix_nanos(i128::MAX), last);
+    for nanos in [0, 1_500_000_000] {
+        let span = Duration::from_nanos(nanos);
+        let after = Timestamp::from(UNIX_EPOCH + span);
+        assert_eq!(after.to_unix_nanos(), i128::from(nanos));
+        let before = Timestamp::from(UNIX_EPOCH - span);
+        assert_eq!(before.to_unix_nanos(), -i128::from(nanos));
+    }
     assert_eq!(Timestamp::from_unix_nanos(i128::MIN), first);
     assert_eq!(last.saturating_add(Duration::from_nanos(1)), last);
     assert_eq!(first.saturating_add(Duration::MAX), last);

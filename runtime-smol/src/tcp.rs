@@ -2,18 +2,16 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use gridmux_core::driver::runtime::{Listener, Transport};
+use gridmux_core::driver::runtime::{self, BoxFuture, Connector, Listener, Transport};
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
-
-/// Bytes that the system may hold unsent: what a link ping waits behind.
-const UNSENT: u32 = 128 * 1024;
+use socket2::SockRef;
 
 /// Bytes of one read at most.
 const READ: usize = 256 * 1024;
@@ -36,9 +34,10 @@ impl TcpTransport {
     /// # Errors
     /// The system refuses an option: the connection is gone already.
     pub fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
+        let socket = SockRef::from(&stream);
+        socket.set_tcp_nodelay(true)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
+        socket.set_tcp_notsent_lowat(runtime::UNSENT)?;
         Ok(Self { stream })
     }
 }
@@ -65,6 +64,19 @@ impl Transport for TcpTransport {
     }
 }
 
+/// Plain TCP to the host and port of a node's name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TcpConnector;
+
+impl Connector for TcpConnector {
+    fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
+        runtime::connect(name, |target| async {
+            TcpTransport::new(TcpStream::connect(target).await?)
+        })
+    }
+}
+
+/// Accepts TCP connections.
 #[derive(Debug)]
 pub(crate) struct TcpListener {
     listener: Async<std::net::TcpListener>,
@@ -72,15 +84,11 @@ pub(crate) struct TcpListener {
 
 impl TcpListener {
     pub(crate) fn bind(address: &str) -> io::Result<Self> {
-        let mut last = None;
-        for address in address.to_socket_addrs()? {
-            // The standard library takes a port over at once from a node that was restarted.
-            match Async::<std::net::TcpListener>::bind(address) {
-                Ok(listener) => return Ok(Self { listener }),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| io::Error::other("the address names no host")))
+        // The standard library tries every address of the host, and takes the port over at once
+        // from a node that was restarted; but it holds only 128 connections.
+        let listener = std::net::TcpListener::bind(address)?;
+        SockRef::from(&listener).listen(runtime::BACKLOG)?;
+        Ok(Self { listener: Async::new(listener)? })
     }
 }
 

@@ -125,19 +125,107 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Executors
+//!
+//! A node runs on the tokio runtime that is current where [`Grid::builder`] is called, or where
+//! its [`Tokio`] was made; the runtime needs timers and I/O, and one thread will do. Handles can be
+//! used anywhere. When the runtime ends, so does the node, without grace: whoever waits for a call
+//! is told.
+//!
+//! # Tests of your own cluster
+//!
+//! With the feature `test-util`, `test_util::TestGrid` runs the nodes of a test in its
+//! process, in memory or on sockets; one call kills, restarts, cuts off or partitions them. A counter
+//! that a majority keeps, and its test:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use std::time::Duration;
+//!
+//! use gridmux_tokio::route::Unary;
+//! use gridmux_tokio::test_util::TestGrid;
+//! use gridmux_tokio::{Builder, Grid, Tokio};
+//!
+//! /// Keeps the larger value, and answers it.
+//! const MERGE: Unary<u64, u64> = Unary::new(1, "merge");
+//!
+//! #[derive(Clone, Default)]
+//! struct Counter(Arc<AtomicU64>);
+//!
+//! impl Counter {
+//!     fn merge(&self, value: u64) -> u64 {
+//!         self.0.fetch_max(value, Ordering::AcqRel).max(value)
+//!     }
+//!
+//!     fn serve(&self, node: Builder) -> Builder {
+//!         let counter = self.clone();
+//!         node.serve_inline(MERGE, move |value, _| Ok::<_, String>(counter.merge(value)))
+//!     }
+//!
+//!     /// Merges `value` everywhere; the largest answer, if a majority has answered.
+//!     async fn agree(&self, node: &Grid, value: u64) -> Option<u64> {
+//!         let (mut answers, mut largest) = (1, self.merge(value));
+//!         for peer in node.peers() {
+//!             let call = peer.call(MERGE, &value).timeout(Duration::from_secs(5));
+//!             if let Ok(answer) = call.await {
+//!                 answers += 1;
+//!                 largest = largest.max(answer);
+//!             }
+//!         }
+//!         (2 * answers > node.peers().len() + 1).then_some(largest)
+//!     }
+//!
+//!     async fn increment(&self, node: &Grid) -> Option<u64> {
+//!         let current = self.agree(node, 0).await?;
+//!         self.agree(node, current + 1).await
+//!     }
+//! }
+//!
+//! # #[allow(clippy::needless_doctest_main)]
+//! #[tokio::main(flavor = "current_thread")] // in a test: #[tokio::test]
+//! async fn main() {
+//!     // What the closure captures outlives a killed node, as a disk does.
+//!     let counters: [Counter; 3] = Default::default();
+//!     let disks = counters.clone();
+//!     let mut grid =
+//!         TestGrid::in_memory(&Tokio::default(), 3, move |index, node| disks[index].serve(node));
+//!     grid.connected().await;
+//!     assert_eq!(counters[0].increment(grid.node(0)).await, Some(1));
+//!
+//!     grid.partition(&[&[0, 1], &[2]]);
+//!     assert_eq!(counters[2].increment(grid.node(2)).await, None, "a minority must not count");
+//!     assert_eq!(counters[1].increment(grid.node(1)).await, Some(2));
+//!
+//!     grid.heal_all();
+//!     grid.connected().await;
+//!     assert_eq!(counters[2].increment(grid.node(2)).await, Some(3));
+//!
+//!     grid.kill(0);
+//!     assert_eq!(counters[1].increment(grid.node(1)).await, Some(4));
+//!     grid.restart(0).await;
+//!     grid.connected().await;
+//!     assert_eq!(counters[0].increment(grid.node(0)).await, Some(5));
+//! }
+//! ```
 #![forbid(unsafe_code)]
 
-mod clock;
+mod byte_io;
 mod tcp;
+mod timer;
 
 use std::io;
 
-use gridmux_core::driver::runtime::{BoxFuture, Clock, Connector, Listener, Runtime, Transport};
+use gridmux_core::driver::clock::SystemClock;
+use gridmux_core::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
 use tokio::runtime::Handle;
 
 pub use gridmux_core::*;
 
-pub use self::tcp::TcpTransport;
+pub use self::byte_io::{IntoTokioRead, IntoTokioWrite, TokioReader, TokioWriter};
+pub use self::tcp::{TcpConnector, TcpTransport};
+use self::timer::TokioTimer;
 
 /// A node that runs on tokio; see [`gridmux_core::handle::Grid`].
 pub type Grid = handle::Grid<Tokio>;
@@ -149,12 +237,12 @@ pub type Builder = builder::Builder<Tokio>;
 #[derive(Clone, Debug)]
 pub struct Tokio {
     handle: Option<Handle>,
-    clock: clock::TokioClock,
+    clock: SystemClock<TokioTimer>,
 }
 
 impl Default for Tokio {
     fn default() -> Self {
-        Self { handle: Handle::try_current().ok(), clock: clock::TokioClock::new() }
+        Self { handle: Handle::try_current().ok(), clock: SystemClock::default() }
     }
 }
 
@@ -167,9 +255,9 @@ impl Clock for Tokio {
         self.clock.now()
     }
 
-    fn timer(&self) -> Box<dyn driver::runtime::Timer> {
+    fn timer(&self) -> Box<dyn Timer> {
         let _entered = self.handle.as_ref().map(Handle::enter);
-        Box::new(clock::Alarm::new(self.clock.clone()))
+        Box::new(self.clock.alarm(TokioTimer::new()))
     }
 }
 
@@ -201,20 +289,5 @@ impl Runtime for Tokio {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(io::Error::other)?;
         Ok(bytes)
-    }
-}
-
-/// Plain TCP to the host and port of a node's name.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TcpConnector;
-
-impl Connector for TcpConnector {
-    fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
-        let target = node::dial_target(name);
-        Box::pin(async move {
-            let target = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-            let stream = tokio::net::TcpStream::connect(target).await?;
-            Ok(Box::new(TcpTransport::new(stream)?) as Box<dyn Transport>)
-        })
     }
 }

@@ -1,17 +1,15 @@
 //! Byte transports over tokio's TCP.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use gridmux_core::driver::runtime::{Listener, Transport};
+use gridmux_core::driver::runtime::{self, BoxFuture, Connector, Listener, Transport};
+use socket2::SockRef;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
-
-/// Bytes that the system may hold unsent: what a link ping waits behind.
-const UNSENT: u32 = 128 * 1024;
 
 /// One TCP connection.
 #[derive(Debug)]
@@ -25,9 +23,10 @@ impl TcpTransport {
     /// # Errors
     /// The system refuses an option: the connection is gone already.
     pub fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
+        let socket = SockRef::from(&stream);
+        socket.set_tcp_nodelay(true)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
+        socket.set_tcp_notsent_lowat(runtime::UNSENT)?;
         Ok(Self { stream })
     }
 }
@@ -46,6 +45,19 @@ impl Transport for TcpTransport {
     }
 }
 
+/// Plain TCP to the host and port of a node's name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TcpConnector;
+
+impl Connector for TcpConnector {
+    fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
+        runtime::connect(name, |target| async {
+            TcpTransport::new(TcpStream::connect(target).await?)
+        })
+    }
+}
+
+/// Accepts TCP connections.
 #[derive(Debug)]
 pub(crate) struct TcpListener {
     listener: tokio::net::TcpListener,
@@ -53,26 +65,12 @@ pub(crate) struct TcpListener {
 
 impl TcpListener {
     pub(crate) fn bind(address: &str) -> io::Result<Self> {
-        let mut last = None;
-        for address in address.to_socket_addrs()? {
-            match Self::bind_one(address) {
-                Ok(listener) => return Ok(listener),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| io::Error::other("the address names no host")))
-    }
-
-    fn bind_one(address: SocketAddr) -> io::Result<Self> {
-        let socket = match address {
-            SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
-        };
-        // A restarted node takes its port over at once.
-        #[cfg(unix)]
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Ok(Self { listener: socket.listen(1024)? })
+        // The standard library tries every address of the host, and takes the port over at once
+        // from a node that was restarted; but it holds only 128 connections.
+        let listener = std::net::TcpListener::bind(address)?;
+        SockRef::from(&listener).listen(runtime::BACKLOG)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener: tokio::net::TcpListener::from_std(listener)? })
     }
 }
 

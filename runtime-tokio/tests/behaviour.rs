@@ -1,6 +1,7 @@
 //! What a user can rely on, on tokio; the same tests run on every runtime.
 
 use gridmux_tokio::Tokio;
+use gridmux_tokio::testing::InMemory;
 
 fn block_on(future: impl Future<Output = ()>) {
     let runtime =
@@ -8,4 +9,14 @@ fn block_on(future: impl Future<Output = ()>) {
     runtime.expect("a runtime").block_on(future);
 }
 
-gridmux_core::behaviour_suite!(block_on, Tokio);
+mod on_sockets {
+    use super::*;
+
+    gridmux_core::behaviour_suite!(block_on, Tokio::default());
+}
+
+mod in_memory {
+    use super::*;
+
+    gridmux_core::behaviour_suite!(block_on, InMemory::new(Tokio::default()));
+}

@@ -15,7 +15,10 @@ fn calm() {
     let mut excuses = std::collections::BTreeMap::<&str, u64>::new();
     for seed in from..from + n {
         let script = script(seed, Profile::Quick);
-        let one = run(&script, &Options { traced: false, invariants: seed % 16 == 0 });
+        let one = run(
+            &script,
+            &Options { traced: false, invariants: seed % 16 == 0, ..Options::default() },
+        );
         events += one.outcome.figures.events;
         sim += one.outcome.figures.simulated;
         felt += u64::from(one.outcome.felt_a_fault());
@@ -34,7 +37,8 @@ fn calm() {
             e.0 += 1;
         }
         if seed % 8 == 0 {
-            let two = run(&script, &Options { traced: true, invariants: false });
+            let two =
+                run(&script, &Options { traced: true, invariants: false, ..Options::default() });
             assert_eq!(one.outcome.digest, two.outcome.digest, "{seed}");
         }
     }
@@ -46,7 +50,7 @@ fn calm() {
     );
     if let Ok(call) = std::env::var("CALL") {
         let sc = script(from, Profile::Quick);
-        let one = run(&sc, &Options { traced: true, invariants: false });
+        let one = run(&sc, &Options { traced: true, invariants: false, ..Options::default() });
         let ev = &one.facts.evidence;
         for l in &sc.lines {
             let t = format!("{l}");

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::runtime::{Listener, Runtime, Timer, Transport};
 use crate::error::LinkError;
 use crate::handle::Shared;
-use crate::link::{Accepting, Acceptor, Door, Hello};
+use crate::link::{Accepting, Acceptor, Door, Hello, LINGER};
 use crate::node::Node;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -22,9 +22,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Turns of one connection before other tasks get theirs.
 const BUDGET: usize = 16;
-
-/// A refused connection may take this long to take its refusal.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// The same refusal is logged again after this long, if so many others have not come between.
 const NEWS_AFTER: Duration = Duration::from_secs(60);

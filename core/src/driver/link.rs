@@ -6,6 +6,7 @@
 //! queues first and many messages share one frame and one system call.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -164,11 +165,10 @@ impl<R: Runtime> PeerTask<R> {
         self.dial = None;
         let (node, name) = (&self.shared.node, &self.shared.name);
         let seed = self.seeds.next_u64();
-        let connected =
-            result.map_err(|error| LinkError::Transport(error.to_string())).and_then(|transport| {
-                let connection = Connection::dialled(node, name, link, seed, now)?;
-                Ok(Active { connection, transport })
-            });
+        let connected = result.map_err(LinkError::from).and_then(|transport| {
+            let connection = Connection::dialled(node, name, link, seed, now)?;
+            Ok(Active { connection, transport })
+        });
         match connected {
             Ok(active) => self.active = Some(active),
             Err(error) => {
@@ -190,9 +190,7 @@ impl<R: Runtime> PeerTask<R> {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => connection.handle_eof(),
             Poll::Ready(Ok(bytes)) => connection.handle_read(now, bytes),
-            Poll::Ready(Err(error)) => {
-                connection.handle_failure(LinkError::Transport(error.to_string()));
-            }
+            Poll::Ready(Err(error)) => connection.handle_failure(error.into()),
         }
         true
     }
@@ -348,8 +346,8 @@ impl<R: Runtime> PeerTask<R> {
                     connection.handle_written(now, written);
                 }
                 Poll::Ready(outcome) => {
-                    let text = outcome.err().map_or("wrote nothing".into(), |e| e.to_string());
-                    connection.handle_failure(LinkError::Transport(text));
+                    let error = outcome.err().unwrap_or_else(|| ErrorKind::WriteZero.into());
+                    connection.handle_failure(error.into());
                     return true;
                 }
             }

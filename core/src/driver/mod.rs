@@ -1,11 +1,14 @@
 //! The one loop that drives a link, and what a runtime supplies to it.
 //!
 //! Everything here is written once, on `core::task` and the traits of [`runtime`]; the crates
-//! `gridmux-tokio` and `gridmux-smol` supply those and little else.
+//! `gridmux-tokio` and `gridmux-smol` supply those and little else. What their clocks and timers
+//! have in common is in [`clock`]; [`time`] is for applications.
 
 mod accept;
+pub mod clock;
 mod link;
 pub mod runtime;
+pub mod time;
 
 pub(crate) use self::accept::{Doorway, accept_loop, admit};
 pub(crate) use self::link::PeerTask;

@@ -4,18 +4,25 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 
+use crate::node;
 use crate::time::{Instant, Now};
-use crate::wire::Timestamp;
 
 /// A future on the heap, as the object-safe parts of this module use it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Both clocks, and timers on the monotonic one.
+/// Bytes that a transport should let the system hold unsent, where the system can be told
+/// (`TCP_NOTSENT_LOWAT`): a link ping waits behind them.
+pub const UNSENT: u32 = 128 * 1024;
+
+/// Connections that a listener should let the system hold until they are accepted.
+pub const BACKLOG: i32 = 1024;
+
+/// Both clocks, and timers on the monotonic one. [`SystemClock`](super::clock::SystemClock) is
+/// most of one.
 pub trait Clock: Send + Sync + 'static {
     /// The monotonic clock.
     fn instant(&self) -> Instant;
@@ -25,33 +32,6 @@ pub trait Clock: Send + Sync + 'static {
 
     /// A timer that is not armed.
     fn timer(&self) -> Box<dyn Timer>;
-}
-
-/// Both clocks for the price of one: the wall clock is read once a second, and in between it runs
-/// with the monotonic one.
-#[derive(Debug, Default)]
-pub struct WallClock {
-    /// When the wall clock is to be read again, in nanoseconds of the monotonic clock.
-    stale_at: AtomicU64,
-    /// What the wall clock showed beyond the monotonic one, in nanoseconds since 1970.
-    offset: AtomicI64,
-}
-
-impl WallClock {
-    const FRESH: u64 = 1_000_000_000;
-
-    /// Both clocks at `instant`; `read` reads the wall clock in nanoseconds since 1970.
-    pub fn now(&self, instant: Instant, read: impl FnOnce() -> i128) -> Now {
-        let nanos = instant.as_nanos();
-        if nanos >= self.stale_at.load(Ordering::Acquire) {
-            let offset = read() - i128::from(nanos);
-            let bounded = offset.clamp(i64::MIN.into(), i64::MAX.into());
-            self.offset.store(bounded as i64, Ordering::Relaxed);
-            self.stale_at.store(nanos.saturating_add(Self::FRESH), Ordering::Release);
-        }
-        let wall = i128::from(self.offset.load(Ordering::Relaxed)) + i128::from(nanos);
-        Now { instant, wall: Timestamp::from_unix_nanos(wall) }
-    }
 }
 
 /// A single alarm.
@@ -107,6 +87,23 @@ pub trait Connector: Send + Sync + 'static {
     fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>>;
 }
 
+/// What a [`Connector`] does for plain TCP: `open` connects to the `host:port` of a node's name, a
+/// base URL. What has no host gives [`InvalidInput`](io::ErrorKind::InvalidInput).
+pub fn connect<F, T>(
+    name: &str,
+    open: impl FnOnce(String) -> F,
+) -> BoxFuture<'static, io::Result<Box<dyn Transport>>>
+where
+    F: Future<Output = io::Result<T>> + Send + 'static,
+    T: Transport,
+{
+    let opening = node::dial_target(name).map(open);
+    Box::pin(async move {
+        let opening = opening.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(Box::new(opening.await?) as Box<dyn Transport>)
+    })
+}
+
 /// An async runtime.
 pub trait Runtime: Clock + Clone + Sized {
     /// Whether the runtime can run anything at all.
@@ -135,4 +132,13 @@ pub trait Runtime: Clock + Clone + Sized {
     /// # Errors
     /// The system has none to give.
     fn random(&self) -> io::Result<[u8; 16]>;
+
+    /// What the node of this number, from 0, runs on in a
+    /// [`TestGrid`](crate::test_util::TestGrid): this runtime, unless a test has one that mixes
+    /// several.
+    #[cfg(any(test, feature = "test-util"))]
+    fn for_node(&self, index: usize) -> Self {
+        let _ = index;
+        self.clone()
+    }
 }

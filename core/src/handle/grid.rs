@@ -336,6 +336,15 @@ impl<R: Runtime> Grid<R> {
         })
         .await;
     }
+
+    /// Ends the node where it stands, whoever else holds it: everything that is open fails. That
+    /// nobody is told is the business of the caller, who has its connections.
+    #[cfg(any(test, feature = "test-util"))]
+    pub(crate) fn kill(&self) {
+        self.inner.draining.store(true, Ordering::Release);
+        self.inner.doorway.close();
+        self.inner.doorway.peers().iter().for_each(|shared| shared.abandon());
+    }
 }
 
 struct CloseOnDrop<'a>(&'a Doorway);

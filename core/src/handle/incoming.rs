@@ -4,17 +4,20 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_core::Stream;
 
-use super::call::with_data;
+use super::byte_reader::ByteReader;
+use super::byte_writer::ByteWriter;
+use super::outlet::{Outlet, SendHalf};
 use super::shared::Shared;
-use super::wakers::{List, Place, Waiting};
+use super::sink::ItemSink;
+use super::wakers::{List, Waiting};
 use crate::error::{CallError, CancelReason};
-use crate::mux::{IncomingKey, Received, Refusal};
-use crate::outbox::Data;
+use crate::mux::{IncomingKey, Received};
 use crate::payload::{Body, Payload};
 use crate::time::Instant;
 use crate::wire::SubrouteId;
@@ -166,6 +169,14 @@ impl<T: Body> Input<T> {
         std::future::poll_fn(|cx| self.poll_item(cx)).await
     }
 
+    /// This input as a reader of the bytes in its items; the caller's EOF is its EOF.
+    pub fn into_async_read(self) -> ByteReader<Self>
+    where
+        T: Into<Bytes>,
+    {
+        ByteReader::new(self)
+    }
+
     fn poll_item(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<T, InputError>>> {
         if self.ended {
             return Poll::Ready(None);
@@ -244,29 +255,21 @@ pub enum InputError {
 /// ```
 #[derive(Debug)]
 pub struct Output<T> {
-    shared: Arc<Shared>,
-    key: IncomingKey,
-    credit: Place,
-    queue: Place,
+    outlet: Outlet,
     item: PhantomData<fn(T)>,
 }
 
+impl<T> Unpin for Output<T> {}
+
 impl<T> Clone for Output<T> {
     fn clone(&self) -> Self {
-        Self::new(self.shared.clone(), self.key)
-    }
-}
-
-impl<T> Drop for Output<T> {
-    fn drop(&mut self) {
-        self.shared.leave([&mut self.credit, &mut self.queue]);
+        Self { outlet: self.outlet.sibling(), item: PhantomData }
     }
 }
 
 impl<T> Output<T> {
     pub(crate) const fn new(shared: Arc<Shared>, key: IncomingKey) -> Self {
-        let (credit, queue) = (Place::new(List::Output(key)), Place::new(List::Queue));
-        Self { shared, key, credit, queue, item: PhantomData }
+        Self { outlet: Outlet::served(shared, key), item: PhantomData }
     }
 }
 
@@ -281,33 +284,7 @@ impl<T: Body> Output<T> {
     /// [`CallError::Cancelled`] once the call is over; an item that is too large or cannot be
     /// encoded leaves the stream as it was.
     pub async fn send(&mut self, item: T) -> Result<(), CallError> {
-        std::future::poll_fn(move |cx| match self.try_queue(&item, Some(cx.waker())) {
-            Err(Refusal::Failed(error)) => Poll::Ready(Err(error)),
-            Err(Refusal::NoCredit | Refusal::QueueFull) => Poll::Pending,
-            Ok(()) => Poll::Ready(Ok(())),
-        })
-        .await
-    }
-
-    fn try_queue(&mut self, item: &T, waker: Option<&Waker>) -> Result<(), Refusal> {
-        let key = self.key;
-        let queue = |data: Data<'_>| {
-            self.shared.with(|state| {
-                let result = state.peer.serve_item(key, data);
-                if let Some(waker) = waker {
-                    match &result {
-                        Err(Refusal::NoCredit) => self.credit.wait(state, waker),
-                        Err(Refusal::QueueFull) => {
-                            self.queue.wait(state, waker);
-                            self.credit.wait(state, waker);
-                        }
-                        _ => {}
-                    }
-                }
-                result
-            })
-        };
-        with_data(item, queue).map_err(Refusal::Failed)?
+        self.outlet.send(item).await
     }
 
     /// Sends an item now or not at all.
@@ -317,11 +294,28 @@ impl<T: Body> Output<T> {
     /// [`LimitKind::QueuedBytes`](crate::error::LimitKind::QueuedBytes) if it would have to wait;
     /// otherwise as [`Self::send`].
     pub fn try_send(&mut self, item: &T) -> Result<(), CallError> {
-        use crate::error::LimitKind::{Credits, QueuedBytes};
-        self.try_queue(item, None).map_err(|refusal| match refusal {
-            Refusal::Failed(error) => error,
-            Refusal::NoCredit => CallError::Limit(Credits),
-            Refusal::QueueFull => CallError::Limit(QueuedBytes),
-        })
+        self.outlet.try_send(item)
+    }
+
+    /// This output as a [`Sink`](futures_sink::Sink). Closing it closes this output, not the
+    /// stream.
+    pub fn into_sink(self) -> ItemSink<Self> {
+        ItemSink::new(self)
+    }
+
+    /// This output as a writer of bytes. Closing it closes this output, not the stream.
+    pub fn into_async_write(self) -> ByteWriter<Self>
+    where
+        T: From<Bytes>,
+    {
+        ByteWriter::new(self)
+    }
+}
+
+impl<T: Body> SendHalf for Output<T> {
+    type Item = T;
+
+    fn outlet(&mut self) -> &mut Outlet {
+        &mut self.outlet
     }
 }

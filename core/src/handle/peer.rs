@@ -14,7 +14,6 @@ use super::wait::Alarm;
 use super::wakers::{List, Waiting};
 use crate::error::CallError;
 use crate::link::LinkState;
-use crate::mux::Target;
 use crate::payload::Body;
 use crate::route::{ClientStream, RouteInfo, ServerStream, Shape, TwoWay, Unary};
 use crate::stats::Stats;
@@ -63,7 +62,7 @@ impl PeerHandle {
         route: Unary<Req, Res>,
         request: &'a Req,
     ) -> Call<'a, Req, Res> {
-        Call::new(self.shared.clone(), target(route.info()), request)
+        Call::new(self.shared.clone(), route.info().target(), request)
     }
 
     /// Opens a stream of the shape that the route has: a [`Receiver`], a [`ClientCall`], or a
@@ -106,7 +105,7 @@ impl PeerHandle {
             Shape::Stream { in_capacity, out_capacity } => (in_capacity, out_capacity),
             Shape::Single => (0, 1),
         };
-        Opening::new(self.shared.clone(), target(info), capacities, request)
+        Opening::new(self.shared.clone(), info.target(), capacities, request)
     }
 
     /// The state of the link.
@@ -205,10 +204,6 @@ impl LinkWait {
             Err(error) => Poll::Ready(Err(error)),
         }
     }
-}
-
-fn target(info: RouteInfo) -> Target {
-    Target { handler: info.handler, subroute: info.subroute }
 }
 
 /// A route of a stream, of any shape.

@@ -4,18 +4,22 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_core::Stream;
-use futures_sink::Sink;
 
+use super::byte_reader::ByteReader;
+use super::byte_writer::ByteWriter;
 use super::call::{Start, with_data};
+use super::outlet::{Outlet, SendHalf};
 use super::shared::Shared;
-use super::wakers::{List, Place};
-use crate::error::{CallError, LimitKind};
-use crate::mux::{OutgoingKey, Received, Refusal, Target};
-use crate::outbox::Data;
+use super::sink::ItemSink;
+use crate::error::CallError;
+#[cfg(doc)]
+use crate::error::LimitKind;
+use crate::mux::{OutgoingKey, Received, Target};
 use crate::payload::{Body, Payload};
 
 /// The call that both halves hold; when the last lets go, it is released.
@@ -179,6 +183,14 @@ impl<T: Body> Receiver<T> {
         std::future::poll_fn(|cx| self.poll_item(cx)).await
     }
 
+    /// This half as a reader of the bytes in its items; its end is EOF.
+    pub fn into_async_read(self) -> ByteReader<Self>
+    where
+        T: Into<Bytes>,
+    {
+        ByteReader::new(self)
+    }
+
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, CallError>>> {
         if self.ended {
             return Poll::Ready(None);
@@ -249,9 +261,9 @@ impl<T> Drop for Receiver<T> {
 /// ```
 #[derive(Debug)]
 pub struct Sender<T> {
+    // Before the call: its waiters leave while it is still held.
+    outlet: Outlet,
     held: Arc<Held>,
-    closed: bool,
-    queue: Place,
     item: PhantomData<fn(T)>,
 }
 
@@ -268,12 +280,7 @@ impl<T: Body> Sender<T> {
     /// The stream has ended, or the item is too large or cannot be encoded; the latter two
     /// leave the stream as it was.
     pub async fn send(&mut self, item: T) -> Result<(), CallError> {
-        std::future::poll_fn(move |cx| match self.try_queue(&item, Some(cx.waker())) {
-            Err(Refusal::Failed(error)) => Poll::Ready(Err(error)),
-            Err(Refusal::NoCredit | Refusal::QueueFull) => Poll::Pending,
-            Ok(()) => Poll::Ready(Ok(())),
-        })
-        .await
+        self.outlet.send(item).await
     }
 
     /// Sends an item now or not at all.
@@ -282,112 +289,41 @@ impl<T: Body> Sender<T> {
     /// [`CallError::Limit`] with [`LimitKind::Credits`] or [`LimitKind::QueuedBytes`] if it would
     /// have to wait; otherwise as [`Self::send`].
     pub fn try_send(&mut self, item: &T) -> Result<(), CallError> {
-        self.try_queue(item, None).map_err(|refusal| match refusal {
-            Refusal::Failed(error) => error,
-            Refusal::NoCredit => CallError::Limit(LimitKind::Credits),
-            Refusal::QueueFull => CallError::Limit(LimitKind::QueuedBytes),
-        })
-    }
-
-    fn try_queue(&mut self, item: &T, waker: Option<&Waker>) -> Result<(), Refusal> {
-        if self.closed {
-            return Err(Refusal::Failed(CallError::SendClosed));
-        }
-        let key = self.held.key;
-        let queue = |data: Data<'_>| {
-            self.held.shared.with(|state| {
-                let result = state.peer.send(key, data);
-                if let Some(waker) = waker {
-                    match &result {
-                        Err(Refusal::NoCredit) => state.wait_write(key, waker),
-                        Err(Refusal::QueueFull) => {
-                            self.queue.wait(state, waker);
-                            state.wait_write(key, waker);
-                        }
-                        _ => {}
-                    }
-                }
-                result
-            })
-        };
-        with_data(item, queue).map_err(Refusal::Failed)?
+        self.outlet.try_send(item)
     }
 
     /// Ends the sending half: EOF behind all that was sent. The receiving half goes on.
     pub fn close(mut self) {
-        self.end();
+        self.outlet.close();
     }
 
-    fn end(&mut self) {
-        if !std::mem::replace(&mut self.closed, true) {
-            self.held.shared.with(|state| state.peer.close_input(self.held.key));
-        }
+    /// This half as a [`Sink`](futures_sink::Sink), whose close is EOF.
+    pub fn into_sink(self) -> ItemSink<Self> {
+        ItemSink::new(self)
+    }
+
+    /// This half as a writer of bytes, whose close is EOF.
+    pub fn into_async_write(self) -> ByteWriter<Self>
+    where
+        T: From<Bytes>,
+    {
+        ByteWriter::new(self)
+    }
+}
+
+impl<T: Body> SendHalf for Sender<T> {
+    type Item = T;
+
+    fn outlet(&mut self) -> &mut Outlet {
+        &mut self.outlet
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.held.shared.leave([&mut self.queue]);
-        if !self.closed {
+        if !self.outlet.is_closed() {
             self.held.cancel();
         }
-    }
-}
-
-/// Items as a sink: `poll_ready` and `start_send` queue one item at a time, `poll_flush` is done
-/// when it is in the outbox, `poll_close` is EOF.
-#[derive(Debug)]
-pub struct SenderSink<T> {
-    sender: Sender<T>,
-    waiting: Option<T>,
-}
-
-impl<T> Sender<T> {
-    /// This half as a [`Sink`].
-    pub const fn into_sink(self) -> SenderSink<T> {
-        SenderSink { sender: self, waiting: None }
-    }
-}
-
-impl<T> Unpin for SenderSink<T> {}
-
-impl<T: Body> SenderSink<T> {
-    fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        let Self { sender, waiting } = self;
-        let Some(item) = waiting else { return Poll::Ready(Ok(())) };
-        match sender.try_queue(item, Some(cx.waker())) {
-            Err(Refusal::NoCredit | Refusal::QueueFull) => return Poll::Pending,
-            Err(Refusal::Failed(error)) => {
-                self.waiting = None;
-                return Poll::Ready(Err(error));
-            }
-            Ok(()) => self.waiting = None,
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: Body> Sink<T> for SenderSink<T> {
-    type Error = CallError;
-
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        self.get_mut().poll_empty(cx)
-    }
-
-    fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), CallError> {
-        self.get_mut().waiting = Some(item);
-        Ok(())
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        self.get_mut().poll_empty(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        let this = self.get_mut();
-        ready!(this.poll_empty(cx))?;
-        this.sender.end();
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -462,8 +398,9 @@ impl<T> FromOpened for Receiver<T> {
 
 impl<In, Out> FromOpened for (Sender<In>, Receiver<Out>) {
     fn from_opened(opened: Opened) -> Self {
-        let (held, queue) = (opened.0.clone(), Place::new(List::Queue));
-        let sender = Sender { held, closed: false, queue, item: PhantomData };
+        let held = opened.0.clone();
+        let outlet = Outlet::opened(held.shared.clone(), held.key);
+        let sender = Sender { outlet, held, item: PhantomData };
         (sender, Receiver::from_opened(opened))
     }
 }

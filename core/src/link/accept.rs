@@ -7,6 +7,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -20,6 +21,9 @@ use crate::peer::Peer;
 use crate::time::{Instant, Now};
 use crate::websocket::{Channel, CloseCode, Incoming, Role, Status, UpgradeRequest, refuse};
 use crate::wire::Connect;
+
+/// A refused connection may take this long to take its refusal.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// A Connect that passed every check that concerns the node.
 pub type Hello = Connect;

@@ -13,6 +13,7 @@ pub use self::dial::dials;
 pub use self::handshake::check_connect;
 pub use self::state::LinkState;
 
+pub(crate) use self::accept::LINGER;
 pub(crate) use self::duplicates::Duplicates;
 pub(crate) use self::handshake::{
     base_flags, check_response, connect, connect_response, duplicate_reason, is_duplicate_reason,

@@ -177,6 +177,21 @@ impl CalleeStream {
         data: Data<'_>,
         common: &mut Common,
     ) -> Result<(), Refusal> {
+        let mut draft = Draft::item(Op::MuxServerMsg, 0, data);
+        self.admit(owner, &draft, common)?;
+        if self.credits.spend() {
+            draft.seq = self.send_seq.next();
+            common.send(owner, draft, Class::Data);
+        }
+        Ok(())
+    }
+
+    /// Whether the smallest of items could be sent now.
+    pub(super) fn check_send(&self, owner: Owner, common: &mut Common) -> Result<(), Refusal> {
+        self.admit(owner, &Draft::item(Op::MuxServerMsg, 0, Data::Nil), common)
+    }
+
+    fn admit(&self, owner: Owner, draft: &Draft<'_>, common: &mut Common) -> Result<(), Refusal> {
         if self.cancelled.is_some() {
             return Err(Refusal::Failed(CallError::Cancelled));
         }
@@ -186,13 +201,7 @@ impl CalleeStream {
         if self.credits.available() == 0 {
             return Err(Refusal::NoCredit);
         }
-        let mut draft = Draft::item(Op::MuxServerMsg, 0, data);
-        common.admit(&draft, owner.mux)?;
-        if self.credits.spend() {
-            draft.seq = self.send_seq.next();
-            common.send(owner, draft, Class::Data);
-        }
-        Ok(())
+        common.admit(draft, owner.mux)
     }
 
     /// The handler has returned.

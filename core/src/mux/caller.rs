@@ -234,22 +234,31 @@ impl CallerStream {
         data: Data<'_>,
         common: &mut Common,
     ) -> Result<(), Refusal> {
+        let mut draft = Draft::item(Op::MuxClientMsg, 0, data);
+        self.admit(owner, &draft, common)?;
+        if self.credits.spend() {
+            draft.seq = self.send_seq.next();
+            common.send(owner, draft, Class::Data);
+        }
+        Ok(())
+    }
+
+    /// Whether the smallest of items could be sent now.
+    pub(super) fn check_send(&self, owner: Owner, common: &mut Common) -> Result<(), Refusal> {
+        self.admit(owner, &Draft::item(Op::MuxClientMsg, 0, Data::Nil), common)
+    }
+
+    fn admit(&self, owner: Owner, draft: &Draft<'_>, common: &mut Common) -> Result<(), Refusal> {
         match &self.end {
             Some(Err(error)) => return Err(Refusal::Failed(error.clone())),
             Some(Ok(())) => return Err(Refusal::Failed(CallError::Ended)),
             None if self.input_closed => return Err(Refusal::Failed(CallError::SendClosed)),
             None => {}
         }
-        let mut draft = Draft::item(Op::MuxClientMsg, 0, data);
         if self.credits.available() == 0 || self.callee_gone {
             return Err(Refusal::NoCredit);
         }
-        common.admit(&draft, owner.mux)?;
-        if self.credits.spend() {
-            draft.seq = self.send_seq.next();
-            common.send(owner, draft, Class::Data);
-        }
-        Ok(())
+        common.admit(draft, owner.mux)
     }
 
     /// Ends the input: costs no credit and needs no ack.

@@ -331,6 +331,17 @@ impl Incoming {
         }
     }
 
+    pub(crate) fn check_send(
+        &mut self,
+        key: IncomingKey,
+        common: &mut Common,
+    ) -> Result<(), Refusal> {
+        match self.stream_mut(key) {
+            Some((mux, stream)) => stream.check_send(owner(mux), common),
+            None => Err(Refusal::Failed(CallError::Cancelled)),
+        }
+    }
+
     pub(crate) fn receive(
         &mut self,
         key: IncomingKey,

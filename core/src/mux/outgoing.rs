@@ -234,6 +234,17 @@ impl Outgoing {
         }
     }
 
+    pub(crate) fn check_send(
+        &mut self,
+        key: OutgoingKey,
+        common: &mut Common,
+    ) -> Result<(), Refusal> {
+        match self.stream_mut(key) {
+            Some(stream) => stream.check_send(owner(key), common),
+            None => Err(Refusal::Failed(LOST)),
+        }
+    }
+
     pub(crate) fn close(&mut self, key: OutgoingKey, common: &mut Common) {
         if let Some(stream) = self.stream_mut(key) {
             stream.close(owner(key), common);

@@ -37,6 +37,13 @@ impl From<Bytes> for MsgBytes {
     }
 }
 
+/// The bytes; none if nil.
+impl From<MsgBytes> for Bytes {
+    fn from(bytes: MsgBytes) -> Self {
+        bytes.0.unwrap_or_default()
+    }
+}
+
 impl From<Vec<u8>> for MsgBytes {
     fn from(bytes: Vec<u8>) -> Self {
         Self(Some(bytes.into()))

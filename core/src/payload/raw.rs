@@ -114,6 +114,13 @@ impl From<&'static [u8]> for Payload {
     }
 }
 
+/// The bytes; none if nil.
+impl From<Payload> for Bytes {
+    fn from(payload: Payload) -> Self {
+        payload.into_bytes()
+    }
+}
+
 impl From<Option<Bytes>> for Payload {
     fn from(bytes: Option<Bytes>) -> Self {
         Self(bytes)

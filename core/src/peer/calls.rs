@@ -83,6 +83,15 @@ impl Peer {
         self.outgoing.send(key, never_nil(data), &mut self.common)
     }
 
+    /// Whether [`Self::send`] has a credit and room in the queue for a small item. That a larger
+    /// one finds room too is not promised.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn check_send(&mut self, key: OutgoingKey) -> Result<(), Refusal> {
+        self.outgoing.check_send(key, &mut self.common)
+    }
+
     /// Ends our input of a stream: EOF.
     pub fn close_input(&mut self, key: OutgoingKey) {
         self.outgoing.close(key, &mut self.common);
@@ -124,6 +133,14 @@ impl Peer {
     /// As [`Self::send`].
     pub fn serve_item(&mut self, key: IncomingKey, data: Data<'_>) -> Result<(), Refusal> {
         self.incoming.send(key, never_nil(data), &mut self.common)
+    }
+
+    /// Whether [`Self::serve_item`] has a credit and room in the queue for a small item.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn check_serve_item(&mut self, key: IncomingKey) -> Result<(), Refusal> {
+        self.incoming.check_send(key, &mut self.common)
     }
 
     /// The next input item of a stream that is served here; its credit goes back.

@@ -79,7 +79,7 @@ pub struct Peer {
     links_made: u64,
     /// The peer has said that it is shutting down.
     peer_leaves: bool,
-    /// Something was handed out and not yet reported written.
+    /// Something is being written: the next transmit cannot be handed out yet.
     in_flight: bool,
     /// Already logged, so that a lasting problem is logged once.
     last_failure: Option<LinkError>,
@@ -224,6 +224,12 @@ impl Peer {
             None => self.drive_drain(now),
         }
         transmit
+    }
+
+    /// The connection is writing something of its own: until it asks again, what waits for it is
+    /// no output to wake up for.
+    pub(crate) fn hold_transmit(&mut self, link: LinkId) {
+        self.in_flight |= self.link.id() == Some(link);
     }
 
     /// Takes back the buffer of a [`Transmit::Frame`] that has been written.

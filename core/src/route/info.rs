@@ -1,5 +1,6 @@
 //! A route without its types.
 
+use crate::mux::Target;
 use crate::wire::SubrouteId;
 
 /// What the protocol needs to know of a route.
@@ -15,6 +16,13 @@ pub struct RouteInfo {
     pub shape: Shape,
     /// Whether the handler keeps running when its call is cancelled.
     pub run_to_end: bool,
+}
+
+impl RouteInfo {
+    /// Where a call of this route goes.
+    pub const fn target(&self) -> Target {
+        Target { handler: self.handler, subroute: self.subroute }
+    }
 }
 
 /// What travels in a call of a route.

@@ -7,15 +7,16 @@
 //! - A [`Lone`] node talks to the test itself, which says and reads every message.
 //! - A [`Crowd`] is several processes of one name that dial one acceptor.
 //!
-//! On loopback sockets, for the handles and the runtimes:
+//! On a network, for the handles and the runtimes:
 //!
-//! - A [`TestGrid`] is real nodes, which can be killed, restarted and cut off.
+//! - A [`TestGrid`] is real nodes, which can be killed, restarted and cut off; on an
+//!   [`InMemory`] runtime, what it takes for sockets is in memory.
 //! - [`suite`]: what a user can rely on, one test a behaviour, for every runtime.
 
 mod builder;
-mod cluster;
 mod crowd;
 mod end;
+mod in_memory;
 mod joint;
 mod logs;
 mod lone;
@@ -25,11 +26,12 @@ pub mod suite;
 mod tools;
 
 pub use self::builder::PairBuilder;
-pub use self::cluster::TestGrid;
 pub use self::crowd::Crowd;
 pub use self::end::{End, Which};
+pub use self::in_memory::InMemory;
 pub use self::logs::{LogLine, Logs};
 pub use self::lone::Lone;
 pub use self::pair::{Mode, Pair};
 pub use self::raw::Raw;
-pub use self::tools::{eventually, sleep, spawn, within};
+pub use self::tools::spawn;
+pub use crate::test_util::{TestGrid, eventually, sleep, within};

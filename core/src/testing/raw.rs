@@ -38,7 +38,7 @@ impl Raw {
     /// # Panics
     /// Never.
     pub fn token(name: &str, now: Timestamp) -> String {
-        SharedSecret::new(super::cluster::SECRET).expect("long enough").issue(name, now)
+        SharedSecret::new(crate::test_util::SECRET).expect("long enough").issue(name, now)
     }
 
     /// Writes these bytes as they are.

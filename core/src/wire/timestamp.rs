@@ -1,6 +1,6 @@
 //! Points in time, as Go sends them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::DecodeError;
 use super::reader::Reader;
@@ -107,6 +107,17 @@ impl Timestamp {
             return Err(DecodeError::Nanoseconds { field, found: nanos });
         }
         Ok(Self { seconds, nanos })
+    }
+}
+
+/// A time of the system's clock, before or after 1970.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let nanos = |span: Duration| i128::try_from(span.as_nanos()).unwrap_or(i128::MAX);
+        Self::from_unix_nanos(match time.duration_since(UNIX_EPOCH) {
+            Ok(since) => nanos(since),
+            Err(before) => -nanos(before.duration()),
+        })
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::homes::Runtimes;
+
 /// Several nodes that lock, walk and talk over gridmux, and check every answer.
 ///
 /// Ctrl-C drains. The last line is one JSON object; the exit code is 0 only if no answer was
@@ -20,13 +22,24 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", requires = "peers")]
     pub(crate) node: Option<String>,
 
-    /// The names of all nodes, for --node; with commas between them, or given several times.
+    /// The names of all nodes, for --node and --guest; with commas between them, or given several
+    /// times. Without --node all of them run here, and --nodes does not count.
     #[arg(long, visible_alias = "names", value_name = "NAMES", value_delimiter = ',')]
     pub(crate) peers: Vec<String>,
+
+    /// The name of one more node, which runs elsewhere and serves no more than echoes, such as
+    /// the examples of gridmux-core; can be given several times. http://127.0.0.1:0 stands for one
+    /// with a free port. All names are told when the cluster starts.
+    #[arg(long, value_name = "NAME", conflicts_with = "bench")]
+    pub(crate) guest: Vec<String>,
 
     /// Run each node as a process of its own.
     #[arg(long, conflicts_with = "node")]
     pub(crate) processes: bool,
+
+    /// What the nodes run on.
+    #[arg(long, value_enum, value_name = "RUNTIME", default_value_t = Runtimes::Tokio)]
+    pub(crate) runtime: Runtimes,
 
     /// End after this time; without it, at Ctrl-C.
     #[arg(long, value_name = "N")]
@@ -36,7 +49,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "node")]
     pub(crate) chaos: bool,
 
-    /// Measure a 512-byte echo between two nodes, against a raw TCP multiplexer.
+    /// Measure a 512-byte echo between two nodes, against a raw TCP multiplexer. The callers, and
+    /// the multiplexer, are on tokio whatever the nodes run on.
     #[arg(long, conflicts_with_all = ["node", "processes", "chaos"])]
     pub(crate) bench: bool,
 

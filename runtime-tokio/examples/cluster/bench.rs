@@ -7,14 +7,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use gridmux_benches::load::{Caller, Rate, closed_loop};
 use gridmux_benches::raw_mux::{Handlers, RawClient, RawServer};
+use gridmux_smol::Smol;
+use gridmux_tokio::Tokio;
 use gridmux_tokio::auth::SharedSecret;
-use gridmux_tokio::handle::{Context, PeerHandle};
+use gridmux_tokio::driver::runtime::Runtime;
+use gridmux_tokio::handle::{Context, Grid, PeerHandle};
 use gridmux_tokio::node::authority;
 use gridmux_tokio::payload::Payload;
-use gridmux_tokio::{Grid, Tokio};
 use serde::Serialize;
 
 use crate::cluster::Failure;
+use crate::homes::{Runtimes, on_async_std};
 use crate::ports::loopback_names;
 use crate::routes::ECHO;
 
@@ -36,9 +39,29 @@ pub(crate) struct Figures {
 }
 
 /// Measures, and prints a table as it goes.
-pub(crate) async fn run(secret: SharedSecret, rng: &mut fastrand::Rng) -> Result<Figures, Failure> {
+pub(crate) async fn run(
+    runtimes: Runtimes,
+    secret: &SharedSecret,
+    rng: &mut fastrand::Rng,
+) -> Result<Figures, Failure> {
     let names = loopback_names(2, rng)?;
-    let (here, there) = (grid(&names, 0, &secret).await?, grid(&names, 1, &secret).await?);
+    match runtimes {
+        Runtimes::Tokio => measure(Tokio::default(), Tokio::default(), &names, secret).await,
+        Runtimes::Smol => measure(Smol::default(), Smol::default(), &names, secret).await,
+        Runtimes::AsyncStd => measure(on_async_std(), on_async_std(), &names, secret).await,
+        Runtimes::Mixed => measure(Tokio::default(), Smol::default(), &names, secret).await,
+    }
+}
+
+async fn measure<A: Runtime, B: Runtime>(
+    here: A,
+    there: B,
+    names: &[String],
+    secret: &SharedSecret,
+) -> Result<Figures, Failure> {
+    let (here, there) =
+        (grid(here, &names[0], names, secret), grid(there, &names[1], names, secret));
+    let (here, there) = (here.await?, there.await?);
     here.connected(Duration::from_secs(10)).await?;
     let peer = here.peer(&names[1])?;
     let server = RawServer::bind(Handlers::Tasks).await?;
@@ -67,10 +90,14 @@ pub(crate) async fn run(secret: SharedSecret, rng: &mut fastrand::Rng) -> Result
     })
 }
 
-async fn grid(names: &[String], own: usize, secret: &SharedSecret) -> Result<Grid, Failure> {
-    let name = &names[own];
+async fn grid<R: Runtime>(
+    runtime: R,
+    name: &str,
+    names: &[String],
+    secret: &SharedSecret,
+) -> Result<Grid<R>, Failure> {
     let echo = |payload: Payload, _: Context| async { Ok::<_, std::convert::Infallible>(payload) };
-    let builder = Grid::builder_on(Tokio::default(), name)
+    let builder = Grid::builder_on(runtime, name)
         .peers(names.to_vec())
         .auth(secret.clone())
         .serve(ECHO, echo);

@@ -5,11 +5,14 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gridmux_smol::Smol;
 use gridmux_tokio::Tokio;
+use gridmux_tokio::driver::runtime::Runtime;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::cluster::Failure;
+use crate::homes::{Kind, on_async_std};
 use crate::ledger::HoldEvent;
 use crate::node::{Node, Plan, View};
 
@@ -40,10 +43,18 @@ fn say(line: &Line) {
 
 /// Runs the node until the parent ends it.
 pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
+    match plan.runtime {
+        Kind::Tokio => run_on(Tokio::default(), plan).await,
+        Kind::Smol => run_on(Smol::default(), plan).await,
+        Kind::AsyncStd => run_on(on_async_std(), plan).await,
+    }
+}
+
+async fn run_on<R: Runtime>(runtime: R, plan: Plan) -> Result<(), Failure> {
     // Ctrl-C reaches the whole terminal, but the parent decides.
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
     let witness = Arc::new(|event| say(&Line::Hold(event)));
-    let node = Node::start(Tokio::default(), plan, witness).await?;
+    let node = Node::start(runtime, plan, witness).await?;
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     let mut tick = tokio::time::interval(REPORT_EVERY);
     loop {

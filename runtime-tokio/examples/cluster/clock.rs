@@ -1,6 +1,7 @@
-//! One monotonic clock for all nodes, whether they are threads or processes of a machine: leases
-//! and holds are compared by it.
+//! One monotonic clock for all nodes, whether they are threads or processes of a machine: their
+//! holds are compared by it.
 
+use gridmux_tokio::driver::runtime::Clock;
 use gridmux_tokio::time::Instant;
 
 /// The machine's monotonic clock, the same in every process.
@@ -17,4 +18,11 @@ pub(crate) fn now() -> Instant {
     use std::time::{SystemTime, UNIX_EPOCH};
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Instant::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// What this clock shows when a runtime's own shows `at`; earlier by what passes between two
+/// looks at clocks, and never later.
+pub(crate) fn shared<C: Clock>(own: &C, at: Instant) -> Instant {
+    let (shared, own) = (now(), own.instant());
+    shared.after(at.since(own)).before(own.since(at))
 }

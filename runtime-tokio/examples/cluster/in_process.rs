@@ -1,26 +1,18 @@
-//! Nodes in this process, each on a tokio runtime of its own: to kill one is to stop its runtime,
-//! so that its tasks vanish where they are and its sockets close without a goodbye.
+//! Nodes in this process, each in a home of its own: to kill one is to end its home.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use gridmux_tokio::Tokio;
-use tokio::runtime::Runtime;
 
 use crate::clock;
 use crate::cluster::{Cluster, Failure};
+use crate::homes::{self, Resident};
 use crate::ledger::{HoldEvent, Ledger};
 use crate::load::Witness;
-use crate::node::{Node, Plan};
+use crate::node::{Plan, View};
 use crate::report::Lives;
 
-/// How long the threads of a killed node may take to notice.
-const REAP: Duration = Duration::from_secs(2);
-
-/// Where a node is, while it runs.
+/// A node while it runs.
 struct Running {
-    runtime: Runtime,
-    node: Arc<Node<Tokio>>,
+    resident: Box<dyn Resident>,
     /// The number of this life of it, which the ledger knows its holds by.
     holder: u64,
 }
@@ -41,8 +33,10 @@ pub(crate) struct InProcess {
 impl InProcess {
     /// Starts one node for each plan.
     pub(crate) async fn start_all(plans: Vec<Plan>) -> Result<Self, Failure> {
-        let place =
-            |plan: Plan| Place { lives: Lives::new(plan.name.clone()), plan, running: None };
+        let place = |plan: Plan| {
+            let lives = Lives::new(plan.name.clone(), plan.runtime);
+            Place { plan, lives, running: None }
+        };
         let places: Vec<_> = plans.into_iter().map(place).collect();
         let mut cluster = Self { places, ledger: Arc::default(), holders: 0 };
         for node in 0..cluster.places.len() {
@@ -62,25 +56,20 @@ impl InProcess {
         })
     }
 
-    /// Ends a node's runtime and waits until all its tasks are gone.
-    ///
-    /// The node itself is dropped after that only: earlier, its grid would say goodbye.
-    async fn reap(&self, running: Running) -> Result<(), Failure> {
-        let Running { runtime, node, holder } = running;
-        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(REAP)).await?;
-        self.ledger().gone(holder, clock::now());
-        drop(node);
-        Ok(())
+    /// Ends a node's home, and says what was last seen of it.
+    async fn reap(&self, running: Running) -> Result<View, Failure> {
+        let view = running.resident.end().await?;
+        self.ledger().gone(running.holder, clock::now());
+        Ok(view)
     }
 }
 
 impl Cluster for InProcess {
     async fn kill(&mut self, node: usize) -> Result<(), Failure> {
         let Some(running) = self.places[node].running.take() else { return Ok(()) };
-        let body = running.node.clone();
-        self.reap(running).await?;
+        let view = self.reap(running).await?;
         let lives = &mut self.places[node].lives;
-        lives.see(body.view());
+        lives.see(view);
         lives.die();
         Ok(())
     }
@@ -92,33 +81,15 @@ impl Cluster for InProcess {
         let place = &mut self.places[node];
         let mut plan = place.plan.clone();
         plan.seed = plan.seed.wrapping_add(holder);
-        // Workers of the node, its load included; the other nodes have theirs.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("node")
-            .enable_all()
-            .build()?;
-        match runtime
-            .spawn(async { Node::start(Tokio::default(), plan, witness).await })
-            .await
-            .map_err(Failure::from)
-        {
-            Ok(Ok(node)) => {
-                place.running = Some(Running { runtime, node: Arc::new(node), holder });
-                Ok(())
-            }
-            failed => {
-                // A runtime must not be dropped where others run.
-                runtime.shutdown_background();
-                failed?.map(drop).map_err(Failure::from)
-            }
-        }
+        let resident = homes::start(plan, witness).await?;
+        place.running = Some(Running { resident, holder });
+        Ok(())
     }
 
     fn look(&mut self) -> Result<(), Failure> {
         for place in &mut self.places {
             if let Some(running) = &place.running {
-                place.lives.see(running.node.view());
+                place.lives.see(running.resident.view());
             }
         }
         Ok(())
@@ -135,18 +106,12 @@ impl Cluster for InProcess {
 
     async fn stop(&mut self) -> Result<(), Failure> {
         let nodes = || self.places.iter().filter_map(|place| place.running.as_ref());
-        let quiesce = nodes().map(|running| {
-            let node = running.node.clone();
-            running.runtime.spawn(async move { node.quiesce().await })
-        });
-        for quiet in quiesce.collect::<Vec<_>>() {
+        let quiesce: Vec<_> = nodes().map(|running| running.resident.quiesce()).collect();
+        for quiet in quiesce {
             quiet.await?;
         }
-        let shutdown = nodes().map(|running| {
-            let node = running.node.clone();
-            running.runtime.spawn(async move { node.shutdown().await })
-        });
-        for down in shutdown.collect::<Vec<_>>() {
+        let shutdown: Vec<_> = nodes().map(|running| running.resident.shutdown()).collect();
+        for down in shutdown {
             down.await?;
         }
         self.look()?;

@@ -11,7 +11,7 @@ use crate::locks::Mode;
 /// Holds that ended longer ago than this are forgotten: none that began before them is open.
 const REMEMBER: Duration = Duration::from_secs(120);
 
-/// What a holder says about one hold. Times are nanoseconds of [`crate::clock`].
+/// What a holder says about one hold. Times are nanoseconds of a clock that all holders share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum HoldEvent {
     /// Said before the holder acts.

@@ -5,6 +5,8 @@
 //! cargo run --release -p gridmux-tokio --example cluster
 //! cargo run --release -p gridmux-tokio --example cluster -- --chaos --seconds 60
 //! cargo run --release -p gridmux-tokio --example cluster -- --processes --chaos --seconds 60
+//! cargo run --release -p gridmux-tokio --example cluster -- --runtime mixed --chaos --seconds 60
+//! cargo run --release -p gridmux-tokio --example cluster -- --guest http://127.0.0.1:9104
 //! cargo run --release -p gridmux-tokio --example cluster -- --bench
 //! ```
 
@@ -14,13 +16,13 @@ mod chaos;
 mod child;
 mod clock;
 mod cluster;
+mod homes;
 mod in_process;
 mod ledger;
 mod load;
 mod locks;
 mod node;
 mod outcome;
-mod pause;
 mod ports;
 mod processes;
 mod report;
@@ -62,10 +64,10 @@ async fn main() -> ExitCode {
 }
 
 /// Does what the command line says; whether all was well.
-async fn run(args: Args) -> Result<bool, Failure> {
+async fn run(mut args: Args) -> Result<bool, Failure> {
     let mut rng = args.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
     if args.bench {
-        let figures = bench::run(SharedSecret::new(secret()?)?, &mut rng).await?;
+        let figures = bench::run(args.runtime, &SharedSecret::new(secret()?)?, &mut rng).await?;
         print_line(&figures)?;
         return Ok(true);
     }
@@ -73,18 +75,19 @@ async fn run(args: Args) -> Result<bool, Failure> {
         child::run(plan_of_one(&args, &mut rng, true)?).await?;
         return Ok(true);
     }
-    let nodes = usize::from(args.nodes);
+    let nodes = if args.peers.is_empty() { args.nodes.into() } else { args.peers.len() };
     let chaos = args.chaos.then(|| Chaos::new(rng.fork(), nodes));
     let summary = if args.node.is_some() {
         let cluster = InProcess::start_all(vec![plan_of_one(&args, &mut rng, false)?]).await?;
         cluster::run(cluster, args.seconds, chaos).await?
     } else if args.processes {
-        let names = ports::loopback_names(nodes, &mut rng)?;
+        let names = names(&mut args, nodes, &mut rng)?;
         let options = child_options(&args);
-        let cluster = Processes::start_all(names, secret()?, options, rng.u64(..)).await?;
+        let (secret, seed) = (secret()?, rng.u64(..));
+        let cluster = Processes::start_all(names, secret, args.runtime, options, seed).await?;
         cluster::run(cluster, args.seconds, chaos).await?
     } else {
-        let names = ports::loopback_names(nodes, &mut rng)?;
+        let names = names(&mut args, nodes, &mut rng)?;
         let secret = SharedSecret::new(secret()?)?;
         let plan = |name: &String| plan(&args, name, &names, &secret, rng.u64(..));
         let cluster = InProcess::start_all(names.iter().map(plan).collect()).await?;
@@ -94,12 +97,31 @@ async fn run(args: Args) -> Result<bool, Failure> {
     Ok(Summary::is_good(&summary))
 }
 
+/// The names of the nodes that run here: those of the command line, or `nodes` on free ports.
+/// Guests that have no port get one too, and are told of.
+fn names(args: &mut Args, nodes: usize, rng: &mut fastrand::Rng) -> Result<Vec<String>, Failure> {
+    let any = args.guest.iter().filter(|guest| *guest == ports::ANY).count();
+    let here = if args.peers.is_empty() { nodes } else { 0 };
+    let mut names = ports::loopback_names(here + any, rng)?;
+    let ports = names.split_off(here);
+    let guests = args.guest.iter_mut().filter(|guest| *guest == ports::ANY);
+    guests.zip(ports).for_each(|(guest, name)| *guest = name);
+    names.extend_from_slice(&args.peers);
+    if !args.guest.is_empty() {
+        eprintln!("names: {}\nguests: {}", names.join(","), args.guest.join(","));
+    }
+    Ok(names)
+}
+
 /// The plan of a node on loopback, among others that share its directory.
 fn plan(args: &Args, name: &str, names: &[String], secret: &SharedSecret, seed: u64) -> Plan {
+    let node = names.iter().position(|other| other == name).unwrap_or_default();
     Plan {
         name: name.to_owned(),
         names: names.to_vec(),
+        guests: args.guest.clone(),
         secret: secret.clone(),
+        runtime: args.runtime.of_node(node),
         dir: args.dir.clone(),
         shares_directory: true,
         locks: args.locks,
@@ -122,7 +144,9 @@ fn plan_of_one(
 /// What children are told beside their names.
 fn child_options(args: &Args) -> Vec<OsString> {
     let locks = args.locks.to_string();
-    vec!["--locks".into(), locks.into(), "--dir".into(), args.dir.clone().into()]
+    let guests = args.guest.iter().flat_map(|name| ["--guest".into(), name.into()]);
+    let options = ["--locks".into(), locks.into(), "--dir".into(), args.dir.clone().into()];
+    options.into_iter().chain(guests).collect()
 }
 
 /// The secret from the environment, or a random one for this run.

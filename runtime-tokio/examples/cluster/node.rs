@@ -3,25 +3,24 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gridmux_tokio::auth::SharedSecret;
 use gridmux_tokio::builder::{BuildError, Builder};
 use gridmux_tokio::driver::runtime::Runtime;
+use gridmux_tokio::driver::time::sleep;
 use gridmux_tokio::handle::{Context, Grid, Input, Output};
 use gridmux_tokio::node::authority;
 use gridmux_tokio::payload::{NoPayload, Payload};
 use gridmux_tokio::timings::Timings;
 use serde::{Deserialize, Serialize};
 
-use crate::clock;
+use crate::homes::Kind;
 use crate::load::{Progress, Scene, Witness};
-use crate::locks::{Locks, Table};
+use crate::locks::{self, Locks, Table};
 use crate::outcome::{Counts, Outcomes};
-use crate::pause;
-use crate::routes::{ASK, Answer, ECHO, Heard, LockArgs, LockOp, LockReply, Question, Said};
-use crate::routes::{TALK, WALK};
+use crate::routes::{ASK, Answer, ECHO, Heard, Question, Said, TALK, WALK};
 use crate::walk::{Digest, Walk, WalkItem};
 
 /// How long running calls may go on when a node is stopped.
@@ -37,7 +36,10 @@ pub(crate) struct Plan {
     pub(crate) name: String,
     /// All nodes, this one among them.
     pub(crate) names: Vec<String>,
+    /// Peers that serve nothing but echoes.
+    pub(crate) guests: Vec<String>,
     pub(crate) secret: SharedSecret,
+    pub(crate) runtime: Kind,
     /// What this node lets others walk through.
     pub(crate) dir: PathBuf,
     /// Whether the others walk through the very same directory.
@@ -77,11 +79,12 @@ impl<R: Runtime> Node<R> {
         plan: Plan,
         witness: Witness,
     ) -> Result<Self, BuildError> {
-        let table = Arc::new(Mutex::new(Table::new(clock::now())));
+        let table = Arc::new(Mutex::new(Table::new(runtime.instant(), None)));
         let grid = open(&runtime, &plan, &table).await?;
         let (outcomes, progress) = (Outcomes::default(), Arc::new(Progress::default()));
-        let peers = grid.peers();
-        let locks = Locks::new(runtime.clone(), table, peers.clone(), outcomes.clone());
+        let (guests, peers): (Vec<_>, Vec<_>) =
+            grid.peers().into_iter().partition(|peer| plan.guests.iter().any(|g| g == peer.name()));
+        let locks = Locks::new(runtime.clone(), table, peers.clone(), outcomes.clone(), None);
         let scene = Scene {
             runtime: runtime.clone(),
             plan,
@@ -90,7 +93,7 @@ impl<R: Runtime> Node<R> {
             witness,
             progress: progress.clone(),
         };
-        scene.play(&peers);
+        scene.play(&peers, &guests);
         Ok(Self { grid, runtime, outcomes, progress })
     }
 
@@ -114,9 +117,9 @@ impl<R: Runtime> Node<R> {
     /// given back while that is still possible.
     pub(crate) async fn quiesce(&self) {
         self.progress.stop();
-        let until = clock::now().after(GRACE);
-        while self.progress.workers() > 0 && clock::now() < until {
-            pause::sleep(&self.runtime, Duration::from_millis(5)).await;
+        let until = self.runtime.instant().after(GRACE);
+        while self.progress.workers() > 0 && self.runtime.instant() < until {
+            sleep(&self.runtime, Duration::from_millis(5)).await;
         }
     }
 
@@ -135,14 +138,14 @@ async fn open<R: Runtime>(
     let mut tries = 1;
     loop {
         let builder = Grid::builder_on(runtime.clone(), &plan.name)
-            .peers(plan.names.clone())
+            .peers(plan.names.iter().chain(&plan.guests).cloned())
             .auth(plan.secret.clone())
             // Frequent, so that there is a round-trip time to show.
             .timings(Timings { ping_interval: Duration::from_secs(1), ..Timings::default() });
         let address = authority(&plan.name).unwrap_or_default();
-        match serve(builder, plan, table).bind(address).await {
+        match serve(builder, runtime, plan, table).bind(address).await {
             Err(BuildError::Listen(_)) if tries < BIND_TRIES => {
-                pause::sleep(runtime, BIND_PAUSE).await;
+                sleep(runtime, BIND_PAUSE).await;
             }
             opened => return opened,
         }
@@ -151,7 +154,12 @@ async fn open<R: Runtime>(
 }
 
 /// Adds all handlers of a node.
-fn serve<R: Runtime>(builder: Builder<R>, plan: &Plan, table: &Arc<Mutex<Table>>) -> Builder<R> {
+fn serve<R: Runtime>(
+    builder: Builder<R>,
+    runtime: &R,
+    plan: &Plan,
+    table: &Arc<Mutex<Table>>,
+) -> Builder<R> {
     let by = plan.name.clone();
     let answer = move |question: Question, context: Context| {
         let (by, to) = (by.clone(), context.caller().to_owned());
@@ -165,14 +173,7 @@ fn serve<R: Runtime>(builder: Builder<R>, plan: &Plan, table: &Arc<Mutex<Table>>
         .serve(ECHO, echo)
         .serve_stream(WALK, walk)
         .serve_two_way(TALK, |NoPayload, input, output, _: Context| listen(input, output));
-    LockOp::ALL.into_iter().fold(builder, |builder, op| {
-        let (table, by) = (table.clone(), plan.name.clone());
-        builder.serve_inline(op.route(), move |args: LockArgs, _: &Context| {
-            let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
-            let verdict = table.handle(clock::now(), op, &args.lock, args.uid);
-            Ok::<_, Infallible>(LockReply { by: by.clone(), uid: args.uid, verdict })
-        })
-    })
+    locks::serve(builder, runtime, &plan.name, table)
 }
 
 async fn walk(dir: PathBuf, mut output: Output<WalkItem>) -> Result<(), String> {

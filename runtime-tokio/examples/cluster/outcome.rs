@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gridmux_tokio::driver::runtime::Runtime;
+use gridmux_tokio::driver::time::timeout;
 use gridmux_tokio::error::CallError;
 use serde::{Deserialize, Serialize};
-
-use crate::pause;
 
 /// A call that returns later than this after its deadline is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
@@ -24,11 +23,26 @@ pub(crate) struct Counts {
     pub(crate) other_errors: u64,
     pub(crate) wrong: u64,
     pub(crate) stuck: u64,
+    /// Of those that are ok, the echoes of guests.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) guest_echoes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
-    pub(crate) const NONE: Self =
-        Self { calls: 0, ok: 0, disconnected: 0, other_errors: 0, wrong: 0, stuck: 0 };
+    pub(crate) const NONE: Self = Self {
+        calls: 0,
+        ok: 0,
+        disconnected: 0,
+        other_errors: 0,
+        wrong: 0,
+        stuck: 0,
+        guest_echoes: 0,
+    };
 }
 
 impl AddAssign for Counts {
@@ -39,6 +53,7 @@ impl AddAssign for Counts {
         self.other_errors += other.other_errors;
         self.wrong += other.wrong;
         self.stuck += other.stuck;
+        self.guest_echoes += other.guest_echoes;
     }
 }
 
@@ -49,6 +64,7 @@ struct Counters {
     other_errors: AtomicU64,
     wrong: AtomicU64,
     stuck: AtomicU64,
+    guest_echoes: AtomicU64,
 }
 
 /// The outcomes of one node's calls, shared by all who make them. A stream counts as one call,
@@ -59,11 +75,11 @@ pub(crate) struct Outcomes(Arc<Counters>);
 impl Outcomes {
     pub(crate) fn counts(&self) -> Counts {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters { ok, disconnected, other_errors, wrong, stuck } = &*self.0;
+        let Counters { ok, disconnected, other_errors, wrong, stuck, guest_echoes } = &*self.0;
         let (ok, disconnected, other_errors) = (get(ok), get(disconnected), get(other_errors));
-        let (wrong, stuck) = (get(wrong), get(stuck));
+        let (wrong, stuck, guest_echoes) = (get(wrong), get(stuck), get(guest_echoes));
         let calls = ok + disconnected + other_errors + wrong + stuck;
-        Counts { calls, ok, disconnected, other_errors, wrong, stuck }
+        Counts { calls, ok, disconnected, other_errors, wrong, stuck, guest_echoes }
     }
 
     /// Waits for a call with this deadline, and counts it unless it has an answer: what that is
@@ -74,9 +90,9 @@ impl Outcomes {
         deadline: Duration,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Option<T> {
-        match pause::within(runtime, deadline + STUCK_AFTER, call).await {
-            Some(Ok(answer)) => return Some(answer),
-            Some(Err(error)) => {
+        match timeout(runtime, deadline + STUCK_AFTER, call).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => {
                 let counter = if is_disconnect(&error) {
                     &self.0.disconnected
                 } else {
@@ -85,7 +101,7 @@ impl Outcomes {
                 };
                 add(counter);
             }
-            None => {
+            Err(_) => {
                 tracing::error!(?deadline, "a call is stuck");
                 add(&self.0.stuck);
             }
@@ -98,6 +114,12 @@ impl Outcomes {
         if !fine {
             self.answered(false, describe);
         }
+    }
+
+    /// As [`Outcomes::answered`], for the echo of a guest.
+    pub(crate) fn answered_by_guest(&self, matches: bool, describe: impl FnOnce() -> String) {
+        self.0.guest_echoes.fetch_add(matches.into(), Ordering::Relaxed);
+        self.answered(matches, describe);
     }
 
     /// An answer has come; `describe` says what is wrong with one that does not match.
@@ -138,13 +160,21 @@ mod tests {
         let answer = outcomes.settle(&runtime, deadline, async { Ok(7) }).await;
         assert_eq!((answer, outcomes.counts()), (Some(7), Counts::NONE), "not judged yet");
         outcomes.answered(true, || unreachable!("nothing is wrong"));
+        outcomes.answered_by_guest(true, || unreachable!("nothing is wrong"));
         outcomes.answered(false, || "for the test".into());
         let lost = CallError::Disconnected { may_have_run: true };
         for error in [lost, CallError::PeerShuttingDown, CallError::Remote("no".into())] {
             outcomes.settle(&runtime, deadline, async { Err::<(), _>(error) }).await;
         }
-        let expected =
-            Counts { calls: 5, ok: 1, disconnected: 2, other_errors: 1, wrong: 1, stuck: 0 };
+        let expected = Counts {
+            calls: 6,
+            ok: 2,
+            disconnected: 2,
+            other_errors: 1,
+            wrong: 1,
+            stuck: 0,
+            guest_echoes: 1,
+        };
         assert_eq!(outcomes.counts(), expected);
     }
 

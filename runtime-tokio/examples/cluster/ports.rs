@@ -9,6 +9,9 @@ const PORTS: std::ops::Range<u16> = 15_000..30_000;
 
 const TRIES: usize = 1000;
 
+/// Stands for a name with a free port.
+pub(crate) const ANY: &str = "http://127.0.0.1:0";
+
 /// Names of `nodes` nodes, each with a port that is free now.
 pub(crate) fn loopback_names(nodes: usize, rng: &mut fastrand::Rng) -> io::Result<Vec<String>> {
     let mut listeners = Vec::new();

@@ -13,6 +13,7 @@ use crate::SECRET_VARIABLE;
 use crate::child::{Line, QUIESCE};
 use crate::clock;
 use crate::cluster::{Cluster, Failure};
+use crate::homes::Runtimes;
 use crate::ledger::Ledger;
 use crate::report::Lives;
 
@@ -40,6 +41,7 @@ struct Running {
 pub(crate) struct Processes {
     names: Vec<String>,
     secret: String,
+    runtimes: Runtimes,
     options: Vec<OsString>,
     seed: u64,
     running: Vec<Option<Running>>,
@@ -52,17 +54,23 @@ impl Processes {
     pub(crate) async fn start_all(
         names: Vec<String>,
         secret: String,
+        runtimes: Runtimes,
         options: Vec<OsString>,
         seed: u64,
     ) -> Result<Self, Failure> {
         let records = Records {
-            lives: names.iter().cloned().map(Lives::new).collect(),
+            lives: names
+                .iter()
+                .enumerate()
+                .map(|(node, name)| Lives::new(name.clone(), runtimes.of_node(node)))
+                .collect(),
             quiet: vec![false; names.len()],
             ledger: Ledger::default(),
         };
         let running = names.iter().map(|_| None).collect();
         let records = Arc::new(Mutex::new(records));
-        let mut cluster = Self { names, secret, options, seed, running, records, holders: 0 };
+        let mut cluster =
+            Self { names, secret, runtimes, options, seed, running, records, holders: 0 };
         for node in 0..cluster.names.len() {
             cluster.start(node).await?;
         }
@@ -99,6 +107,7 @@ impl Cluster for Processes {
             .args(["--child", "--node", &self.names[node]])
             .args(["--peers", &self.names.join(",")])
             .args(["--seed", &self.seed.wrapping_add(holder).to_string()])
+            .args(["--runtime", self.runtimes.of_node(node).name()])
             .args(&self.options)
             .env(SECRET_VARIABLE, &self.secret)
             .stdin(Stdio::piped())

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::homes::Kind;
 use crate::node::View;
 use crate::outcome::Counts;
 
@@ -39,6 +40,7 @@ pub(crate) enum State {
 #[derive(Clone, Debug)]
 pub(crate) struct Lives {
     pub(crate) name: String,
+    runtime: Kind,
     /// The sums of the lives that are over.
     past: (Counts, u64),
     /// The newest look at the present life.
@@ -47,9 +49,9 @@ pub(crate) struct Lives {
 }
 
 impl Lives {
-    pub(crate) const fn new(name: String) -> Self {
+    pub(crate) const fn new(name: String, runtime: Kind) -> Self {
         let none = Counts::NONE;
-        Self { name, past: (none, 0), present: None, ended: false }
+        Self { name, runtime, past: (none, 0), present: None, ended: false }
     }
 
     pub(crate) const fn see(&mut self, view: View) {
@@ -150,9 +152,9 @@ fn line(node: &Lives, rate: f64) -> String {
         .round_trip_nanos
         .map_or_else(|| "-".to_owned(), |nanos| format!("{:.2} ms", nanos as f64 / 1e6));
     let (name, links, streams, held) = (&node.name, view.links, view.streams, view.held);
-    let up = view.links_up;
+    let (up, runtime) = (view.links_up, node.runtime.name());
     format!(
-        "{name:<23} {state:<8}  links {up}/{links}  rtt {round_trip:>9}  {rate:>7.0} calls/s  \
+        "{name:<23} {runtime:<9} {state:<8}  links {up}/{links}  rtt {round_trip:>9}  {rate:>7.0} calls/s  \
          streams {streams:>3}  locks {held}"
     )
 }

@@ -140,7 +140,7 @@ impl Witness {
     /// Rests for so many nanoseconds of the node's own clock.
     pub(crate) async fn rest(&self, nanos: u64) {
         if nanos > 0 {
-            gridmux_core::testing::sleep(&self.runtime, Duration::from_nanos(nanos)).await;
+            gridmux_core::driver::time::sleep(&self.runtime, Duration::from_nanos(nanos)).await;
         }
     }
 }

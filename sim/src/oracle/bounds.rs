@@ -206,6 +206,17 @@ impl<'a> Bounds<'a> {
 
     /// When a node must have learned that a peer which it hears nothing of since `from` is gone.
     /// Time in which it was stopped does not count.
+    /// As [`by`](Self::by), for one whose rests follow one another: after a pause the next of them
+    /// only begins.
+    pub(super) fn by_turns(&self, node: usize, from: u64, clock: u64, lag: u64, wakes: u64) -> u64 {
+        let due = self.by(node, from, clock.saturating_add(lag), wakes);
+        let stopped = |pause: &Fired| pause.at <= due && pause.until >= from;
+        match self.pauses(node).iter().any(stopped) {
+            true => self.by(node, due, lag, wakes),
+            false => due,
+        }
+    }
+
     fn detected(&self, node: usize, from: u64) -> u64 {
         let detection = detection(&self.evidence.timings, false);
         let mut due = self.by(node, from, nanos(detection), 6);

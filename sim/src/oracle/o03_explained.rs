@@ -174,6 +174,15 @@ impl Cause<'_> {
         if !evidence.was_up(from, self.issued.life, to, self.issued.at.saturating_sub(1)) {
             return Some("no link when it was made");
         }
+        // Or it was lost, and the node has not noticed yet: it may have been stopped.
+        let lives = |at: u64| {
+            let is_open = |broken: Option<u64>| broken.is_none_or(|broken| broken > at);
+            let mut connections = evidence.between(from, to);
+            connections.any(|(life, end)| life.opened_at <= at && is_open(life.broken_at[end]))
+        };
+        if !lives(self.issued.at) {
+            return Some("no link when it was made");
+        }
         let while_open = |at: u64| (self.issued.at..=self.until()).contains(&at);
         let seen = evidence.views_of(from, to).any(|view| !view.up && while_open(view.at));
         let broken = evidence

@@ -85,8 +85,7 @@ fn judge_late(
         return bench.excuse("stopped reading");
     }
     let (lag, wakes) = reader_lag(case, story);
-    let clock = timeout.saturating_add(lag);
-    let due = case.bounds.by(issued.node, issued.at, clock, wakes);
+    let due = case.bounds.by_turns(issued.node, issued.at, timeout, lag, wakes);
     let gone = story.dropped().is_some_and(|dropped| dropped.at <= due)
         || case.evidence.is_dead(issued.node, issued.life, due);
     if gone || due >= case.evidence.phases.drain {

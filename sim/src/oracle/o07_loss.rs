@@ -41,14 +41,15 @@ fn judge_caller(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, view:
     if over(view.at) {
         return;
     }
-    if story.call.wait_link.is_some() && story.started().is_none() {
+    if story.call.wait_link.is_some() && story.started().is_none_or(|started| started.at > view.at)
+    {
         return bench.excuse("waits for a link");
     }
     if story.call.reading.stop.is_some() {
         return bench.excuse("stopped reading");
     }
     let (lag, wakes) = reader_lag(case, story);
-    let due = case.bounds.by(view.node, view.at, lag, wakes + WAKES);
+    let due = case.bounds.by_turns(view.node, view.at, 0, lag, wakes + WAKES);
     if case.evidence.is_dead(view.node, view.life, due) || due >= case.evidence.phases.drain {
         return;
     }

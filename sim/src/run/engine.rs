@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use gridmux_core::handle::take_bugs;
 
-use super::Options;
+use super::chaos::{Act, Chaos, Left};
 use super::facts::{Facts, Farewell, Inside, Peak};
 use super::nodes::Nodes;
-use super::recorder::{Recorder, Then};
-use super::troubles::Relief;
+use super::recorder::Recorder;
+use super::{CHECKPOINT, Options, StepDigest};
 use crate::app::{self, Stage, Witness};
-use crate::census::FaultId;
 use crate::history::CallId;
-use crate::keyed::{Keyed, Purpose, name_key};
-use crate::oracle::{ConnectionLife, Evidence, Fired, PairState, Phases, heal_bound};
-use crate::script::{Call, Deed, Fault, Line, Moment, Script};
+use crate::keyed::{Keyed, name_key};
+use crate::oracle::{ConnectionLife, Evidence, PairState, Phases, heal_bound};
+use crate::script::{Call, Deed, Line, Moment, Script};
 use crate::trace::Happening;
-use crate::world::{Death, Shared, Step};
+use crate::world::{Shared, Step};
 
 /// Nothing takes so long: what is left then is stuck.
 const QUIET_WITHIN: u64 = 100_000_000_000;
@@ -26,15 +25,6 @@ const SHUTDOWN_WITHIN: u64 = 20_000_000_000;
 const GRACE: Duration = Duration::from_secs(1);
 const PROBED_WITHIN: u64 = 20_000_000_000;
 const SECOND: u64 = 1_000_000_000;
-
-/// What a cue stands for.
-#[derive(Clone, Debug)]
-enum Act {
-    Start(usize),
-    Line(usize),
-    Relief(Relief),
-    Tick,
-}
 
 /// A run under way.
 pub(crate) struct Engine<'a> {
@@ -44,19 +34,15 @@ pub(crate) struct Engine<'a> {
     stage: Arc<Stage>,
     pub(crate) nodes: Nodes,
     pub(crate) recorder: Recorder,
-    acts: Vec<Act>,
-    /// What lifts faults that last still.
-    active: BTreeSet<usize>,
-    faults: Vec<Option<FaultId>>,
+    chaos: Chaos<'a>,
     calls: Vec<Option<CallId>>,
-    healed: bool,
     /// The script, and the probes behind it.
     played: Script,
-    fired: Vec<Fired>,
     phases: Phases,
     pub(crate) inside: Inside,
     farewell: Farewell,
     pub(crate) checkpoints: Vec<u64>,
+    pub(crate) steps: Vec<StepDigest>,
 }
 
 impl<'a> Engine<'a> {
@@ -67,77 +53,24 @@ impl<'a> Engine<'a> {
         let recorder = Recorder::new(script, options.traced);
         shared.world().observer = Some(Box::new(recorder.clone()));
         let nodes = Nodes::new(&shared, &stage, script);
-        let mut engine = Self {
+        let calls = calls(script, &stage);
+        let chaos = Chaos::new(script, &shared, &recorder);
+        Self {
             script,
             options,
             shared,
             stage,
             nodes,
             recorder,
-            acts: Vec::new(),
-            active: BTreeSet::new(),
-            faults: Vec::new(),
-            calls: Vec::new(),
-            healed: false,
+            chaos,
+            calls,
             played: script.clone(),
-            fired: Vec::new(),
             phases: Phases::default(),
             inside: Inside::default(),
             farewell: Farewell::default(),
             checkpoints: Vec::new(),
-        };
-        engine.read_script();
-        engine
-    }
-
-    /// Schedules every line.
-    fn read_script(&mut self) {
-        for node in 0..self.script.nodes.len() {
-            // Nodes boot within half a second of each other.
-            let key = [node as u64, 0, 9];
-            let at = Keyed::new(self.script.seed).below(Purpose::Clock, key, SECOND / 2);
-            self.schedule(at, Act::Start(node));
+            steps: Vec::new(),
         }
-        for (index, line) in self.script.lines.iter().enumerate() {
-            let (fault, call) = match &line.deed {
-                Deed::Fault(fault) => (Some(self.shared.world().census.place(fault.row())), None),
-                Deed::Call(call) => (None, Some(self.stage.add(call.clone()))),
-                Deed::Cancel(_) => (None, None),
-            };
-            self.faults.push(fault);
-            self.calls.push(call);
-            match &line.moment {
-                Moment::At(at) => {
-                    self.schedule(*at, Act::Line(index));
-                }
-                Moment::When(point) => {
-                    let then = match (&line.deed, fault) {
-                        (Deed::Fault(Fault::Damage { damage, .. }), Some(fault)) => {
-                            Then::Damage(*damage, fault)
-                        }
-                        _ => {
-                            self.acts.push(Act::Line(index));
-                            Then::Cue(self.acts.len() as u64 - 1)
-                        }
-                    };
-                    self.recorder.wait_for(index, point.clone(), then);
-                }
-            }
-        }
-    }
-
-    fn schedule(&mut self, at: u64, act: Act) -> usize {
-        self.acts.push(act);
-        let number = self.acts.len() - 1;
-        self.shared.world().cue(at, number as u64);
-        number
-    }
-
-    /// Lifts a fault after a while.
-    pub(crate) fn later(&mut self, wait: u64, relief: Relief) {
-        let at = self.now().saturating_add(wait);
-        let number = self.schedule(at, Act::Relief(relief));
-        self.active.insert(number);
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -147,7 +80,7 @@ impl<'a> Engine<'a> {
     /// Runs everything; all that is known of it then.
     pub(crate) fn run(&mut self) -> Facts {
         take_bugs();
-        self.schedule(SECOND, Act::Tick);
+        self.chaos.schedule(SECOND, Act::Tick);
         self.phase("chaos");
         self.go_until(self.script.heal);
         self.heal();
@@ -176,10 +109,14 @@ impl<'a> Engine<'a> {
             if self.inside.busy_at.is_some() {
                 return false;
             }
-            match self.shared.step(limit) {
+            let step = self.shared.step(limit);
+            if matches!(step, Step::Done | Step::Cue(_)) {
+                self.keep_digest();
+            }
+            match step {
                 Step::Done => self.inspect(),
                 Step::Cue(number) => {
-                    let ticks = self.act(number as usize);
+                    let ticks = self.act(number);
                     if ticks && reached(self) {
                         return true;
                     }
@@ -193,27 +130,35 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Keeps the digest after every 1,024 events, and after those that are asked for.
+    fn keep_digest(&mut self) {
+        let world = self.shared.world();
+        let number = world.events;
+        let kept = number.is_multiple_of(CHECKPOINT);
+        let asked = self.options.steps.contains(&number);
+        if !kept && !asked {
+            return;
+        }
+        let (at, digest) = (world.now, world.digested());
+        drop(world);
+        if kept {
+            self.checkpoints.push(digest);
+        }
+        if asked {
+            self.steps.push(StepDigest { number, at, digest });
+        }
+    }
+
     /// Looks into the machines, in those runs that have time for it.
     fn inspect(&mut self) {
-        let events = {
-            let world = self.shared.world();
-            if world.events % 1024 == 0 {
-                let digest = world.digested();
-                drop(world);
-                self.checkpoints.push(digest);
-                return;
-            }
-            world.events
-        };
-        if self.options.invariants && events % 4 == 0 {
+        let events = self.shared.world().events;
+        if self.options.invariants && events.is_multiple_of(4) {
             self.check_invariants();
         }
-        if events % 16 == 0 {
+        if events.is_multiple_of(16) {
             self.settle();
         }
-        for (line, at) in self.recorder.take_points() {
-            self.fired.push(Fired { line, at, until: at });
-        }
+        self.chaos.note_points();
     }
 
     /// Tells the monitors of the wire which nodes have nothing more to write or to handle.
@@ -242,24 +187,20 @@ impl<'a> Engine<'a> {
     }
 
     /// Does what a cue stands for; whether it was the tick of a second.
-    fn act(&mut self, number: usize) -> bool {
-        match self.acts[number].clone() {
-            Act::Start(node) => self.start(node),
-            Act::Line(index) => self.line(index),
-            Act::Relief(relief) => {
-                if self.active.remove(&number) {
-                    self.relieve(&relief);
-                }
+    fn act(&mut self, number: u64) -> bool {
+        match self.chaos.act(number, &mut self.nodes) {
+            Left::Nothing => false,
+            Left::Line(index) => {
+                self.line(index);
+                false
             }
-            Act::Tick => {
+            Left::Tick => {
                 self.measure();
-                let next = self.now() + SECOND / 5;
                 // The same act again: ticks are many.
-                self.shared.world().cue(next, number as u64);
-                return true;
+                self.chaos.again(number, self.now() + SECOND / 5);
+                true
             }
         }
-        false
     }
 
     fn measure(&mut self) {
@@ -280,6 +221,7 @@ impl<'a> Engine<'a> {
 
     // ---- lines ----
 
+    /// Makes a call, or drops one.
     fn line(&mut self, index: usize) {
         let Line { deed, .. } = &self.script.lines[index];
         match deed {
@@ -297,17 +239,7 @@ impl<'a> Engine<'a> {
                     self.stage.cancel(id);
                 }
             }
-            Deed::Fault(fault) => {
-                if !self.healed
-                    && let Some(id) = self.faults[index]
-                {
-                    self.note_fault(fault);
-                    let (at, (_, lasts)) = (self.now(), fault.extent());
-                    let until = at.saturating_add(lasts).min(self.script.heal.max(at));
-                    self.fired.push(Fired { line: index, at, until });
-                    self.strike(fault, id);
-                }
-            }
+            Deed::Fault(_) => {}
         }
     }
 
@@ -322,101 +254,16 @@ impl<'a> Engine<'a> {
         running.runtime.spawn_keyed(name_key(&call.name), performance);
     }
 
-    pub(crate) fn start(&mut self, node: usize) {
-        self.nodes.start(node);
-        self.recorder.note(self.now(), Happening::Born { node });
-    }
-
-    pub(crate) fn note_death(&self, node: usize) {
-        self.recorder.note(self.now(), Happening::Died { node });
-    }
-
-    fn note_fault(&self, fault: &Fault) {
-        let (nodes, lasts) = fault.extent();
-        let text = fault.to_string();
-        self.recorder.note(self.now(), Happening::Fault { row: fault.row(), text, nodes, lasts });
-    }
-
-    /// A node shuts down gracefully, and comes back as another process.
-    pub(crate) fn shut_down(&mut self, node: usize, grace: u64, back: Option<u64>, id: FaultId) {
-        let Some(running) = self.nodes.get(node) else { return };
-        self.shared.world().census.felt(id);
-        let (grid, shared) = (running.grid.clone(), self.shared.clone());
-        let number = self.acts.len() as u64;
-        self.acts.push(Act::Relief(Relief::ShutDown { node, back }));
-        self.active.insert(number as usize);
-        running.runtime.spawn_keyed(name_key("shutdown"), async move {
-            // Others have no graceful end.
-            if let Some(grid) = grid {
-                grid.shutdown(Duration::from_nanos(grace)).await;
-            }
-            let mut world = shared.world();
-            let now = world.now;
-            world.cue(now, number);
-        });
-    }
-
     // ---- phases ----
-
-    pub(crate) const fn has_healed(&self) -> bool {
-        self.healed
-    }
-
-    pub(crate) fn is_core(&self, node: usize) -> bool {
-        self.script.core.contains(&node)
-    }
-
-    /// After the healing, nodes outside the core stay as they are.
-    pub(crate) fn is_lost(&self, node: usize) -> bool {
-        self.healed && !self.is_core(node)
-    }
-
-    pub(crate) fn is_cut_for_good(&self, from: usize, to: usize) -> bool {
-        self.is_lost(from) || self.is_lost(to)
-    }
 
     fn heal(&mut self) {
         self.phase("heal");
         self.phases.heal = self.now();
-        self.healed = true;
-        self.recorder.forget_points();
-        self.shared.world().forget_damage();
-        for number in std::mem::take(&mut self.active) {
-            let Act::Relief(relief) = self.acts[number].clone() else { continue };
-            if matches!(relief, Relief::ShutDown { .. }) {
-                // It goes on by itself.
-                self.active.insert(number);
-            } else if relief.is_inside(|node| self.is_core(node)) {
-                self.relieve(&relief);
-            }
-        }
-        for node in 0..self.script.nodes.len() {
-            if self.is_core(node) {
-                self.start(node);
-                self.shared.world().tamper(node, None, |hands| hands.set_skew(0));
-            } else if self.shared.is_paused(node) || self.is_to_die(node) {
-                self.nodes.kill(node, Death::Silent);
-            } else {
-                self.cut_off(node);
-            }
-        }
+        self.chaos.heal(&mut self.nodes);
         let bound = self.phases.heal + heal_bound(self.script, &self.nodes.timings);
         let connected = self.go_until_that(bound, Self::is_connected);
         self.farewell.connected = connected.then(|| self.now());
         self.go_until(bound);
-    }
-
-    /// Nodes outside the core are dead from the healing on, or cut off from everybody.
-    fn is_to_die(&self, node: usize) -> bool {
-        Keyed::new(self.script.seed).chance(Purpose::Swarm, [node as u64, 77, 0], 500_000)
-    }
-
-    fn cut_off(&mut self, node: usize) {
-        for other in (0..self.script.nodes.len()).filter(|other| *other != node) {
-            let mut world = self.shared.world();
-            world.block(node, other, true, None);
-            world.block(other, node, true, None);
-        }
     }
 
     fn core_pairs(&self) -> impl Iterator<Item = (usize, usize)> + use<'_> {
@@ -541,7 +388,7 @@ impl<'a> Engine<'a> {
             timings: self.nodes.timings.clone(),
             limits: self.nodes.limits.clone(),
             entries: self.stage.history.entries(),
-            fired: self.fired.clone(),
+            fired: self.chaos.fired.clone(),
             lives: self.nodes.lives.clone(),
             connections,
             views: self.nodes.links(),
@@ -578,4 +425,13 @@ impl<'a> Engine<'a> {
             wire_messages: record.messages,
         }
     }
+}
+
+/// Puts the calls of a script on the stage; their numbers, by line.
+fn calls(script: &Script, stage: &Stage) -> Vec<Option<CallId>> {
+    let call = |line: &Line| match &line.deed {
+        Deed::Call(call) => Some(stage.add(call.clone())),
+        Deed::Cancel(_) | Deed::Fault(_) => None,
+    };
+    script.lines.iter().map(call).collect()
 }

@@ -1,12 +1,14 @@
 //! Running a script.
 
+pub(crate) mod chaos;
 mod engine;
 mod facts;
 mod judge;
 mod nodes;
-mod recorder;
+pub(crate) mod recorder;
 mod troubles;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use self::engine::Engine;
@@ -26,6 +28,22 @@ pub struct Options {
     pub traced: bool,
     /// Look into the machines after every few events.
     pub invariants: bool,
+    /// Keep the digest after each of these events, which are counted from 1.
+    pub steps: Range<u64>,
+}
+
+/// So many events are between two checkpoints of [`Outcome::checkpoints`].
+pub const CHECKPOINT: u64 = 1_024;
+
+/// The digest after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepDigest {
+    /// The how-manieth event, from 1.
+    pub number: u64,
+    /// When it happened, in simulated nanoseconds.
+    pub at: u64,
+    /// A hash over it and all before it.
+    pub digest: u64,
 }
 
 /// A run that is over.
@@ -37,6 +55,8 @@ pub struct Run {
     pub facts: Facts,
     /// What happened, if a trace was to be kept.
     pub trace: Option<Trace>,
+    /// The digests that [`Options::steps`] asks for.
+    pub steps: Vec<StepDigest>,
 }
 
 /// Runs a script to its end.
@@ -56,7 +76,7 @@ pub fn run(script: &Script, options: &Options) -> Run {
     };
     drop(world);
     let outcome = judge::judge(&facts, ran);
-    Run { outcome, facts, trace }
+    Run { outcome, facts, trace, steps: std::mem::take(&mut engine.steps) }
 }
 
 /// A call and a stream that must succeed after the healing.

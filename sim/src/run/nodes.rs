@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use gridmux_core::auth::SharedSecret;
 use gridmux_core::driver::runtime::Clock as _;
@@ -11,6 +12,7 @@ use gridmux_core::link::LinkState;
 use gridmux_core::node::authority;
 use gridmux_core::timings::Timings;
 
+use super::chaos::Victims;
 use super::facts::Peak;
 use crate::app::{self, Stage};
 use crate::keyed::name_key;
@@ -95,27 +97,6 @@ impl Nodes {
         running.filter_map(|(node, running)| Some((node, running.as_ref()?)))
     }
 
-    /// Starts a node's process, unless it runs.
-    pub(crate) fn start(&mut self, node: usize) {
-        if self.running[node].is_some() {
-            return;
-        }
-        let runtime = self.shared.start(node);
-        if let Some(running) = self.open(node, runtime, true) {
-            self.watch(node, &running);
-            self.running[node] = Some(running);
-        }
-    }
-
-    /// Starts a second process of a node's name.
-    pub(crate) fn start_twin(&mut self, node: usize) {
-        if self.twins[node].is_some() {
-            return;
-        }
-        let runtime = self.shared.start_beside(node);
-        self.twins[node] = self.open(node, runtime, false);
-    }
-
     fn open(&mut self, node: usize, runtime: SimRuntime, listens: bool) -> Option<Running> {
         let (born, ..) = runtime.whereabouts();
         self.lives[node].push(NodeLife { born, died: None });
@@ -189,24 +170,6 @@ impl Nodes {
         });
     }
 
-    /// Ends a node's process.
-    pub(crate) fn kill(&mut self, node: usize, how: Death) {
-        let Some(running) = self.running[node].take() else { return };
-        self.shared.kill(node, how);
-        for id in self.stage.running() {
-            if self.stage.call(id).is_some_and(|call| call.from == node) {
-                self.stage.set_running(id, false);
-            }
-        }
-        self.bury(running);
-    }
-
-    pub(crate) fn kill_twin(&mut self, node: usize) {
-        let Some(twin) = self.twins[node].take() else { return };
-        self.shared.kill_life(twin.runtime.life, Death::Closed);
-        self.bury(twin);
-    }
-
     fn bury(&mut self, running: Running) {
         let now = self.now();
         let (_, node, number) = running.runtime.whereabouts();
@@ -215,29 +178,6 @@ impl Nodes {
             life.died.get_or_insert(now);
         }
         drop(running);
-    }
-
-    /// A node takes a peer out of its grid.
-    pub(crate) fn remove_peer(&mut self, node: usize, peer: usize) {
-        let Some(running) = &self.running[node] else { return };
-        if let Some(grid) = &running.grid {
-            let _ = grid.remove_peer(&self.names[peer]);
-            // Whoever still watches the former peer sees nothing of a later one.
-            let mut views = locked(&self.views);
-            let watch = views.begin(node, peer);
-            views.see(&running.runtime, watch, peer, false);
-        }
-    }
-
-    /// A node adds a peer that it has removed.
-    pub(crate) fn add_peer(&mut self, node: usize, peer: usize) {
-        let Some(mut running) = self.running[node].take() else { return };
-        if let Some(Ok(handle)) = running.grid.as_ref().map(|grid| grid.add_peer(&self.names[peer]))
-        {
-            self.watch_one(node, peer, &handle, &running.runtime);
-            running.peers[peer] = Some(handle);
-        }
-        self.running[node] = Some(running);
     }
 
     pub(crate) fn links(&self) -> Vec<LinkView> {
@@ -319,6 +259,84 @@ impl Nodes {
     /// Drops everything, once nothing is to happen any more.
     pub(crate) fn take_all(&mut self) -> Vec<Running> {
         self.running.iter_mut().chain(&mut self.twins).filter_map(Option::take).collect()
+    }
+}
+
+impl Victims for Nodes {
+    fn is_running(&self, node: usize) -> bool {
+        self.get(node).is_some()
+    }
+
+    fn start(&mut self, node: usize) {
+        if self.running[node].is_some() {
+            return;
+        }
+        let runtime = self.shared.start(node);
+        if let Some(running) = self.open(node, runtime, true) {
+            self.watch(node, &running);
+            self.running[node] = Some(running);
+        }
+    }
+
+    fn start_twin(&mut self, node: usize) {
+        if self.twins[node].is_some() {
+            return;
+        }
+        let runtime = self.shared.start_beside(node);
+        self.twins[node] = self.open(node, runtime, false);
+    }
+
+    fn kill(&mut self, node: usize, how: Death) {
+        let Some(running) = self.running[node].take() else { return };
+        self.shared.kill(node, how);
+        for id in self.stage.running() {
+            if self.stage.call(id).is_some_and(|call| call.from == node) {
+                self.stage.set_running(id, false);
+            }
+        }
+        self.bury(running);
+    }
+
+    fn kill_twin(&mut self, node: usize) {
+        let Some(twin) = self.twins[node].take() else { return };
+        self.shared.kill_life(twin.runtime.life, Death::Closed);
+        self.bury(twin);
+    }
+
+    fn remove_peer(&mut self, node: usize, peer: usize) {
+        if let Some(running) = &self.running[node]
+            && let Some(grid) = &running.grid
+        {
+            let _ = grid.remove_peer(&self.names[peer]);
+            // Whoever still watches the former peer sees nothing of a later one.
+            let mut views = locked(&self.views);
+            let watch = views.begin(node, peer);
+            views.see(&running.runtime, watch, peer, false);
+        }
+    }
+
+    fn add_peer(&mut self, node: usize, peer: usize) {
+        let Some(mut running) = self.running[node].take() else { return };
+        if let Some(Ok(handle)) = running.grid.as_ref().map(|grid| grid.add_peer(&self.names[peer]))
+        {
+            self.watch_one(node, peer, &handle, &running.runtime);
+            running.peers[peer] = Some(handle);
+        }
+        self.running[node] = Some(running);
+    }
+
+    fn shut_down(&mut self, node: usize, grace: u64, done: u64) {
+        let Some(running) = self.get(node) else { return };
+        let (grid, shared) = (running.grid.clone(), self.shared.clone());
+        running.runtime.spawn_keyed(name_key("shutdown"), async move {
+            // Others have no graceful end.
+            if let Some(grid) = grid {
+                grid.shutdown(Duration::from_nanos(grace)).await;
+            }
+            let mut world = shared.world();
+            let now = world.now;
+            world.cue(now, done);
+        });
     }
 }
 

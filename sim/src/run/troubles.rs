@@ -1,6 +1,6 @@
 //! Has faults happen, and lifts those that last.
 
-use super::engine::Engine;
+use super::chaos::{Chaos, Victims};
 use crate::census::FaultId;
 use crate::script::Fault;
 use crate::world::{Death, DialFate, NOMINAL};
@@ -48,9 +48,9 @@ impl Relief {
     }
 }
 
-impl Engine<'_> {
+impl Chaos<'_> {
     /// A fault comes.
-    pub(crate) fn strike(&mut self, fault: &Fault, id: FaultId) {
+    pub(super) fn strike(&mut self, fault: &Fault, id: FaultId, victims: &mut impl Victims) {
         self.shared.world().census.fired(id);
         let some = Some(id);
         match *fault {
@@ -71,10 +71,9 @@ impl Engine<'_> {
                 self.later(lasts, Relief::Unsqueeze { from, to });
             }
             Fault::Crash { node, how, back } => {
-                if self.nodes.get(node).is_some() {
+                if victims.is_running(node) {
                     self.shared.world().census.felt(id);
-                    self.nodes.kill(node, how);
-                    self.note_death(node);
+                    self.kill(node, how, victims);
                 }
                 if let Some(back) = back {
                     self.later(back, Relief::Start(node));
@@ -94,15 +93,17 @@ impl Engine<'_> {
                 self.shared.world().tamper(node, some, |hands| hands.rate(rate));
                 self.later(lasts, Relief::NominalRate(node));
             }
-            Fault::Shutdown { node, grace, back } => self.shut_down(node, grace, back, id),
+            Fault::Shutdown { node, grace, back } => {
+                self.shut_down(node, grace, back, id, victims);
+            }
             Fault::Twin { node, lasts } => {
                 self.shared.world().census.felt(id);
-                self.nodes.start_twin(node);
+                victims.start_twin(node);
                 self.later(lasts, Relief::TwinEnds(node));
             }
             Fault::Remove { node, peer, lasts } => {
                 self.shared.world().census.felt(id);
-                self.nodes.remove_peer(node, peer);
+                victims.remove_peer(node, peer);
                 self.later(lasts, Relief::AddPeer { node, peer });
             }
         }
@@ -126,7 +127,7 @@ impl Engine<'_> {
     }
 
     /// A fault that lasts is over.
-    pub(crate) fn relieve(&mut self, relief: &Relief) {
+    pub(super) fn relieve(&mut self, relief: &Relief, victims: &mut impl Victims) {
         match *relief {
             Relief::Unblock(ref ways) => {
                 for (from, to) in ways {
@@ -144,21 +145,20 @@ impl Engine<'_> {
             }
             Relief::Start(node) => {
                 if !self.is_lost(node) {
-                    self.start(node);
+                    self.start(node, victims);
                 }
             }
             Relief::Resume(node) => self.shared.resume(node),
             Relief::NominalRate(node) => {
                 self.shared.world().tamper(node, None, |hands| hands.rate(NOMINAL));
             }
-            Relief::TwinEnds(node) => self.nodes.kill_twin(node),
-            Relief::AddPeer { node, peer } => self.nodes.add_peer(node, peer),
+            Relief::TwinEnds(node) => victims.kill_twin(node),
+            Relief::AddPeer { node, peer } => victims.add_peer(node, peer),
             Relief::ShutDown { node, back } => {
-                self.nodes.kill(node, Death::Closed);
-                self.note_death(node);
+                self.kill(node, Death::Closed, victims);
                 match back {
                     // The core is to be whole.
-                    _ if self.has_healed() && self.is_core(node) => self.start(node),
+                    _ if self.has_healed() && self.is_core(node) => self.start(node, victims),
                     Some(back) => self.later(back, Relief::Start(node)),
                     None => {}
                 }

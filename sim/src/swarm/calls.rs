@@ -77,16 +77,17 @@ fn favourites(draw: Draw) -> Vec<(u64, Route)> {
 fn call(own: Draw, script: &Script, n: u64, favourites: &[(u64, Route)]) -> Call {
     let (from, to) = own.pair("pair", script.nodes.len());
     let route = own.weighted("route", favourites);
+    let most = most(script);
     let mut call = Call::new(format!("c{n}"), from, to, route);
-    call.size = size(own.of("request"));
+    call.size = size(own.of("request"), most);
     if route != Route::Echo || route.capacities().is_some() {
         call.size = Some(call.size.unwrap_or(8).max(8));
     }
     call.timeout = timeout(own);
     call.wait_link = own.one_in("wait", 6).then(|| own.spread("wait for", MILLI, 5 * SECOND));
-    call.plan = plan(own.of("plan"), route);
+    call.plan = plan(own.of("plan"), route, most);
     if route.takes_input() {
-        call.input = input(own.of("input"));
+        call.input = input(own.of("input"), most);
     }
     if route.capacities().is_some() {
         call.reading = reading(own.of("reading"));
@@ -94,8 +95,19 @@ fn call(own: Draw, script: &Script, n: u64, favourites: &[(u64, Route)]) -> Call
     call
 }
 
-fn size(own: Draw) -> Option<u32> {
-    let at = |edge: u64, by: u64| u32::try_from(own.range("edge", edge - by, edge + by)).ok();
+/// Payloads are at most so large that they travel in some hundreds of pieces.
+fn most(script: &Script) -> u32 {
+    match script.knobs.whole {
+        true => u32::MAX,
+        false => u32::try_from(script.knobs.piece.saturating_mul(400)).unwrap_or(u32::MAX),
+    }
+}
+
+fn size(own: Draw, most: u32) -> Option<u32> {
+    let at = |edge: u64, by: u64| {
+        let size = u32::try_from(own.range("edge", edge - by, edge + by)).ok();
+        size.map(|size| size.min(most))
+    };
     match own.weighted("size", &[(2, 0), (2, 1), (2, 2), (12, 3), (6, 4), (3, 5), (2, 6), (1, 7)]) {
         0 => None,
         1 => Some(0),
@@ -121,7 +133,7 @@ fn timeout(own: Draw) -> Option<u64> {
     }
 }
 
-fn plan(own: Draw, route: Route) -> Plan {
+fn plan(own: Draw, route: Route, most: u32) -> Plan {
     let finish = own.weighted(
         "finish",
         &[(14, Finish::Ok), (2, Finish::Error), (1, Finish::Panic), (1, Finish::Never)],
@@ -138,7 +150,7 @@ fn plan(own: Draw, route: Route) -> Plan {
         items,
         item_size: match route.capacities() {
             None => 0,
-            Some(_) => size(own.of("item")).unwrap_or(0),
+            Some(_) => size(own.of("item"), most).unwrap_or(0),
         },
         pace: if gives { pace(own.of("pace")) } else { 0 },
         take: (route.takes_input() && own.one_in("early", 6))
@@ -161,10 +173,10 @@ fn pace(own: Draw) -> u64 {
     }
 }
 
-fn input(own: Draw) -> Input {
+fn input(own: Draw, most: u32) -> Input {
     Input {
         items: items(own.of("items")),
-        size: size(own.of("item")).unwrap_or(0).min(70_000),
+        size: size(own.of("item"), most).unwrap_or(0).min(70_000),
         pace: pace(own),
         close: own.weighted("close", &[(8, Close::Eof), (1, Close::Drop), (1, Close::Never)]),
     }

@@ -5,63 +5,107 @@ use super::{MILLI, SECOND};
 use crate::script::{Deed, Fault, Line, Moment, Point, Script};
 use crate::world::{Damage, Death, DialFate};
 
-/// Kinds of faults; a seed favours some and leaves out others.
+/// A kind of fault that a seed may draw; it favours some and leaves out others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum FaultKind {
+    /// A connection breaks, for both ends at once.
     Reset,
+    /// A connection breaks, and one end learns it late.
     LateReset,
+    /// A stream of bytes ends in order, in the middle of anything.
     End,
+    /// Bytes are changed, lost or added.
     Corrupt,
+    /// A connection carries nothing any more, and nobody is told.
     Silence,
+    /// A connection carries nothing for a while.
     Stall,
+    /// Some nodes are cut off from the others, one way or both.
     Partition,
+    /// Dials fail, hang, or take long.
     Dial,
+    /// A path gets slow.
     Squeeze,
+    /// A process dies, and starts again after a while.
     Crash,
+    /// A process dies, and starts again before anybody notices.
     QuickRestart,
+    /// A process stops for a while; its clocks go on.
     Pause,
+    /// A clock jumps: the monotonic one ahead, or the wall clock.
     Clock,
+    /// A monotonic clock goes too fast or too slow for a while.
     Rate,
+    /// A process is asked to end in order, and starts again.
     Shutdown,
+    /// A second process of a node's name dials its peers.
     Twin,
+    /// A node takes a peer out of its grid, and adds it again.
     Remove,
+    /// A connection breaks again and again.
     Flapping,
 }
 
-const KINDS: [(u64, Kind); 18] = [
-    (5, Kind::Reset),
-    (3, Kind::LateReset),
-    (3, Kind::End),
-    (3, Kind::Corrupt),
-    (2, Kind::Silence),
-    (4, Kind::Stall),
-    (3, Kind::Partition),
-    (2, Kind::Dial),
-    (2, Kind::Squeeze),
-    (3, Kind::Crash),
-    (2, Kind::QuickRestart),
-    (3, Kind::Pause),
-    (3, Kind::Clock),
-    (1, Kind::Rate),
-    (2, Kind::Shutdown),
-    (1, Kind::Twin),
-    (1, Kind::Remove),
-    (1, Kind::Flapping),
+impl FaultKind {
+    /// All kinds.
+    pub const ALL: [Self; KINDS.len()] = {
+        let mut all = [Self::Reset; KINDS.len()];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = KINDS[at].1;
+            at += 1;
+        }
+        all
+    };
+}
+
+const KINDS: [(u64, FaultKind); 18] = [
+    (5, FaultKind::Reset),
+    (3, FaultKind::LateReset),
+    (3, FaultKind::End),
+    (3, FaultKind::Corrupt),
+    (2, FaultKind::Silence),
+    (4, FaultKind::Stall),
+    (3, FaultKind::Partition),
+    (2, FaultKind::Dial),
+    (2, FaultKind::Squeeze),
+    (3, FaultKind::Crash),
+    (2, FaultKind::QuickRestart),
+    (3, FaultKind::Pause),
+    (3, FaultKind::Clock),
+    (1, FaultKind::Rate),
+    (2, FaultKind::Shutdown),
+    (1, FaultKind::Twin),
+    (1, FaultKind::Remove),
+    (1, FaultKind::Flapping),
 ];
 
+/// So many faults of all kinds.
 pub(crate) fn draw(draw: Draw, script: &Script, count: u64) -> Vec<Line> {
-    let weight = |(n, (base, kind)): (usize, &(u64, Kind))| {
+    draw_among(draw, script, count, &FaultKind::ALL)
+}
+
+/// So many faults of these kinds only; none if there is no kind.
+pub(crate) fn draw_among(
+    draw: Draw,
+    script: &Script,
+    count: u64,
+    among: &[FaultKind],
+) -> Vec<Line> {
+    let weight = |(n, (base, kind)): (usize, &(u64, FaultKind))| {
         (base * draw.of("favourite").nth(n as u64).pick("weight", &[0, 0, 1, 4]), *kind)
     };
     let mut kinds: Vec<_> = KINDS.iter().enumerate().map(weight).collect();
-    kinds[0].0 += 1;
+    kinds.retain(|(_, kind)| among.contains(kind));
+    let Some(first) = kinds.first_mut() else { return Vec::new() };
+    first.0 += 1;
     let mut lines = Vec::new();
     for n in 0..count {
         let own = draw.nth(n);
         let kind = own.weighted("kind", &kinds);
         let at = own.range("at", SECOND, script.heal - SECOND / 2);
         match kind {
-            Kind::Flapping => lines.extend(flapping(own, script, at)),
+            FaultKind::Flapping => lines.extend(flapping(own, script, at)),
             kind => lines.push(one(own, script, kind, at)),
         }
     }
@@ -69,12 +113,16 @@ pub(crate) fn draw(draw: Draw, script: &Script, count: u64) -> Vec<Line> {
 }
 
 /// One fault, at a time or at a point.
-fn one(own: Draw, script: &Script, kind: Kind, at: u64) -> Line {
+fn one(own: Draw, script: &Script, kind: FaultKind, at: u64) -> Line {
     let (from, to) = own.pair("pair", script.nodes.len());
     let fault = fault(own, script, kind, from, to);
     let pinned = match kind {
-        Kind::Reset | Kind::End | Kind::Corrupt | Kind::Silence => 2,
-        Kind::LateReset | Kind::Crash | Kind::QuickRestart | Kind::Pause | Kind::Stall => 4,
+        FaultKind::Reset | FaultKind::End | FaultKind::Corrupt | FaultKind::Silence => 2,
+        FaultKind::LateReset
+        | FaultKind::Crash
+        | FaultKind::QuickRestart
+        | FaultKind::Pause
+        | FaultKind::Stall => 4,
         _ => u64::MAX,
     };
     let moment = match own.one_in("pinned", pinned) {
@@ -91,31 +139,31 @@ fn one(own: Draw, script: &Script, kind: Kind, at: u64) -> Line {
     Line { moment, deed: Deed::Fault(fault) }
 }
 
-fn fault(own: Draw, script: &Script, kind: Kind, from: usize, to: usize) -> Fault {
+fn fault(own: Draw, script: &Script, kind: FaultKind, from: usize, to: usize) -> Fault {
     let node = from;
     let nodes = script.nodes.len();
     let damage = |damage| Fault::Damage { from, to, damage };
     match kind {
-        Kind::Reset | Kind::Flapping => Fault::Reset { one: from, other: to, late: 0 },
-        Kind::LateReset => {
+        FaultKind::Reset | FaultKind::Flapping => Fault::Reset { one: from, other: to, late: 0 },
+        FaultKind::LateReset => {
             Fault::Reset { one: from, other: to, late: own.spread("late", MILLI, 6 * SECOND) }
         }
-        Kind::End => damage(Damage::End),
-        Kind::Silence => damage(Damage::Silence),
-        Kind::Corrupt => damage(match own.below("how", 3) {
+        FaultKind::End => damage(Damage::End),
+        FaultKind::Silence => damage(Damage::Silence),
+        FaultKind::Corrupt => damage(match own.below("how", 3) {
             0 => Damage::Flip(1 << own.below("bit", 8)),
             1 => Damage::Remove(own.range("bytes", 1, 40)),
             _ => Damage::Insert(own.range("bytes", 1, 40)),
         }),
-        Kind::Stall => Fault::Stall { from, to, lasts: around_limits(own) },
-        Kind::Partition => Fault::Partition {
+        FaultKind::Stall => Fault::Stall { from, to, lasts: around_limits(own) },
+        FaultKind::Partition => Fault::Partition {
             group: (0..nodes)
                 .filter(|n| *n == node || own.nth(*n as u64).one_in("in", 3))
                 .collect(),
             lasts: around_limits(own),
             one_way: own.one_in("one way", 3),
         },
-        Kind::Dial => Fault::Dial {
+        FaultKind::Dial => Fault::Dial {
             from,
             to,
             fate: own.pick(
@@ -131,36 +179,38 @@ fn fault(own: Draw, script: &Script, kind: Kind, from: usize, to: usize) -> Faul
             ),
             lasts: own.spread("lasts", 100 * MILLI, 10 * SECOND),
         },
-        Kind::Squeeze => Fault::Squeeze {
+        FaultKind::Squeeze => Fault::Squeeze {
             from,
             to,
             rate: own.pick("rate", &[2_000, 20_000, 200_000]),
             lasts: own.spread("lasts", 100 * MILLI, 10 * SECOND),
         },
-        Kind::Crash => Fault::Crash {
+        FaultKind::Crash => Fault::Crash {
             node,
             how: own.pick("how", &[Death::Closed, Death::Reset, Death::Silent]),
             back: Some(own.spread("back", MILLI, 8 * SECOND)),
         },
-        Kind::QuickRestart => Fault::Crash {
+        FaultKind::QuickRestart => Fault::Crash {
             node,
             how: own.pick("how", &[Death::Closed, Death::Reset, Death::Silent, Death::Silent]),
             back: Some(own.below("back", 100_000)),
         },
-        Kind::Pause => Fault::Pause { node, lasts: around_limits(own) },
-        Kind::Clock => clock(own, node),
-        Kind::Rate => Fault::Rate {
+        FaultKind::Pause => Fault::Pause { node, lasts: around_limits(own) },
+        FaultKind::Clock => clock(own, node),
+        FaultKind::Rate => Fault::Rate {
             node,
             rate: own.pick("rate", &[500_000, 900_000, 1_100_000, 2_000_000]),
             lasts: own.spread("lasts", SECOND, 20 * SECOND),
         },
-        Kind::Shutdown => Fault::Shutdown {
+        FaultKind::Shutdown => Fault::Shutdown {
             node,
             grace: own.pick("grace", &[0, 10 * MILLI, SECOND, 5 * SECOND]),
             back: Some(own.spread("back", MILLI, 5 * SECOND)),
         },
-        Kind::Twin => Fault::Twin { node, lasts: own.spread("lasts", 100 * MILLI, 15 * SECOND) },
-        Kind::Remove => {
+        FaultKind::Twin => {
+            Fault::Twin { node, lasts: own.spread("lasts", 100 * MILLI, 15 * SECOND) }
+        }
+        FaultKind::Remove => {
             Fault::Remove { node, peer: to, lasts: own.spread("lasts", MILLI, 5 * SECOND) }
         }
     }

@@ -9,7 +9,11 @@ mod faults;
 mod kinds;
 mod knobs;
 
-use self::draw::Draw;
+pub(crate) use self::draw::Draw;
+pub use self::faults::FaultKind;
+pub(crate) use self::faults::draw_among as draw_faults;
+pub(crate) use self::knobs::draw as draw_knobs;
+
 use crate::keyed::{Keyed, Purpose};
 use crate::script::Script;
 

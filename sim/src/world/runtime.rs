@@ -14,6 +14,7 @@ use super::executor::Role;
 use super::lives::LifeId;
 use super::network::{Dialling, SimListener};
 use super::{Shared, World};
+use crate::keyed::Keyed;
 
 /// One life of a simulated node, as the runtime of whatever runs on it.
 ///
@@ -41,6 +42,22 @@ impl SimRuntime {
         let world = self.world();
         let life = world.lives.get(self.life);
         (world.now, life.node, life.number)
+    }
+
+    /// Whether the process has not ended. Destructors run when it has.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.world().lives.get(self.life).alive
+    }
+
+    /// When the node's monotonic clock will show `at`, in simulated time; when it first showed
+    /// anything, or was tampered with last, if that is over. `None` for never.
+    pub(crate) fn when(&self, at: Instant) -> Option<u64> {
+        self.world().lives.get(self.life).clock.when(at.as_nanos())
+    }
+
+    /// The keyed randomness of this run.
+    pub(crate) fn keyed(&self) -> Keyed {
+        self.world().keyed
     }
 
     /// Runs `future` as a task that the node's application, not its grid, owns; `key` is what its

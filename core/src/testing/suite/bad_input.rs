@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
-use super::super::{Logs, Raw, TestGrid, eventually, sleep, spawn};
+use super::super::{Logs, Raw, TestGrid, eventually, spawn};
 use crate::auth::SharedSecret;
 use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
+use crate::driver::time::sleep;
 use crate::error::CallError;
 use crate::link::{LinkState, dials};
 use crate::payload::Payload;

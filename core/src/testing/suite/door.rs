@@ -67,7 +67,7 @@ async fn through_the_door<R: Runtime>(rt: &R, read_more: bool) {
     };
     let node = crate::builder::Builder::new(rt.clone(), name.clone())
         .peers([own])
-        .auth(crate::auth::SharedSecret::new(super::super::cluster::SECRET).expect("long enough"))
+        .auth(crate::auth::SharedSecret::new(crate::test_util::SECRET).expect("long enough"))
         .serve(ECHO, |request, _| async move { Ok::<_, Infallible>(request) })
         .build()
         .expect("good settings");

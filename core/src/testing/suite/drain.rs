@@ -106,9 +106,10 @@ pub async fn a_grace_too_short_cancels_what_runs<R: Runtime>(rt: R) {
 
 pub async fn a_second_shutdown_can_only_shorten_the_grace<R: Runtime>(rt: R) {
     let (mut grid, _go) = gated(&rt).await;
-    let to = grid.peer(0, 1);
+    let (to, from) = (grid.peer(0, 1), grid.peer(1, 0));
     let mut call = to.call(HANG, &NoPayload);
     assert!((&mut call).now_or_never().is_none());
+    eventually(&rt, "it is served", || from.stats().incoming_requests == 1).await;
     let node = grid.take(1);
     let mut first = Box::pin(node.shutdown(Duration::from_secs(3600)));
     assert!((&mut first).now_or_never().is_none());

@@ -1,4 +1,5 @@
-//! What a user of gridmux can rely on, one function a behaviour, on real loopback sockets.
+//! What a user of gridmux can rely on, one function a behaviour: on real loopback sockets, or
+//! in memory.
 //!
 //! Each runtime runs all of them: [`behaviour_suite!`](crate::behaviour_suite) makes one test of each.
 //! Nothing here sleeps to wait for another task: a test waits for an event, a state or a counter.
@@ -9,6 +10,7 @@
 #![expect(missing_docs, reason = "a behaviour's name says what it is")]
 
 pub mod bad_input;
+pub mod bytes_io;
 pub mod calls;
 pub mod door;
 pub mod drain;
@@ -17,8 +19,10 @@ pub mod handlers;
 pub mod limits;
 pub mod payloads;
 pub mod reconnect;
+pub mod sinks;
 pub mod stream_ends;
 pub mod streams;
+pub mod test_grid;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -80,11 +84,13 @@ impl Drop for Flag {
     }
 }
 
-/// Makes one test of each behaviour: `behaviour_suite!(block_on, Runtime)`, where `block_on` runs a
-/// future to its end on the runtime, whose type has a `Default`.
+/// Makes one test of each behaviour: `behaviour_suite!(block_on, runtime)`, where `block_on` runs a
+/// future to its end, and within it `runtime` is evaluated, once a test. On an
+/// [`InMemory`](crate::testing::InMemory) runtime they run without sockets. All runtimes have the
+/// same tests, none more and none less.
 #[macro_export]
 macro_rules! behaviour_suite {
-    ($block_on:expr, $runtime:ty) => {
+    ($block_on:expr, $runtime:expr) => {
         $crate::each_behaviour!($crate::behaviour_tests, $block_on, $runtime);
     };
 }
@@ -93,19 +99,21 @@ macro_rules! behaviour_suite {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! behaviour_tests {
-    ($block_on:expr, $runtime:ty, $($theme:ident { $($name:ident,)* })*) => {$(
+    ($block_on:expr, $runtime:expr, $($theme:ident { $($name:ident,)* })*) => {$(
         mod $theme {
             #[allow(unused_imports)]
             use super::*;
             $(
                 #[test]
                 fn $name() {
-                    ($block_on)(async {
-                        let runtime = <$runtime>::default();
+                    // One type for all tests, so that `block_on` is compiled once.
+                    let test: ::std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
+                        let runtime = $runtime;
                         let behaviour = $crate::testing::suite::$theme::$name;
                         let name = stringify!($name);
                         $crate::testing::suite::run(runtime, name, behaviour).await;
                     });
+                    ($block_on)(test);
                 }
             )*
         }
@@ -183,6 +191,35 @@ macro_rules! each_behaviour {
                 a_send_that_waits_is_told_of_the_end,
                 an_output_left_running_is_told_that_the_handler_has_returned,
             }
+            sinks {
+                a_stream_is_forwarded_into_the_sink_of_either_end,
+                send_all_sends_on_either_end,
+                an_error_in_what_is_forwarded_cancels_the_call,
+                a_sink_s_send_dropped_before_it_is_ready_has_queued_nothing,
+                an_item_whose_credit_a_clone_has_taken_is_kept,
+                closing_an_output_s_sink_ends_the_output_and_not_the_stream,
+                a_sink_dropped_without_close_cancels_the_call,
+                an_item_too_large_for_the_sink_leaves_the_stream_as_it_was,
+            }
+            bytes_io {
+                five_mebibytes_are_copied_each_way_byte_for_byte,
+                any_writes_and_flushes_give_the_same_bytes,
+                small_writes_become_one_item_and_a_flush_sends_what_there_is,
+                a_caller_s_writer_waits_while_the_handler_reads_nothing,
+                a_handler_s_writer_waits_while_the_caller_reads_nothing,
+                closing_a_caller_s_writer_is_eof_behind_all_bytes,
+                closing_a_handler_s_writer_is_not_the_end_of_the_stream,
+                a_writer_dropped_without_close_is_an_error_and_no_eof,
+                a_lost_link_fails_readers_and_writers_on_both_ends,
+                a_handler_s_error_comes_after_all_bytes,
+                a_handler_that_ends_early_fails_the_writer,
+                writing_nothing_sends_nothing,
+                empty_items_are_no_eof,
+                lines_are_read_across_items,
+                a_half_comes_back_out_of_its_reader_and_writer,
+                bytes_with_a_header_travel_as_well,
+                items_are_no_larger_than_a_message_may_be,
+            }
             handlers {
                 the_context_tells_caller_and_time_left,
                 an_inline_handler_answers_without_a_task,
@@ -253,6 +290,22 @@ macro_rules! each_behaviour {
                 a_panic_on_a_user_s_thread_costs_that_link_only,
                 a_handler_of_the_lost_machine_answers_nobody_else,
             }
+            test_grid {
+                a_killed_node_is_lost_for_the_others_and_its_own_handles_fail,
+                a_handler_of_a_killed_node_is_dropped,
+                a_restarted_node_is_a_new_one_for_all,
+                a_partition_isolates_its_groups_exactly_and_heals,
+                a_cut_concerns_one_pair_and_outlives_a_restart,
+                a_broken_link_is_followed_by_the_next,
+                a_hold_that_is_released_in_time_has_lost_nothing,
+                a_held_link_dies_of_silence_at_both_ends,
+                a_death_behind_a_hold_is_seen_at_the_release,
+                a_node_that_is_shut_down_says_so_and_can_be_restarted,
+                a_twin_goes_on_when_the_first_is_killed,
+                nodes_may_have_names_of_their_own,
+                what_cannot_work_is_an_error_of_the_start,
+                a_dropped_grid_leaves_no_task_behind,
+            }
         }
     };
 }
@@ -281,5 +334,7 @@ mod tests {
                 .collect();
             assert_eq!(&written, listed, "{theme}");
         }
+        let count: usize = LIST.iter().map(|(_, _, listed)| listed.len()).sum();
+        println!("{count} behaviours, on each runtime");
     }
 }

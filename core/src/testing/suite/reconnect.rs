@@ -126,7 +126,7 @@ pub async fn a_closed_start_gate_lets_nobody_through<R: Runtime>(rt: R) {
     let peer = grid.node(0).add_peer(&gated).expect("a new name");
     let node = serve(Builder::new(rt.clone(), gated.clone()))
         .peers([own.clone()])
-        .auth(crate::auth::SharedSecret::new(super::super::cluster::SECRET).expect("long enough"))
+        .auth(crate::auth::SharedSecret::new(crate::test_util::SECRET).expect("long enough"))
         .timings(TestGrid::<R>::timings())
         .start_gate()
         .build()

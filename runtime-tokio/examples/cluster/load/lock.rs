@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gridmux_tokio::driver::runtime::Runtime;
+use gridmux_tokio::driver::time::sleep;
 
 use super::Scene;
-use crate::clock;
 use crate::locks::{Attempt, Guard, Mode};
 
 /// One hold in so many is long enough to need refreshes.
@@ -40,15 +40,16 @@ async fn hold<R: Runtime>(
     if !guard.is_held() {
         return;
     }
-    let leave = clock::now().after(time);
-    let mut hold = scene.begin(lock, mode, guard.until().as_nanos());
+    let now = || scene.runtime.instant();
+    let leave = now().after(time);
+    let mut hold = scene.begin(lock, mode, guard.until());
     // Here would be what the lock is for, each step of it behind the same question.
-    while guard.is_held() && clock::now() < leave && !scene.is_stopping() {
-        hold.extend(guard.until().as_nanos());
-        let step = leave.since(clock::now()).min(Duration::from_millis(5));
-        crate::pause::sleep(&scene.runtime, step).await;
+    while guard.is_held() && now() < leave && !scene.is_stopping() {
+        hold.extend(guard.until());
+        let step = leave.since(now()).min(Duration::from_millis(5));
+        sleep(&scene.runtime, step).await;
     }
-    hold.end(clock::now().min(guard.until()).as_nanos());
+    hold.end(guard.until());
 }
 
 /// Locks that are left behind and forced open: the next one gets in without waiting for a lease.

@@ -1,6 +1,7 @@
 //! What a node does all day: it asks, talks, walks and locks, and checks every answer.
 
 mod ask;
+mod guest;
 mod lock;
 mod talk;
 mod walk;
@@ -11,14 +12,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gridmux_tokio::driver::runtime::Runtime;
+use gridmux_tokio::driver::time::sleep;
 use gridmux_tokio::handle::PeerHandle;
+use gridmux_tokio::time::Instant;
 
 use crate::clock;
 use crate::ledger::HoldEvent;
 use crate::locks::{Locks, Mode};
 use crate::node::Plan;
 use crate::outcome::Outcomes;
-use crate::pause;
 
 /// Where a node's holds are told.
 pub(crate) type Witness = Arc<dyn Fn(HoldEvent) + Send + Sync>;
@@ -70,8 +72,8 @@ impl Progress {
 }
 
 impl<R: Runtime> Scene<R> {
-    /// Starts all workers.
-    pub(crate) fn play(self, peers: &[PeerHandle]) {
+    /// Starts all workers; guests are asked for nothing but echoes.
+    pub(crate) fn play(self, peers: &[PeerHandle], guests: &[PeerHandle]) {
         let scene = Arc::new(self);
         let mut seeds = fastrand::Rng::with_seed(scene.plan.seed);
         for peer in peers {
@@ -80,6 +82,9 @@ impl<R: Runtime> Scene<R> {
             }
             scene.spawn(talk::work(scene.clone(), peer.clone(), seeds.fork()));
             scene.spawn(walk::work(scene.clone(), peer.clone(), seeds.fork()));
+        }
+        for guest in guests {
+            scene.spawn(guest::work(scene.clone(), guest.clone(), seeds.fork()));
         }
         for _ in 0..LOCKERS {
             scene.spawn(lock::work(scene.clone(), seeds.fork()));
@@ -102,16 +107,17 @@ impl<R: Runtime> Scene<R> {
 
     /// Rests for a random number of milliseconds.
     async fn rest(&self, rng: &mut fastrand::Rng, millis: std::ops::Range<u64>) {
-        pause::sleep(&self.runtime, Duration::from_millis(rng.u64(millis))).await;
+        sleep(&self.runtime, Duration::from_millis(rng.u64(millis))).await;
     }
 
     /// Tells of a hold that begins now, before it is acted on.
-    fn begin(&self, lock: &str, mode: Mode, until: u64) -> Hold<'_, R> {
+    fn begin(&self, lock: &str, mode: Mode, until: Instant) -> Hold<'_, R> {
         let id = self.progress.holds.fetch_add(1, Ordering::Relaxed);
         self.progress.held.fetch_add(1, Ordering::Relaxed);
-        let start = clock::now().as_nanos();
+        let hold = Hold { scene: self, id, until };
+        let (start, until) = (clock::now().as_nanos(), hold.shared_until());
         (self.witness)(HoldEvent::Begin { hold: id, lock: lock.to_owned(), mode, start, until });
-        Hold { scene: self, id, until }
+        hold
     }
 }
 
@@ -119,18 +125,27 @@ impl<R: Runtime> Scene<R> {
 struct Hold<'a, R: Runtime> {
     scene: &'a Scene<R>,
     id: u64,
-    until: u64,
+    /// Until when the holder believes, by its own clock.
+    until: Instant,
 }
 
 impl<R: Runtime> Hold<'_, R> {
-    fn extend(&mut self, until: u64) {
+    fn shared_until(&self) -> u64 {
+        clock::shared(&self.scene.runtime, self.until).as_nanos()
+    }
+
+    fn extend(&mut self, until: Instant) {
         if until != self.until {
             self.until = until;
+            let until = self.shared_until();
             (self.scene.witness)(HoldEvent::Extend { hold: self.id, until });
         }
     }
 
-    fn end(self, end: u64) {
+    /// It ends now, or has ended when the holder stopped believing.
+    fn end(mut self, until: Instant) {
+        self.until = until;
+        let end = clock::now().as_nanos().min(self.shared_until());
         (self.scene.witness)(HoldEvent::End { hold: self.id, end });
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gridmux_tokio::driver::runtime::Runtime;
+use gridmux_tokio::driver::time::sleep;
 use gridmux_tokio::error::CallError;
 use gridmux_tokio::handle::PeerHandle;
 use gridmux_tokio::payload::NoPayload;
 
 use super::{Scene, deadline, text};
-use crate::pause;
 use crate::routes::{Heard, Said, TALK};
 
 pub(super) async fn work<R: Runtime>(
@@ -51,7 +51,7 @@ async fn talk<R: Runtime>(
         for said in said {
             sender.send(said).await?;
             if !pace.is_zero() {
-                pause::sleep(runtime, pace).await;
+                sleep(runtime, pace).await;
             }
         }
         sender.close();

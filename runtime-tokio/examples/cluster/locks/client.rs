@@ -8,10 +8,9 @@ use gridmux_tokio::handle::PeerHandle;
 use tokio::sync::mpsc;
 
 use super::guard::Guard;
-use super::{Mode, Table, Tally};
-use crate::clock;
+use super::routes::{LockArgs, LockOp, Verdict};
+use super::{Mistake, Mode, Table, Tally, quorum};
 use crate::outcome::Outcomes;
-use crate::routes::{LockArgs, LockOp, Verdict};
 
 /// The deadline of each call to a table.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -28,6 +27,7 @@ struct Inner<R> {
     own: Arc<Mutex<Table>>,
     peers: Vec<PeerHandle>,
     outcomes: Outcomes,
+    mistake: Option<Mistake>,
 }
 
 impl<R: Runtime> Clone for Locks<R> {
@@ -72,20 +72,35 @@ impl<R: Runtime> Locks<R> {
         own: Arc<Mutex<Table>>,
         peers: Vec<PeerHandle>,
         outcomes: Outcomes,
+        mistake: Option<Mistake>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { runtime, own, peers, outcomes }) }
+        Self { inner: Arc::new(Inner { runtime, own, peers, outcomes, mistake }) }
     }
 
     pub(crate) fn runtime(&self) -> &R {
         &self.inner.runtime
     }
 
+    pub(super) fn mistake(&self) -> Option<Mistake> {
+        self.inner.mistake
+    }
+
+    /// Counts the answers to a question to all tables.
+    fn tally(&self) -> Tally {
+        let nodes = self.nodes();
+        let quorum = match self.mistake() {
+            Some(Mistake::SmallQuorum) => nodes / 2,
+            _ => quorum(nodes),
+        };
+        Tally::new(nodes, quorum)
+    }
+
     /// Tries once to get the lock.
     pub(crate) async fn acquire(&self, lock: &str, mode: Mode, uid: u64) -> Attempt<R> {
         let op = if mode == Mode::Write { LockOp::Lock } else { LockOp::ReadLock };
-        let begun = clock::now();
+        let begun = self.runtime().instant();
         let mut round = self.ask_all(op, lock, uid);
-        let mut tally = Tally::new(self.nodes());
+        let mut tally = self.tally();
         let mut granted = Vec::new();
         while tally.decided().is_none() {
             let Some(vote) = round.votes.recv().await else { break };
@@ -147,8 +162,8 @@ impl<R: Runtime> Locks<R> {
 
     pub(crate) async fn refresh(&self, lock: &str, uid: u64) -> Refreshed {
         let mut round = self.ask_all(LockOp::Refresh, lock, uid);
-        let mut tally = Tally::new(self.nodes());
-        let mut gone = Tally::new(self.nodes());
+        let mut tally = self.tally();
+        let mut gone = self.tally();
         while tally.decided() != Some(true) {
             let Some(vote) = round.votes.recv().await else { break };
             tally.count(vote.verdict == Some(Verdict::Yes));
@@ -188,7 +203,7 @@ impl<R: Runtime> Locks<R> {
         let inner = self.inner.clone();
         let Some(peer) = inner.peers.get(member).cloned() else {
             let mut own = inner.own.lock().unwrap_or_else(PoisonError::into_inner);
-            let verdict = Some(own.handle(clock::now(), op, lock, uid));
+            let verdict = Some(own.handle(inner.runtime.instant(), op, lock, uid));
             // Who asks may not care for the answer, here and below.
             let _ = votes.send(Vote { member, verdict });
             return;

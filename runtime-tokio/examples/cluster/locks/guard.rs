@@ -3,21 +3,23 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gridmux_tokio::driver::runtime::Runtime;
+use gridmux_tokio::driver::time::sleep_until;
 use gridmux_tokio::time::Instant;
 use tokio::sync::oneshot;
 
 use super::client::{Locks, Refreshed};
-use super::{BELIEF, Mode, REFRESH_EVERY};
-use crate::clock;
-use crate::pause;
+use super::{BELIEF, Mistake, Mode, REFRESH_EVERY};
 
 /// Until when the holder believes. Once that time has passed it never moves again.
 #[derive(Debug)]
 pub(crate) struct Belief(Mutex<Instant>);
 
 impl Belief {
-    pub(crate) fn new(begun: Instant) -> Self {
-        Self(Mutex::new(begun.after(BELIEF)))
+    pub(crate) fn new(begun: Instant, mistake: Option<Mistake>) -> Self {
+        Self(Mutex::new(match mistake {
+            Some(Mistake::NoDoubt) => Instant::from_nanos(u64::MAX),
+            _ => begun.after(BELIEF),
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Instant> {
@@ -61,13 +63,14 @@ pub(crate) struct Guard<R: Runtime> {
 
 impl<R: Runtime> Guard<R> {
     pub(crate) fn new(locks: Locks<R>, lock: &str, mode: Mode, uid: u64, begun: Instant) -> Self {
-        let belief = Arc::new(Belief::new(begun));
+        let belief = Arc::new(Belief::new(begun, locks.mistake()));
         let (sender, stop) = oneshot::channel();
         let refreshes = refresh(locks.clone(), lock.to_owned(), uid, begun, belief.clone());
         locks.runtime().spawn(async move {
             tokio::select! {
-                () = refreshes => {}
+                biased;
                 _ = stop => {}
+                () = refreshes => {}
             }
         });
         Self { locks, lock: lock.to_owned(), mode, uid, belief, _refreshes: sender }
@@ -80,7 +83,7 @@ impl<R: Runtime> Guard<R> {
 
     /// Whether the lock is held. To be asked before each step that needs it.
     pub(crate) fn is_held(&self) -> bool {
-        clock::now() < self.until()
+        self.locks.runtime().instant() < self.until()
     }
 
     /// Gives the lock back to every table.
@@ -98,17 +101,17 @@ async fn refresh<R: Runtime>(
     mut begun: Instant,
     belief: Arc<Belief>,
 ) {
+    let now = || locks.runtime().instant();
     loop {
-        let next = begun.after(REFRESH_EVERY);
-        pause::sleep(locks.runtime(), next.since(clock::now())).await;
-        begun = clock::now();
+        sleep_until(locks.runtime(), begun.after(REFRESH_EVERY)).await;
+        begun = now();
         if begun >= belief.until() {
             return;
         }
         match locks.refresh(&lock, uid).await {
-            Refreshed::Quorum if belief.refreshed(clock::now(), begun) => {}
+            Refreshed::Quorum if belief.refreshed(now(), begun) => {}
             Refreshed::Quorum => return,
-            Refreshed::Gone => return belief.revoked(clock::now()),
+            Refreshed::Gone => return belief.revoked(now()),
             Refreshed::TooFew => {}
         }
     }
@@ -124,7 +127,7 @@ mod tests {
 
     #[test]
     fn belief_counts_from_where_a_refresh_began() {
-        let belief = Belief::new(at(100));
+        let belief = Belief::new(at(100), None);
         assert_eq!(belief.until(), at(2100));
         assert!(belief.refreshed(at(2000), at(1100)));
         assert_eq!(belief.until(), at(3100));
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_lost_does_not_come_back() {
-        let belief = Belief::new(at(0));
+        let belief = Belief::new(at(0), None);
         assert!(!belief.refreshed(at(2000), at(1000)), "the answer came too late");
         assert_eq!(belief.until(), at(2000));
         assert!(!belief.refreshed(at(2500), at(2400)));
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_revoked_lock_is_lost_at_once() {
-        let belief = Belief::new(at(0));
+        let belief = Belief::new(at(0), None);
         belief.revoked(at(1500));
         assert_eq!(belief.until(), at(1500));
         assert!(!belief.refreshed(at(1501), at(1400)));

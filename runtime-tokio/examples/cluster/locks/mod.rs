@@ -10,12 +10,17 @@
 
 mod client;
 mod guard;
+mod mistake;
+mod routes;
+mod service;
 mod table;
 
 use std::time::Duration;
 
 pub(crate) use self::client::{Attempt, Locks};
 pub(crate) use self::guard::Guard;
+pub(crate) use self::mistake::Mistake;
+pub(crate) use self::service::serve;
 pub(crate) use self::table::{Mode, Table};
 
 /// How long a table keeps a lock that is not refreshed.
@@ -40,13 +45,14 @@ pub(crate) const fn quorum(nodes: usize) -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tally {
     nodes: usize,
+    quorum: usize,
     yes: usize,
     no: usize,
 }
 
 impl Tally {
-    pub(crate) const fn new(nodes: usize) -> Self {
-        Self { nodes, yes: 0, no: 0 }
+    pub(crate) const fn new(nodes: usize, quorum: usize) -> Self {
+        Self { nodes, quorum, yes: 0, no: 0 }
     }
 
     /// Counts one table's answer, or that it gave none.
@@ -60,9 +66,9 @@ impl Tally {
 
     /// Whether there is a quorum; `None` while that is open.
     pub(crate) const fn decided(&self) -> Option<bool> {
-        if self.yes >= quorum(self.nodes) {
+        if self.yes >= self.quorum {
             Some(true)
-        } else if self.no > self.nodes - quorum(self.nodes) {
+        } else if self.no > self.nodes - self.quorum {
             Some(false)
         } else {
             None
@@ -84,7 +90,7 @@ mod tests {
     #[test]
     fn a_tally_is_decided_as_soon_as_it_can_be() {
         let tally = |nodes, answers: &[bool]| {
-            let mut tally = Tally::new(nodes);
+            let mut tally = Tally::new(nodes, quorum(nodes));
             answers.iter().for_each(|yes| tally.count(*yes));
             tally.decided()
         };
@@ -103,7 +109,7 @@ mod tests {
     fn every_full_set_of_answers_decides() {
         for nodes in 1..=9 {
             for yes in 0..=nodes {
-                let mut tally = Tally::new(nodes);
+                let mut tally = Tally::new(nodes, quorum(nodes));
                 (0..nodes).for_each(|node| tally.count(node < yes));
                 assert_eq!(tally.decided(), Some(yes >= quorum(nodes)), "{yes} of {nodes}");
             }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use gridmux_tokio::time::Instant;
 use serde::{Deserialize, Serialize};
 
-use super::LEASE;
-use crate::routes::{LockOp, Verdict};
+use super::routes::{LockOp, Verdict};
+use super::{LEASE, Mistake};
 
 /// Who may hold a lock at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +35,12 @@ pub(crate) struct Table {
 impl Table {
     /// The table of a node that starts now. What it granted in an earlier life is forgotten and
     /// may still be held, so it grants nothing for one lease.
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { ready_at: now.after(LEASE), locks: BTreeMap::new() }
+    pub(crate) fn new(now: Instant, mistake: Option<Mistake>) -> Self {
+        let ready_at = match mistake {
+            Some(Mistake::ReadyAtOnce) => now,
+            _ => now.after(LEASE),
+        };
+        Self { ready_at, locks: BTreeMap::new() }
     }
 
     pub(crate) fn handle(&mut self, now: Instant, op: LockOp, lock: &str, uid: u64) -> Verdict {
@@ -122,7 +126,7 @@ mod tests {
     }
 
     fn table() -> Table {
-        Table::new(START)
+        Table::new(START, None)
     }
 
     #[test]
@@ -222,7 +226,7 @@ mod tests {
             let asked = received.after(std::time::Duration::from_millis(rng.u64(0..4000)));
             if rng.bool() {
                 let lived = asked.since(received).mul_f64(rng.f64());
-                table = Table::new(received.after(lived));
+                table = Table::new(received.after(lived), None);
             }
             if table.handle(asked, LockOp::Lock, "a", 2) == Verdict::Yes {
                 assert!(begun.after(BELIEF) < asked, "1 believes while 2 is let in");

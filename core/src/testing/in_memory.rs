@@ -1,0 +1,63 @@
+//! Any runtime on a network in memory.
+
+use std::future::Future;
+use std::io;
+
+use crate::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
+use crate::test_util::MemoryNetwork;
+use crate::time::{Instant, Now};
+
+/// A runtime whose sockets are pipes in memory. Each one has a network of its own, which its clones
+/// share.
+#[derive(Clone, Debug)]
+pub struct InMemory<R> {
+    runtime: R,
+    network: MemoryNetwork,
+}
+
+impl<R: Runtime> InMemory<R> {
+    /// `runtime`, without its sockets.
+    pub fn new(runtime: R) -> Self {
+        Self { runtime, network: MemoryNetwork::default() }
+    }
+}
+
+impl<R: Runtime> Clock for InMemory<R> {
+    fn instant(&self) -> Instant {
+        self.runtime.instant()
+    }
+
+    fn now(&self) -> Now {
+        self.runtime.now()
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        self.runtime.timer()
+    }
+}
+
+impl<R: Runtime> Runtime for InMemory<R> {
+    fn check(&self) -> io::Result<()> {
+        self.runtime.check()
+    }
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        self.runtime.spawn(future);
+    }
+
+    fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
+        self.network.bind(address)
+    }
+
+    fn connector(&self) -> Box<dyn Connector> {
+        self.network.connector()
+    }
+
+    fn random(&self) -> io::Result<[u8; 16]> {
+        self.runtime.random()
+    }
+
+    fn for_node(&self, index: usize) -> Self {
+        Self { runtime: self.runtime.for_node(index), network: self.network.clone() }
+    }
+}

@@ -1,0 +1,98 @@
+//! `cover`: what seeds have put to the test.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+
+use gridmux_sim::batch::Batch;
+use gridmux_sim::guard;
+use gridmux_sim::oracle::oracles;
+use gridmux_sim::parallel::{cores, in_order};
+use gridmux_sim::rows::ROWS;
+use gridmux_sim::run::Options;
+use serde_json::json;
+
+use super::exit::{Done, Exit};
+use super::subject::Swarm;
+
+/// Show what seeds have covered: faults and their effects, oracles, excuses.
+///
+/// A fault is placed if it is in a script, fired if its time or its point came, and felt if its
+/// victim has noticed it. Exit code 6 says that something was not covered. The last line is one
+/// JSON object.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// The first seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    from: u64,
+
+    /// How many seeds
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    seeds: u64,
+
+    /// How many threads [default: one per core]
+    #[arg(long, value_name = "J")]
+    jobs: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    swarm: Swarm,
+}
+
+pub(super) fn run(args: &Args) -> Done {
+    args.swarm.check()?;
+    let mut batch = Batch::default();
+    let work = |seed| {
+        let script = args.swarm.script(seed).ok()?;
+        Some(guard::outcome(&script, &Options::default()))
+    };
+    let end = args.from.saturating_add(args.seeds);
+    in_order(args.from..end, args.jobs.unwrap_or_else(cores), work, |seed, outcome| {
+        if let Some(outcome) = outcome {
+            batch.add(seed, &outcome);
+        }
+        ControlFlow::Continue(())
+    });
+    tell(&batch);
+    let shortfalls = batch.shortfalls();
+    for shortfall in &shortfalls {
+        println!("not covered: {shortfall}");
+    }
+    let idle = idle_oracles(&batch);
+    println!(
+        "{}",
+        json!({
+            "seeds": batch.seeds,
+            "census_zero_rows": batch.rows_without_effect(),
+            "idle_oracles": idle,
+            "faultless": batch.faultless,
+            "vacuous": batch.vacuous,
+        })
+    );
+    Ok(if shortfalls.is_empty() && idle.is_empty() { Exit::Pass } else { Exit::Coverage })
+}
+
+/// The oracles that had nothing to judge.
+fn idle_oracles(batch: &Batch) -> Vec<String> {
+    oracles()
+        .filter(|oracle| !batch.judged.contains_key(oracle))
+        .map(|oracle| oracle.to_string())
+        .collect()
+}
+
+fn tell(batch: &Batch) {
+    println!("{} seeds\n\nfault   placed    fired     felt  felt in 1,000 seeds", batch.seeds);
+    for row in ROWS {
+        let tally = batch.census.get(row).copied().unwrap_or_default();
+        let share = tally.felt as f64 * 1_000.0 / batch.seeds.max(1) as f64;
+        let (placed, fired, felt) = (tally.placed, tally.fired, tally.felt);
+        println!("{row:<5} {placed:>8} {fired:>8} {felt:>8}  {share:>19.1}");
+    }
+    println!("\noracle   judged");
+    for (oracle, count) in &batch.judged {
+        println!("{:<6} {count:>8}", oracle.to_string());
+    }
+    println!("\nexcuse                                  used");
+    for (excuse, count) in &batch.excuses {
+        println!("{excuse:<36} {count:>7}");
+    }
+    println!();
+}

@@ -1,0 +1,168 @@
+//! `prove`, in a build that has the bugs.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use gridmux_core::planted::{ALL, Planted};
+use gridmux_sim::minimise::lines;
+use gridmux_sim::parallel::{cores, in_order};
+use gridmux_sim::prove::{
+    Baseline, Budget, Catch, Proof, Standing, ablation, prove, proves, shorten,
+};
+use gridmux_sim::swarm::script;
+use serde::Serialize;
+
+use super::Args;
+use crate::command::exit::{Done, Exit, Trouble};
+use crate::command::files;
+use crate::command::stopwatch::Stopwatch;
+
+/// How long one script may take to be shortened, in real time.
+const SHORTENED_WITHIN: Duration = Duration::from_secs(30);
+
+/// The last line.
+#[derive(Serialize)]
+struct Summary {
+    planted: usize,
+    caught: usize,
+    by_expected_oracle: usize,
+    by_accepted_oracle: usize,
+    median_seeds: u64,
+    worst_seeds: u64,
+    uncaught: Vec<&'static str>,
+    unprovoked: Vec<&'static str>,
+    by_another_oracle: Vec<&'static str>,
+    seeds: BTreeMap<&'static str, u64>,
+}
+
+pub(super) fn run(args: &Args) -> Done {
+    let bugs = bugs(&args.bugs)?;
+    let budget = Budget {
+        from: args.from,
+        seeds: args.seeds,
+        profile: args.profile.into(),
+        patience: args.patience,
+    };
+    let baseline = Baseline::default();
+    let mut proofs = Vec::new();
+    let mut written = Ok(());
+    println!("{:<32} {:<8} {:<8} {:>6} {:>8}", "bug", "expected", "caught", "seeds", "provoked");
+    let jobs = args.jobs.unwrap_or_else(cores);
+    let work = |number| {
+        let planted = bugs[usize::try_from(number).unwrap_or(usize::MAX)];
+        let watch = Stopwatch::start();
+        let over = || watch.elapsed() >= args.lasts;
+        let proof = prove(planted, budget, &baseline, args.ablate, over);
+        let short = if args.minimise { minimised(args, &proof) } else { Ok(None) };
+        (proof, short)
+    };
+    in_order(0..bugs.len() as u64, jobs, work, |_, (proof, short)| {
+        tell(&proof);
+        match short {
+            Ok(None) => {}
+            Ok(Some(text)) => println!("    {text}"),
+            Err(trouble) => written = Err(trouble),
+        }
+        proofs.push(proof);
+        ControlFlow::Continue(())
+    });
+    written?;
+    if args.ablate {
+        tell_ablation(&proofs);
+    }
+    let summary = Summary::new(&proofs);
+    let text = serde_json::to_string(&summary);
+    println!("{}", text.unwrap_or_else(|error| panic!("numbers and words: {error}")));
+    let good = summary.by_expected_oracle + summary.by_accepted_oracle == summary.planted;
+    Ok(if good { Exit::Pass } else { Exit::SelfCheck })
+}
+
+fn bugs(names: &[String]) -> Done<Vec<&'static Planted>> {
+    if names.is_empty() {
+        return Ok(ALL.iter().collect());
+    }
+    let find = |name: &String| {
+        let found = ALL.iter().find(|planted| planted.name == *name);
+        found.ok_or_else(|| Trouble::usage(format!("no planted bug has the name `{name}`")))
+    };
+    names.iter().map(find).collect()
+}
+
+fn tell(proof: &Proof) {
+    let Proof { planted, tried, provoked, caught, .. } = proof;
+    let (oracle, seeds, rest) = match caught {
+        None => ("-".to_owned(), *tried, "not caught".to_owned()),
+        Some(Catch { tried, kind: (oracle, rule), standing, seed, .. }) => {
+            let standing = match standing {
+                Standing::Expected => String::new(),
+                Standing::Accepted(reason) => format!(" (accepted: {reason})"),
+                Standing::Unexpected => " (another oracle)".to_owned(),
+            };
+            (oracle.to_string(), *tried, format!("seed {seed}: {rule}{standing}"))
+        }
+    };
+    let (name, expected) = (planted.name, planted.caught_by);
+    println!("{name:<32} {expected:<8} {oracle:<8} {seeds:>6} {provoked:>8}  {rest}");
+}
+
+/// Shortens the script that has caught a bug, and writes it down; how long it is.
+fn minimised(args: &Args, proof: &Proof) -> Done<Option<String>> {
+    let Some(Catch { seed, kind, .. }) = &proof.caught else { return Ok(None) };
+    let planted = proof.planted;
+    let long = script(*seed, args.profile.into());
+    let watch = Stopwatch::start();
+    let short = shorten(planted, *kind, &long, |_| watch.elapsed() >= SHORTENED_WITHIN);
+    // Two runs, each with and without the bug.
+    if !proves(planted, *kind, &short.script) || !proves(planted, *kind, &short.script) {
+        return Ok(Some("no short script fails with the bug and passes without it".into()));
+    }
+    let path = files::script_path(&args.corpus, planted.name);
+    let comments = [
+        format!("{} ({}): {}", planted.name, planted.caught_by, planted.about),
+        format!("fails {} {}", kind.0, kind.1),
+    ];
+    files::write_script(&path, &comments, &short.script)?;
+    let count = lines(&short.script);
+    Ok(Some(format!("{count} lines after {} runs: {}", short.runs, path.display())))
+}
+
+fn tell_ablation(proofs: &[Proof]) {
+    println!("\nwithout this oracle, these bugs would slip:");
+    for (oracle, bugs) in ablation(proofs) {
+        println!("{:<4} {}", oracle.to_string(), bugs.join(", "));
+    }
+    println!();
+}
+
+impl Summary {
+    fn new(proofs: &[Proof]) -> Self {
+        let names = |is: &dyn Fn(&Proof) -> bool| {
+            proofs.iter().filter(|proof| is(proof)).map(|proof| proof.planted.name).collect()
+        };
+        let by = |is: fn(&Standing) -> bool| {
+            let caught = proofs.iter().filter_map(|proof| proof.caught.as_ref());
+            caught.filter(|catch| is(&catch.standing)).count()
+        };
+        let tried =
+            |proof: &Proof| proof.caught.as_ref().map(|catch| (proof.planted.name, catch.tried));
+        let seeds: BTreeMap<_, _> = proofs.iter().filter_map(tried).collect();
+        let mut sorted: Vec<u64> = seeds.values().copied().collect();
+        sorted.sort_unstable();
+        Self {
+            planted: proofs.len(),
+            caught: sorted.len(),
+            by_expected_oracle: by(|standing| *standing == Standing::Expected),
+            by_accepted_oracle: by(|standing| matches!(standing, Standing::Accepted(_))),
+            median_seeds: sorted.get(sorted.len() / 2).copied().unwrap_or(0),
+            worst_seeds: sorted.last().copied().unwrap_or(0),
+            uncaught: names(&|proof| proof.caught.is_none()),
+            unprovoked: names(&|proof| proof.provoked == 0),
+            by_another_oracle: names(&|proof| {
+                let caught = proof.caught.as_ref();
+                caught.is_some_and(|catch| catch.standing == Standing::Unexpected)
+            }),
+            seeds,
+        }
+    }
+}

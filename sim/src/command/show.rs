@@ -1,0 +1,68 @@
+//! `show`: pictures of a run.
+
+use std::path::PathBuf;
+
+use gridmux_sim::guard::run_quietly;
+use gridmux_sim::run::Options;
+use gridmux_sim::show::{Filter, html, perfetto, text};
+
+use super::exit::{Done, Exit, Trouble};
+use super::files;
+use super::report::shown;
+use super::subject::{Subject, Swarm};
+
+/// Show a run: as a page for a browser, as a trace for Perfetto, as text.
+///
+/// The page needs no network. The text has one line per event; it is what is printed if nothing
+/// else is asked for.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// A seed, or a script file
+    #[arg(value_name = "SEED|FILE")]
+    what: String,
+
+    #[command(flatten)]
+    swarm: Swarm,
+
+    /// Write a page with a diagram of space and time
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Write a trace for https://ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    perfetto: Option<PathBuf>,
+
+    /// Print the log as text
+    #[arg(long)]
+    text: bool,
+
+    /// Only the call of this name, in the text
+    #[arg(long, value_name = "NAME")]
+    call: Option<String>,
+
+    /// Only the last lines of the text
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+}
+
+pub(super) fn run(args: &Args) -> Done {
+    let subject = Subject::of(&args.what, &args.swarm)?;
+    let run = run_quietly(&subject.script, &Options { traced: true, ..Options::default() });
+    let run = run.map_err(|broken| Trouble { text: broken.panic, exit: Exit::Panic })?;
+    let Some(shown) = shown(&run) else { return Ok(Exit::Pass) };
+    let call = |name: &String| {
+        let found = shown.script.calls().position(|call| call.name == *name);
+        found.ok_or_else(|| Trouble::usage(format!("there is no call `{name}`")))
+    };
+    let call = args.call.as_ref().map(call).transpose()?;
+    for (path, write) in [(&args.html, html as fn(&_) -> String), (&args.perfetto, perfetto)] {
+        if let Some(path) = path {
+            files::write(path, &write(&shown))?;
+            eprintln!("{}", path.display());
+        }
+    }
+    if args.text || (args.html.is_none() && args.perfetto.is_none()) {
+        print!("{}", text(&shown, &Filter { call, last: args.last, ..Filter::default() }));
+    }
+    Ok(Exit::Pass)
+}

@@ -1,0 +1,310 @@
+//! Proves that oracles can fail: bugs are planted in the core, one at a time, until an oracle fails
+//! that does not fail on the same seed without the bug.
+//!
+//! Bugs are planted for a thread, and a run stays on its thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gridmux_core::planted::{Bug, Planted, plant, strikes_so_far};
+
+use crate::batch::{Kind, two_runs_differ};
+use crate::guard;
+use crate::minimise::{Minimised, minimise};
+use crate::run::Options;
+use crate::script::Script;
+use crate::swarm::{Profile, script};
+use crate::verdict::{OracleId, Outcome};
+
+mod accepted;
+
+pub use self::accepted::accepted;
+
+/// How many seeds a bug has to be caught in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The first seed.
+    pub from: u64,
+    /// How many are tried.
+    pub seeds: u64,
+    /// What they are like.
+    pub profile: Profile,
+    /// How many more are tried for the expected oracle when another one has failed.
+    pub patience: u64,
+}
+
+/// What an oracle is to a bug that it has caught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The one that the bug names.
+    Expected,
+    /// Another one that is as good, and why.
+    Accepted(&'static str),
+    /// One that should not have been the first to see it.
+    Unexpected,
+}
+
+/// A seed on which a bug was caught.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Catch {
+    /// The seed.
+    pub seed: u64,
+    /// How many seeds it took.
+    pub tried: u64,
+    /// Which oracle, and its rule: that which the bug names, if it is among those that fail.
+    pub kind: Kind,
+    /// What that oracle is to this bug.
+    pub standing: Standing,
+    /// All oracles that fail with the bug and not without it.
+    pub oracles: BTreeSet<OracleId>,
+}
+
+/// What has become of a planted bug.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// The bug.
+    pub planted: &'static Planted,
+    /// Seeds that were tried.
+    pub tried: u64,
+    /// Of these, those in which it could act.
+    pub provoked: u64,
+    /// The first seed on which an oracle has failed.
+    pub first: Option<Catch>,
+    /// The seed that counts: the first on which the expected oracle failed, or an accepted one;
+    /// otherwise that of `first`.
+    pub caught: Option<Catch>,
+    /// Every seed on which it was caught.
+    pub catches: Vec<Catch>,
+}
+
+/// The oracles that fail without any bug, by seed.
+#[derive(Debug, Default)]
+pub struct Baseline(Mutex<BTreeMap<u64, Arc<BTreeSet<OracleId>>>>);
+
+impl Baseline {
+    fn of(&self, seed: u64, script: &Script) -> Arc<BTreeSet<OracleId>> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(oracles) = known().get(&seed) {
+            return oracles.clone();
+        }
+        let oracles = Arc::new(oracles(&without_bug(script)));
+        known().entry(seed).or_insert(oracles).clone()
+    }
+}
+
+/// Looks for the first seed on which a planted bug is caught by an oracle that is good for it;
+/// with `all`, tries all seeds of the budget whatever has been found. Stops before the next seed if
+/// `over` says so.
+pub fn prove(
+    planted: &'static Planted,
+    budget: Budget,
+    baseline: &Baseline,
+    all: bool,
+    over: impl Fn() -> bool,
+) -> Proof {
+    let mut proof =
+        Proof { planted, tried: 0, provoked: 0, first: None, caught: None, catches: Vec::new() };
+    for seed in budget.from..budget.from.saturating_add(budget.seeds) {
+        if over() {
+            break;
+        }
+        proof.tried += 1;
+        let script = script(seed, budget.profile);
+        let (outcome, strikes) = with_bug(planted, &script);
+        proof.provoked += u64::from(strikes > 0);
+        if strikes > 0
+            && let Some(catch) = catch(planted, seed, proof.tried, &outcome, &script, baseline)
+        {
+            proof.add(catch);
+        }
+        if !all && proof.is_enough(budget.patience) {
+            break;
+        }
+    }
+    proof
+}
+
+impl Proof {
+    fn add(&mut self, catch: Catch) {
+        self.first.get_or_insert_with(|| catch.clone());
+        let better = match &self.caught {
+            None => true,
+            Some(caught) => {
+                caught.standing == Standing::Unexpected && catch.standing != Standing::Unexpected
+            }
+        };
+        if better {
+            self.caught = Some(catch.clone());
+        }
+        self.catches.push(catch);
+    }
+
+    fn is_enough(&self, patience: u64) -> bool {
+        let (Some(first), Some(caught)) = (&self.first, &self.caught) else { return false };
+        caught.standing != Standing::Unexpected || self.tried >= first.tried + patience
+    }
+}
+
+/// What has caught a bug on a seed, if anything has.
+fn catch(
+    planted: &Planted,
+    seed: u64,
+    tried: u64,
+    outcome: &Outcome,
+    script: &Script,
+    baseline: &Baseline,
+) -> Option<Catch> {
+    if outcome.is_good() {
+        return None;
+    }
+    let usual = baseline.of(seed, script);
+    let new = || outcome.failures.iter().filter(|failure| !usual.contains(&failure.oracle));
+    let rank = |failure: &&crate::verdict::Failure| match standing(planted, failure.oracle) {
+        Standing::Expected => 0,
+        Standing::Accepted(_) => 1,
+        Standing::Unexpected => 2,
+    };
+    let failure = new().min_by_key(rank)?;
+    Some(Catch {
+        seed,
+        tried,
+        kind: (failure.oracle, failure.rule),
+        standing: standing(planted, failure.oracle),
+        oracles: new().map(|failure| failure.oracle).collect(),
+    })
+}
+
+fn standing(planted: &Planted, oracle: OracleId) -> Standing {
+    let name = oracle.to_string();
+    if planted.caught_by == name {
+        return Standing::Expected;
+    }
+    accepted(planted.name, &name).map_or(Standing::Unexpected, Standing::Accepted)
+}
+
+/// What a script comes to with a bug, and how often the bug could act. Bugs that make two runs
+/// differ are given two.
+pub fn with_bug(planted: &Planted, script: &Script) -> (Outcome, u64) {
+    let (mut outcome, strikes) = run_with(planted.bug, script);
+    if planted.caught_by == "O22" && strikes > 0 {
+        let (again, _) = run_with(planted.bug, script);
+        if again.digest != outcome.digest {
+            let detail = format!("{:016x}, then {:016x}", outcome.digest, again.digest);
+            outcome.failures.insert(0, two_runs_differ(detail));
+        }
+    }
+    (outcome, strikes)
+}
+
+fn run_with(bug: Bug, script: &Script) -> (Outcome, u64) {
+    plant(Some(bug));
+    let outcome = guard::outcome(script, &INSPECTED);
+    let strikes = strikes_so_far();
+    plant(None);
+    (outcome, strikes)
+}
+
+/// What a script comes to without any bug.
+pub fn without_bug(script: &Script) -> Outcome {
+    plant(None);
+    guard::outcome(script, &INSPECTED)
+}
+
+/// Invariants of the machines are oracles too (O24).
+const INSPECTED: Options = Options { invariants: true, traced: false, steps: 0..0 };
+
+fn oracles(outcome: &Outcome) -> BTreeSet<OracleId> {
+    outcome.failures.iter().map(|failure| failure.oracle).collect()
+}
+
+/// The shortest script found that fails in this way with the bug, and passes without it.
+pub fn shorten(
+    planted: &Planted,
+    kind: Kind,
+    script: &Script,
+    over: impl Fn(u64) -> bool,
+) -> Minimised {
+    minimise(script, over, |script| proves(planted, kind, script))
+}
+
+/// Whether a script fails in this way with the bug, and passes without it.
+pub fn proves(planted: &Planted, kind: Kind, script: &Script) -> bool {
+    let (outcome, _) = with_bug(planted, script);
+    let fails = outcome.failures.iter().any(|failure| (failure.oracle, failure.rule) == kind);
+    fails && without_bug(script).is_good()
+}
+
+/// The bugs that nothing would have caught if one oracle were off, for every oracle for which
+/// there are any: those on whose every seed no other one has failed.
+pub fn ablation(proofs: &[Proof]) -> BTreeMap<OracleId, Vec<&'static str>> {
+    let mut slip = BTreeMap::<_, Vec<_>>::new();
+    for proof in proofs {
+        let seen: BTreeSet<OracleId> =
+            proof.catches.iter().flat_map(|catch| catch.oracles.iter().copied()).collect();
+        for oracle in seen {
+            if proof.catches.iter().all(|catch| catch.oracles.iter().all(|one| *one == oracle)) {
+                slip.entry(oracle).or_default().push(proof.planted.name);
+            }
+        }
+    }
+    slip
+}
+
+#[cfg(test)]
+mod tests {
+    use gridmux_core::planted::ALL;
+
+    use super::{Baseline, Budget, Catch, Proof, Standing, ablation, prove};
+    use crate::swarm::Profile;
+    use crate::verdict::OracleId;
+
+    fn catch(oracles: &[u8], standing: Standing) -> Catch {
+        let oracles: std::collections::BTreeSet<_> =
+            oracles.iter().copied().map(OracleId).collect();
+        let kind = (*oracles.first().unwrap(), "a rule");
+        Catch { seed: 1, tried: 1, kind, standing, oracles }
+    }
+
+    fn proof(catches: Vec<Catch>) -> Proof {
+        let mut proof = Proof {
+            planted: &ALL[0],
+            tried: 9,
+            provoked: 9,
+            first: None,
+            caught: None,
+            catches: Vec::new(),
+        };
+        catches.into_iter().for_each(|catch| proof.add(catch));
+        proof
+    }
+
+    #[test]
+    fn an_expected_oracle_takes_the_place_of_one_that_came_earlier() {
+        let proof = proof(vec![
+            catch(&[3], Standing::Unexpected),
+            catch(&[2], Standing::Expected),
+            catch(&[4], Standing::Accepted("so")),
+        ]);
+        assert_eq!(proof.first.as_ref().unwrap().kind.0, OracleId(3));
+        assert_eq!(proof.caught.as_ref().unwrap().kind.0, OracleId(2));
+        assert!(proof.is_enough(100));
+    }
+
+    #[test]
+    fn a_bug_slips_without_the_one_oracle_that_sees_it() {
+        let one = proof(vec![catch(&[3], Standing::Expected), catch(&[3], Standing::Expected)]);
+        let two = proof(vec![catch(&[2], Standing::Expected), catch(&[4], Standing::Expected)]);
+        let slip = ablation(&[one, two, proof(Vec::new())]);
+        assert_eq!(slip.keys().collect::<Vec<_>>(), [&OracleId(3)]);
+    }
+
+    #[test]
+    fn a_planted_bug_is_caught_and_the_thread_is_clean_again() {
+        let planted = ALL.iter().find(|planted| planted.name == "last-items-dropped").unwrap();
+        let budget = Budget { from: 0, seeds: 50, profile: Profile::Quick, patience: 0 };
+        let proof = prove(planted, budget, &Baseline::default(), false, || false);
+        let caught = proof.caught.unwrap();
+        assert!(proof.provoked > 0 && caught.tried <= 50);
+        assert_eq!(gridmux_core::planted::strikes_so_far(), 0);
+    }
+}

@@ -1,0 +1,31 @@
+//! The rows of the fault table: every kind of fault that seeds are to have, by its id.
+
+/// All rows. A batch of seeds in which one of them had no effect has a hole.
+///
+/// `B` are faults of bytes and connections, `N` of nodes, `C` of clocks, `A` what applications do
+/// to themselves, `D` what befalls dials and links, `S` stress.
+pub const ROWS: [&str; 45] = [
+    "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11", //
+    "N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", //
+    "C1", "C2", "C3", "C4", "C5", //
+    "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "A10", "A11", "A12", //
+    "D1", "D2", "D3", "D4", "D5", "D6", "D7", //
+    "S1", "S2",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::ROWS;
+    use crate::swarm::{Profile, script};
+
+    #[test]
+    fn every_fault_of_a_seed_is_in_a_row_of_the_table() {
+        for seed in 0..50 {
+            for line in script(seed, Profile::Full).lines {
+                if let crate::script::Deed::Fault(fault) = line.deed {
+                    assert!(ROWS.contains(&fault.row()), "{fault}: {}", fault.row());
+                }
+            }
+        }
+    }
+}
