@@ -12,6 +12,7 @@ pub mod minimise;
 pub mod monitor;
 pub mod oracle;
 pub mod parallel;
+mod peers;
 #[cfg(feature = "planted")]
 pub mod prove;
 pub mod rows;

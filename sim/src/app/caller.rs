@@ -19,6 +19,17 @@ use crate::script::{Call, Close, Route};
 
 /// Makes the call, unless it is dropped before it is over.
 pub(crate) async fn perform(witness: Witness, call: Arc<Call>, peer: PeerHandle) {
+    let performance = async {
+        match call.route.capacities() {
+            None => single(&witness, &call, &peer).await,
+            Some(capacities) => stream(&witness, &call, &peer, capacities).await,
+        }
+    };
+    unless_dropped(&witness, performance).await;
+}
+
+/// Has a call performed, unless its application drops it before it is over.
+pub(crate) async fn unless_dropped(witness: &Witness, performance: impl Future<Output = ()>) {
     let (stage, id) = (witness.stage.clone(), witness.id);
     if stage.is_cancelled(id) {
         // Dropped before it was polled: it was never made.
@@ -26,12 +37,7 @@ pub(crate) async fn perform(witness: Witness, call: Arc<Call>, peer: PeerHandle)
     }
     stage.set_running(id, true);
     let dropped = {
-        let mut performance = pin!(async {
-            match call.route.capacities() {
-                None => single(&witness, &call, &peer).await,
-                Some(capacities) => stream(&witness, &call, &peer, capacities).await,
-            }
-        });
+        let mut performance = pin!(performance);
         poll_fn(|cx| {
             if stage.poll_cancelled(id, cx).is_ready() {
                 return Poll::Ready(true);

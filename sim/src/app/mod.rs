@@ -6,7 +6,8 @@ mod handler;
 mod routes;
 mod stage;
 
-pub(crate) use self::caller::perform;
+pub(crate) use self::caller::{perform, unless_dropped};
+pub(crate) use self::content::{Kind, call_of};
 pub(crate) use self::handler::serve;
-pub(crate) use self::routes::capacities;
+pub(crate) use self::routes::{NAMED, address, capacities, is_tiny};
 pub(crate) use self::stage::{Stage, Witness};

@@ -2,6 +2,7 @@
 
 use gridmux_core::payload::Payload;
 use gridmux_core::route::{ClientStream, ServerStream, TwoWay, Unary};
+use gridmux_core::wire::SubrouteId;
 
 use crate::monitor::Capacities;
 use crate::script::{Call, Route};
@@ -74,6 +75,20 @@ pub(crate) fn both(route: Route, capacities: (u32, u32)) -> Both {
     }
     .in_capacity(capacities.0)
     .out_capacity(capacities.1)
+}
+
+/// Handler and subroute of a call, as its caller sends them.
+pub(crate) fn address(call: &Call) -> (u8, Option<SubrouteId>) {
+    let Some(capacities) = call.route.capacities() else {
+        let route = single(call.route, call);
+        return (route.handler(), route.subroute());
+    };
+    let handler = match call.route {
+        Route::Drip | Route::Source => items(call.route, capacities).handler(),
+        Route::Gulp | Route::Sink => fold(call.route, capacities).handler(),
+        _ => both(call.route, capacities).handler(),
+    };
+    (handler, None)
 }
 
 /// The streams that the wire monitors are to know: those that both ends agree on.

@@ -153,6 +153,9 @@ impl Cause<'_> {
                 | CallError::PeerViolation(_)
                 | CallError::Decode(_)
         );
+        if matches!(error, CallError::Ended) && !self.story.ours[1] {
+            return Some("the peer is not ours");
+        }
         if !by_peer {
             return None;
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gridmux_core::handle::take_bugs;
-use gridmux_core::link::LinkState;
 
 use super::chaos::{Act, Chaos, Left};
 use super::facts::{Facts, Farewell, Inside, Peak};
@@ -246,6 +245,9 @@ impl<'a> Engine<'a> {
 
     fn call(&mut self, id: CallId, call: &Call) {
         let Some(running) = self.nodes.get(call.from) else { return };
+        if let Some(foreign) = &running.foreign {
+            return foreign.call(id, Arc::new(call.clone()));
+        }
         let Some(Some(peer)) = running.peers.get(call.to) else { return };
         let witness = Witness::of_caller(&self.stage, &running.runtime, id);
         let performance = app::perform(witness, Arc::new(call.clone()), peer.clone());
@@ -271,10 +273,8 @@ impl<'a> Engine<'a> {
     }
 
     fn is_connected(&self) -> bool {
-        self.core_pairs().all(|(from, to)| {
-            let peer = self.nodes.get(from).and_then(|running| running.peers[to].as_ref());
-            peer.is_some_and(|peer| peer.state() == LinkState::Connected)
-        })
+        self.core_pairs()
+            .all(|(from, to)| self.nodes.get(from).is_some_and(|running| running.is_up(to)))
     }
 
     /// One call and one stream each way on every pair of the core, which must succeed.
@@ -330,8 +330,9 @@ impl<'a> Engine<'a> {
         let down: Arc<std::sync::Mutex<BTreeSet<usize>>> = Arc::default();
         let mut alive = BTreeSet::new();
         for (node, running) in self.nodes.alive() {
+            let Some(grid) = running.grid.clone() else { continue };
             alive.insert(node);
-            let (grid, down) = (running.grid.clone(), down.clone());
+            let down = down.clone();
             running.runtime.spawn_keyed(name_key("the end"), async move {
                 grid.shutdown(GRACE).await;
                 down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(node);
@@ -344,6 +345,7 @@ impl<'a> Engine<'a> {
         self.go_until_that(until, is_down);
         let down = down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         self.farewell.not_shut_down = alive.difference(&down).copied().collect();
+        self.nodes.kill_foreign();
         let grids = self.nodes.take_all();
         drop(grids);
         self.go_until(self.now() + 2 * SECOND);
@@ -353,10 +355,8 @@ impl<'a> Engine<'a> {
 
     /// The states of the core at rest.
     fn pairs(&self) -> Vec<PairState> {
-        let is_up = |from: usize, to: usize| {
-            let peer = self.nodes.get(from).and_then(|running| running.peers[to].as_ref());
-            peer.is_some_and(|peer| peer.state() == LinkState::Connected)
-        };
+        let is_up =
+            |from: usize, to: usize| self.nodes.get(from).is_some_and(|running| running.is_up(to));
         let record = self.recorder.record();
         let pair = |(one, other): (usize, usize)| {
             let ours =
@@ -405,6 +405,7 @@ impl<'a> Engine<'a> {
     fn collect(&mut self, evidence: Evidence) -> Facts {
         let mut inside = std::mem::take(&mut self.inside);
         inside.bugs = take_bugs();
+        inside.complaints = self.nodes.complaints.take();
         inside.panics = std::mem::take(&mut self.shared.world().panics);
         let mut record = self.recorder.record();
         let mut excuses = std::collections::BTreeMap::new();

@@ -1,6 +1,7 @@
 //! All that is known of a run when it is over.
 
 use crate::oracle::Evidence;
+use crate::verdict::Failure;
 
 /// The largest figures of a node with one peer that were seen at any time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Inside {
     pub peaks: Vec<Peak>,
     /// The first invariant of a machine that was broken, and when that was seen.
     pub broken: Option<(u64, String)>,
+    /// What the nodes that are not ours have seen ours do wrong.
+    pub complaints: Vec<Failure>,
     /// What panicked, in the words of the panic.
     pub panics: Vec<String>,
     /// Machines' panics that the driver has caught.

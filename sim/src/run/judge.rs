@@ -81,7 +81,7 @@ fn on_wire(facts: &Facts) -> impl Iterator<Item = Failure> {
 
 fn inside(facts: &Facts) -> Vec<Failure> {
     let end = facts.farewell.end;
-    let mut failures = Vec::new();
+    let mut failures = facts.inside.complaints.clone();
     let mut fail = |oracle, class, rule, detail: String, at| {
         failures.push(Failure { oracle: OracleId(oracle), class, rule, detail, at, call: None });
     };

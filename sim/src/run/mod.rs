@@ -18,6 +18,8 @@ use crate::trace::Trace;
 use crate::verdict::Outcome;
 
 pub use self::facts::{Facts, Farewell, Inside, Peak};
+#[cfg(test)]
+pub(crate) use self::recorder::Recorder;
 
 /// How a script is run; none of it changes what happens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -17,7 +17,8 @@ use super::facts::Peak;
 use crate::app::{self, Stage};
 use crate::keyed::name_key;
 use crate::oracle::{Gauge, LinkView, NodeLife};
-use crate::script::Script;
+use crate::peers::{self, Complaints, Foreign, Here};
+use crate::script::{NodeKind, Script};
 use crate::world::{Death, Shared, SimRuntime};
 
 /// What all nodes of a run share as their secret.
@@ -26,9 +27,21 @@ const SECRET: &str = "the secret of all simulated nodes";
 /// A node that runs.
 pub(crate) struct Running {
     pub(crate) runtime: SimRuntime,
-    pub(crate) grid: Grid<SimRuntime>,
-    /// By node; `None` for itself.
+    /// `None` unless it is one of ours.
+    pub(crate) grid: Option<Grid<SimRuntime>>,
+    /// By node; `None` for itself, and unless it is one of ours.
     pub(crate) peers: Vec<Option<PeerHandle>>,
+    /// What it is if it is not one of ours.
+    pub(crate) foreign: Option<Foreign>,
+}
+
+impl Running {
+    /// Whether it says that it has a link with another node.
+    pub(crate) fn is_up(&self, peer: usize) -> bool {
+        let handle = self.peers[peer].as_ref();
+        handle.is_some_and(|handle| handle.state() == LinkState::Connected)
+            || self.foreign.as_ref().is_some_and(|foreign| foreign.is_up(peer))
+    }
 }
 
 /// All nodes of a run.
@@ -36,6 +49,8 @@ pub(crate) struct Nodes {
     shared: Arc<Shared>,
     stage: Arc<Stage>,
     names: Vec<String>,
+    kinds: Vec<NodeKind>,
+    secure: bool,
     first_generation: u32,
     pub(crate) timings: Timings,
     pub(crate) limits: Limits,
@@ -44,6 +59,8 @@ pub(crate) struct Nodes {
     /// By node.
     pub(crate) lives: Vec<Vec<NodeLife>>,
     views: Arc<Mutex<Views>>,
+    foreign_views: Arc<Mutex<Vec<LinkView>>>,
+    pub(crate) complaints: Complaints,
 }
 
 impl Nodes {
@@ -53,6 +70,8 @@ impl Nodes {
             shared: shared.clone(),
             stage: stage.clone(),
             names: (0..count).map(|node| script.node_name(node)).collect(),
+            kinds: script.nodes.clone(),
+            secure: script.secure,
             first_generation: script.first_generation,
             timings: Timings::default(),
             limits: Limits::default(),
@@ -60,6 +79,8 @@ impl Nodes {
             twins: (0..count).map(|_| None).collect(),
             lives: vec![Vec::new(); count],
             views: Arc::default(),
+            foreign_views: Arc::default(),
+            complaints: Complaints::default(),
         }
     }
 
@@ -79,6 +100,11 @@ impl Nodes {
     fn open(&mut self, node: usize, runtime: SimRuntime, listens: bool) -> Option<Running> {
         let (born, ..) = runtime.whereabouts();
         self.lives[node].push(NodeLife { born, died: None });
+        if self.kinds[node] != NodeKind::Ours {
+            let foreign = peers::start(self.kinds[node], self.here(node, &runtime)?, listens);
+            let peers = self.names.iter().map(|_| None).collect();
+            return Some(Running { runtime, grid: None, peers, foreign });
+        }
         let name = &self.names[node];
         let builder = Grid::builder_on(runtime.clone(), name)
             .peers(self.names.iter().cloned())
@@ -99,13 +125,28 @@ impl Nodes {
         match opened {
             Ok(grid) => {
                 let peers = self.names.iter().map(|name| grid.peer(name).ok()).collect();
-                Some(Running { runtime, grid, peers })
+                Some(Running { runtime, grid: Some(grid), peers, foreign: None })
             }
             Err(problem) => {
                 self.shared.world().panics.push(format!("n{node} cannot start: {problem}"));
                 None
             }
         }
+    }
+
+    /// What a node that is not ours stands on.
+    fn here(&self, node: usize, runtime: &SimRuntime) -> Option<Here> {
+        Some(Here {
+            runtime: runtime.clone(),
+            node,
+            names: self.names.clone().into(),
+            secret: Arc::new(SharedSecret::new(SECRET).ok()?),
+            stage: self.stage.clone(),
+            crc: !self.secure,
+            views: self.foreign_views.clone(),
+            kinds: self.kinds.clone().into(),
+            complaints: self.complaints.clone(),
+        })
     }
 
     /// Notes every change of a node's links.
@@ -140,7 +181,10 @@ impl Nodes {
     }
 
     pub(crate) fn links(&self) -> Vec<LinkView> {
-        locked(&self.views).views.clone()
+        let mut all = locked(&self.views).views.clone();
+        all.extend_from_slice(&locked(&self.foreign_views));
+        all.sort_by_key(|view| view.at);
+        all
     }
 
     /// What the nodes that run hold of their peers now.
@@ -165,7 +209,7 @@ impl Nodes {
     /// What a node that runs holds at rest.
     pub(crate) fn gauge(&self, node: usize) -> Option<Gauge> {
         let running = self.get(node)?;
-        let stats = running.grid.stats();
+        let stats = running.grid.as_ref()?.stats();
         let peers = running.peers.iter().flatten();
         let timers: usize = peers.map(|peer| peer.inspect(|peer| peer.armed_timers())).sum();
         let (system_timers, tasks) = self.shared.world().held_by(running.runtime.life);
@@ -200,6 +244,16 @@ impl Nodes {
             }
         }
         Ok(())
+    }
+
+    /// Ends the nodes that are not ours.
+    pub(crate) fn kill_foreign(&mut self) {
+        for node in 0..self.kinds.len() {
+            if self.kinds[node] != NodeKind::Ours {
+                self.kill(node, Death::Closed);
+                self.kill_twin(node);
+            }
+        }
     }
 
     /// Drops everything, once nothing is to happen any more.
@@ -250,8 +304,10 @@ impl Victims for Nodes {
     }
 
     fn remove_peer(&mut self, node: usize, peer: usize) {
-        if let Some(running) = &self.running[node] {
-            let _ = running.grid.remove_peer(&self.names[peer]);
+        if let Some(running) = &self.running[node]
+            && let Some(grid) = &running.grid
+        {
+            let _ = grid.remove_peer(&self.names[peer]);
             // Whoever still watches the former peer sees nothing of a later one.
             let mut views = locked(&self.views);
             let watch = views.begin(node, peer);
@@ -261,7 +317,8 @@ impl Victims for Nodes {
 
     fn add_peer(&mut self, node: usize, peer: usize) {
         let Some(mut running) = self.running[node].take() else { return };
-        if let Ok(handle) = running.grid.add_peer(&self.names[peer]) {
+        if let Some(Ok(handle)) = running.grid.as_ref().map(|grid| grid.add_peer(&self.names[peer]))
+        {
             self.watch_one(node, peer, &handle, &running.runtime);
             running.peers[peer] = Some(handle);
         }
@@ -272,7 +329,10 @@ impl Victims for Nodes {
         let Some(running) = self.get(node) else { return };
         let (grid, shared) = (running.grid.clone(), self.shared.clone());
         running.runtime.spawn_keyed(name_key("shutdown"), async move {
-            grid.shutdown(Duration::from_nanos(grace)).await;
+            // Others have no graceful end.
+            if let Some(grid) = grid {
+                grid.shutdown(Duration::from_nanos(grace)).await;
+            }
             let mut world = shared.world();
             let now = world.now;
             world.cue(now, done);

@@ -6,6 +6,7 @@
 mod calls;
 mod draw;
 mod faults;
+mod kinds;
 mod knobs;
 
 pub(crate) use self::draw::Draw;
@@ -66,6 +67,7 @@ pub fn script(seed: u64, profile: Profile) -> Script {
         Profile::Full => draw.range("calls", 80, 300),
     };
     script.core = core(draw, nodes);
+    kinds::draw(draw.of("kinds"), &mut script);
     let mut lines = faults::draw(draw.of("faults"), &script, faults);
     lines.extend(calls::draw(draw.of("calls"), &script, calls, &lines));
     script.lines = lines;

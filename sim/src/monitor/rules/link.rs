@@ -53,7 +53,8 @@ static DIALLER: [[Cell; 8]; 5] = {
 static ACCEPTOR: [[Cell; 8]; 5] = {
     use Phase::{Asked, Closed, New, Refused, Up};
     [
-        /* New */     [WRONG_SIDE, EARLY,   EARLY,       EARLY,   Ok(Asked),   Ok(New),     Ok(New),     Ok(Closed)],
+        // Whatever the first message was, it is refused with a reason.
+        /* New */     [WRONG_SIDE, EARLY,   Ok(Refused), EARLY,   Ok(Asked),   Ok(New),     Ok(New),     Ok(Closed)],
         /* Asked */   [WRONG_SIDE, Ok(Up),  Ok(Refused), EARLY,   Ok(Asked),   Ok(Asked),   Ok(Asked),   Ok(Closed)],
         /* Up */      [WRONG_SIDE, SECOND,  SECOND,      Ok(Up),  Ok(Up),      Ok(Up),      Ok(Up),      Ok(Closed)],
         /* Refused */ [REFUSED,    REFUSED, REFUSED,     REFUSED, Ok(Refused), Ok(Refused), Ok(Refused), Ok(Closed)],
@@ -119,7 +120,11 @@ impl LinkEnd {
     /// Only the newest of several pings is answered.
     fn answer(&mut self, message: &Message) -> Result<(), &'static str> {
         let Some(Body::Pong { time, .. }) = message.body.as_deref() else { return Ok(()) };
-        let Some(at) = self.pings.iter().position(|ping| ping.time == *time) else {
+        // Pings without a time differ by their headers alone.
+        let same = |ping: &Ping| ping.time == *time && ping.header == header(message);
+        let exact = self.pings.iter().position(same);
+        let found = exact.or_else(|| self.pings.iter().position(|ping| ping.time == *time));
+        let Some(at) = found else {
             return Err("pong without a ping");
         };
         let answered = self.pings.drain(..=at).next_back();

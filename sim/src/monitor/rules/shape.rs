@@ -84,7 +84,9 @@ const fn shape(op: Op, mux: u64) -> Option<Shape> {
         Op::ConnectMux => Shape { allowed: OPENER.allowed | flag::EOF, ..OPENER },
         Op::Ping | Op::AckMux | Op::UnblockSrvMux | Op::UnblockClMux => BARE,
         Op::Pong => Shape { content: Content::Map, ..BARE },
+        // A Request with mux 0 is answered, too.
         Op::MuxConnectError => Shape {
+            link: mux == 0,
             allowed: !(flag::SUBROUTE | flag::CRC),
             deadline: Field::Any,
             handler: Field::Any,
@@ -102,6 +104,7 @@ const fn shape(op: Op, mux: u64) -> Option<Shape> {
             Shape { allowed: flag::EOF | flag::ZERO | flag::ERR, content: Content::Item, ..BARE }
         }
         Op::Response => Shape {
+            link: mux == 0,
             required: flag::EOF,
             allowed: flag::EOF | flag::ZERO | flag::ERR,
             content: Content::Free,

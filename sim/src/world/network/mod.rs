@@ -11,7 +11,9 @@ use crate::census::FaultId;
 
 pub use self::pipe::Damage;
 pub(crate) use self::pipe::{Piece, Pipe, Placed};
-pub(crate) use self::transport::{Dialling, SimListener};
+pub(crate) use self::transport::{
+    Dialling, SimListener, SimTransport, accept_transport, open_transport,
+};
 
 /// A connection; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,6 +159,13 @@ impl Network {
 
     pub(crate) fn conn(&mut self, id: ConnId) -> &mut Conn {
         &mut self.conns[id.0 as usize]
+    }
+
+    /// How many of the bytes that an end has written the other one has read; `None` if that cannot
+    /// be told.
+    pub(crate) fn taken(&mut self, id: ConnId, end: End) -> Option<u64> {
+        let pipe = self.conn(id).out(end);
+        (!pipe.silent).then(|| pipe.taken())
     }
 
     /// The connections on a path, with the ends that it leads to.

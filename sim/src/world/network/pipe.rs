@@ -111,6 +111,11 @@ impl Pipe {
         }
     }
 
+    /// Of what was written, what the reader has read.
+    pub(crate) fn taken(&self) -> u64 {
+        self.arrived.saturating_sub(self.inbox.len() as u64)
+    }
+
     /// How many bytes the writer may write now.
     pub(crate) fn room(&self) -> u64 {
         self.capacity.saturating_sub(self.held())

@@ -14,7 +14,7 @@ use gridmux_core::time::Instant;
 use super::{ConnId, DialFate, End};
 use crate::world::lives::{LifeId, NOBODY};
 use crate::world::runtime::SimTimer;
-use crate::world::{Dialled, Shared};
+use crate::world::{Dialled, Shared, SimRuntime};
 
 /// One end of a connection.
 pub(crate) struct SimTransport {
@@ -54,11 +54,9 @@ pub(crate) struct SimListener {
 
 impl Listener for SimListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Box<dyn Transport>>> {
-        let Some(conn) = self.shared.world().accept(self.node, self.life, cx) else {
-            return Poll::Pending;
-        };
-        let shared = self.shared.clone();
-        Poll::Ready(Ok(Box::new(SimTransport { shared, conn, end: End::Acceptor })))
+        let runtime = SimRuntime { shared: self.shared.clone(), life: self.life };
+        accept_transport(&runtime, self.node, cx)
+            .map(|transport| Ok(Box::new(transport) as Box<dyn Transport>))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -82,9 +80,16 @@ pub(crate) struct Dialling {
 
 impl Connector for Dialling {
     fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
+        let opening = self.open(name);
+        Box::pin(async move { Ok(Box::new(opening.await?) as Box<dyn Transport>) })
+    }
+}
+
+impl Dialling {
+    fn open(&self, name: &str) -> impl Future<Output = io::Result<SimTransport>> + use<> {
         let (shared, life) = (self.shared.clone(), self.life);
         let dialled = shared.world().dial(life, name);
-        Box::pin(async move {
+        async move {
             let Dialled { number, from, to, fate, takes } = dialled?;
             let attempt = Attempt { shared: shared.clone(), number, connected: false };
             match fate {
@@ -98,9 +103,29 @@ impl Connector for Dialling {
             }
             let conn = shared.world().establish(life, from, to)?;
             attempt.succeed();
-            Ok(Box::new(SimTransport { shared, conn, end: End::Dialler }) as Box<dyn Transport>)
-        })
+            Ok(SimTransport { shared, conn, end: End::Dialler })
+        }
     }
+}
+
+/// Opens a connection, whose place in the network is known.
+pub(crate) fn open_transport(
+    runtime: &SimRuntime,
+    name: &str,
+) -> impl Future<Output = io::Result<SimTransport>> + use<> {
+    Dialling { shared: runtime.shared.clone(), life: runtime.life }.open(name)
+}
+
+/// The next connection to a node that listens, whose place in the network is known.
+pub(crate) fn accept_transport(
+    runtime: &SimRuntime,
+    node: usize,
+    cx: &Context<'_>,
+) -> Poll<SimTransport> {
+    let Some(conn) = runtime.shared.world().accept(node, runtime.life, cx) else {
+        return Poll::Pending;
+    };
+    Poll::Ready(SimTransport { shared: runtime.shared.clone(), conn, end: End::Acceptor })
 }
 
 /// An attempt to connect; dropped before it has succeeded, it says so.

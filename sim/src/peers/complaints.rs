@@ -1,0 +1,58 @@
+//! What only a peer that is not ours can see of ours.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gridmux_core::wire::{ConnectResponse, MessageRef, Op};
+
+use crate::verdict::{Class, Failure, OracleId};
+
+/// What such peers have to complain about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Complaints(Arc<Mutex<Vec<Failure>>>);
+
+impl Complaints {
+    /// One of ours has broken a rule.
+    pub(super) fn add(&self, rule: &'static str, at: u64, detail: String) {
+        let (oracle, class) = (OracleId(18), Class::Safety);
+        let failure = Failure { oracle, class, rule, detail, at, call: None };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
+    }
+
+    /// All of them.
+    pub(crate) fn take(&self) -> Vec<Failure> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The rule that an answer to a first message breaks; whether that was to be refused is known.
+pub(super) fn broken_by_answer(answer: &[u8], to_be_refused: bool) -> Option<&'static str> {
+    let message = MessageRef::decode(answer).ok()?.message;
+    if message.header.op != Op::ConnectResponse {
+        return Some("a first message is answered by something else");
+    }
+    let response = ConnectResponse::decode(message.payload).ok()?;
+    match (response.accepted, response.rejected_reason.is_empty()) {
+        (true, _) if to_be_refused => Some("a stranger is let in"),
+        (false, true) => Some("a refusal without a reason"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gridmux_core::wire::{Header, Op};
+
+    use super::broken_by_answer;
+    use crate::peers::here::response;
+    use crate::peers::say;
+
+    #[test]
+    fn strangers_are_refused_with_a_reason() {
+        assert_eq!(broken_by_answer(&response([1; 16], false, "no"), true), None);
+        assert_eq!(broken_by_answer(&response([1; 16], true, ""), false), None);
+        let wrong = |answer: &[u8], refused| broken_by_answer(answer, refused).is_some();
+        assert!(wrong(&response([1; 16], true, ""), true));
+        assert!(wrong(&response([1; 16], false, ""), true));
+        assert!(wrong(&say::encode(Header::new(Op::Pong), None, &[]), true));
+    }
+}

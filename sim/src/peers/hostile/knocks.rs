@@ -1,0 +1,274 @@
+//! Connections that are no links: handshakes that are slow, cut or wrong (PROTOCOL.md section 4).
+
+use std::time::Duration;
+
+use gridmux_core::auth::{Auth as _, SharedSecret};
+use gridmux_core::node::{DEFAULT_ROUTE, authority};
+use gridmux_core::websocket::ClientUpgrade;
+use gridmux_core::wire::{Header, Op, Timestamp};
+
+use super::deed::{Deed, Plan, Task};
+use crate::peers::complaints::broken_by_answer;
+use crate::peers::here::{Here, hello};
+use crate::peers::line::Line;
+use crate::peers::say;
+
+/// Longer than any acceptor waits.
+const LONG: Duration = Duration::from_secs(30);
+const MINUTES_5: i64 = 300;
+
+/// How a handshake goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Knock {
+    /// Nothing at all is said.
+    Silent,
+    /// Bytes that are no HTTP.
+    Garbage,
+    /// The upgrade is cut at some byte, and the connection ends.
+    CutHead,
+    /// The upgrade comes byte by byte.
+    SlowHead,
+    /// A request that asks for no upgrade: `426`.
+    NoUpgrade,
+    /// Another path: `404`.
+    WrongPath,
+    /// A head without an end.
+    EndlessHead,
+    /// A bearer token of another grid: `403`.
+    BadBearer,
+    /// The upgrade, and nothing more.
+    SilentAfterUpgrade,
+    /// Connect is cut at some byte, and the connection ends.
+    CutHello,
+    /// Connect stops at some byte.
+    HalfHello,
+    /// The first message is another one (L21).
+    WrongFirst,
+    /// The first message is huge.
+    HugeFirst,
+    /// The first message is none.
+    BrokenFirst,
+    /// A Connect with a token of another grid.
+    BadToken,
+    /// The name of another node, with a token of another grid.
+    OthersName,
+    /// The victim's own name.
+    VictimsName,
+    /// A name that nobody has.
+    Stranger,
+    /// A clock that is wrong by 5 minutes, a little more or a little less.
+    WrongTime,
+    /// Connect twice, one behind the other.
+    HelloTwice,
+    /// A Connect in all order from the side that should be dialled; from the other side it is a
+    /// link for a moment.
+    WrongSide,
+    /// Two connections at once, both in order.
+    AtOnce,
+}
+
+impl Knock {
+    pub(super) const ALL: [Self; 22] = [
+        Self::Silent,
+        Self::Garbage,
+        Self::CutHead,
+        Self::SlowHead,
+        Self::NoUpgrade,
+        Self::WrongPath,
+        Self::EndlessHead,
+        Self::BadBearer,
+        Self::SilentAfterUpgrade,
+        Self::CutHello,
+        Self::HalfHello,
+        Self::WrongFirst,
+        Self::HugeFirst,
+        Self::BrokenFirst,
+        Self::BadToken,
+        Self::OthersName,
+        Self::VictimsName,
+        Self::Stranger,
+        Self::WrongTime,
+        Self::HelloTwice,
+        Self::WrongSide,
+        Self::AtOnce,
+    ];
+}
+
+/// Knocks, one time after the other.
+pub(super) async fn knock(here: Here, victim: usize, plan: Plan) {
+    while let Some(task) = plan.next_knock() {
+        here.sleep(task.wait).await;
+        let Deed::Knock(how) = task.deed else { continue };
+        let Some(line) = here.open(victim).await else { continue };
+        let knocking = Knocking { here: &here, victim, task: &task };
+        knocking.knock(line, how).await;
+    }
+}
+
+struct Knocking<'a> {
+    here: &'a Here,
+    victim: usize,
+    task: &'a Task,
+}
+
+impl Knocking<'_> {
+    async fn knock(&self, mut line: Line, how: Knock) -> Option<()> {
+        match how {
+            Knock::Silent => self.task.fires(self.here),
+            Knock::Garbage => self.write(&mut line, b"\x16\x03\x01 hello hello hello").await?,
+            Knock::CutHead => {
+                let request = self.request(DEFAULT_ROUTE, true)?;
+                let at = usize::try_from(self.task.pick(1, request.len() as u64)).unwrap_or(0);
+                self.write(&mut line, &request[..at]).await?;
+            }
+            Knock::SlowHead => {
+                for byte in self.request(DEFAULT_ROUTE, true)? {
+                    self.write(&mut line, &[byte]).await?;
+                    self.here.sleep(Duration::from_millis(40)).await;
+                }
+            }
+            Knock::NoUpgrade => {
+                self.write(&mut line, b"GET /minio/grid/v1 HTTP/1.1\r\nHost: n0:9000\r\n\r\n")
+                    .await?;
+            }
+            Knock::WrongPath => self.write(&mut line, &self.request("/elsewhere", true)?).await?,
+            Knock::EndlessHead => {
+                let mut head = b"GET /minio/grid/v1 HTTP/1.1\r\n".to_vec();
+                (0..3_000).for_each(|n| head.extend_from_slice(format!("X{n}: y\r\n").as_bytes()));
+                self.write(&mut line, &head).await?;
+            }
+            Knock::BadBearer => self.write(&mut line, &self.request(DEFAULT_ROUTE, false)?).await?,
+            Knock::SilentAfterUpgrade => {
+                self.here.upgrade(&mut line, self.victim).await?;
+                self.task.fires(self.here);
+            }
+            Knock::AtOnce => {
+                let mut second = self.here.open(self.victim).await?;
+                let hellos = [self.good_hello(), self.good_hello()];
+                let first = self.greet(&mut line, &hellos[0], how);
+                futures::future::join(first, self.greet(&mut second, &hellos[1], how)).await;
+                self.here.within(LONG / 10, second.wait_for_end()).await;
+                return Some(());
+            }
+            _ => self.after_upgrade(&mut line, how).await?,
+        }
+        let over = match how {
+            Knock::CutHead | Knock::CutHello => self.here.within(LONG, line.finish()).await,
+            _ => self.here.within(LONG, line.wait_for_end()).await,
+        };
+        if over.is_some() {
+            self.task.is_felt(self.here);
+        }
+        Some(())
+    }
+
+    /// Writes what is hostile.
+    async fn write(&self, line: &mut Line, bytes: &[u8]) -> Option<()> {
+        line.push_bytes(bytes);
+        line.mark(self.task.fault);
+        line.flush().await.ok()
+    }
+
+    fn request(&self, path: &str, good: bool) -> Option<Vec<u8>> {
+        let host = authority(&self.here.names[self.victim])?;
+        let token = if good { self.here.token() } else { self.foreign_token(self.here.name()) };
+        let nanos = self.here.wall().to_unix_nanos();
+        let upgrade = ClientUpgrade::new(host, path, &token, nanos, self.here.instance());
+        upgrade.ok().map(|(_, request)| request)
+    }
+
+    fn foreign_token(&self, name: &str) -> String {
+        let secret = SharedSecret::new("the secret of another grid");
+        secret.map(|secret| secret.issue(name, self.here.wall())).unwrap_or_default()
+    }
+
+    /// Whether nobody may become a link in this way.
+    fn is_to_be_refused(&self, how: Knock) -> bool {
+        match how {
+            Knock::WrongFirst
+            | Knock::HugeFirst
+            | Knock::BrokenFirst
+            | Knock::BadToken
+            | Knock::OthersName
+            | Knock::VictimsName
+            | Knock::Stranger => true,
+            Knock::WrongSide | Knock::AtOnce => !self.here.dials(self.victim),
+            _ => false,
+        }
+    }
+
+    /// Says something first, and looks at the answer.
+    async fn greet(&self, line: &mut Line, first: &[u8], how: Knock) -> Option<()> {
+        self.here.upgrade(line, self.victim).await?;
+        line.push(first);
+        line.mark(self.task.fault);
+        line.flush().await.ok()?;
+        let answer = line.receive().await?;
+        if let Some(rule) = broken_by_answer(&answer, self.is_to_be_refused(how)) {
+            self.here.complain(rule, self.victim, &format!("{how:?}"));
+        }
+        Some(())
+    }
+
+    fn good_hello(&self) -> Vec<u8> {
+        let here = self.here;
+        hello(here.instance(), here.name(), here.wall(), here.token())
+    }
+
+    /// A Connect by this name and this clock.
+    fn hello_of(&self, name: &str, time: Timestamp, good: bool) -> Vec<u8> {
+        let token = match good {
+            true => self.here.secret.issue(name, self.here.wall()),
+            false => self.foreign_token(name),
+        };
+        hello(self.here.instance(), name, time, token)
+    }
+
+    async fn after_upgrade(&self, line: &mut Line, how: Knock) -> Option<()> {
+        let here = self.here;
+        let (own, now) = (here.name(), here.wall());
+        let first = match how {
+            Knock::CutHello | Knock::HalfHello => return self.half_hello(line).await,
+            Knock::WrongFirst => {
+                let op = [Op::Ping, Op::Request, Op::ConnectResponse, Op::Disconnect];
+                let op = op[usize::try_from(self.task.pick(1, 4)).unwrap_or(0)];
+                say::encode(Header::new(op), None, &[])
+            }
+            Knock::HugeFirst => vec![0x97; 70_000],
+            Knock::BrokenFirst => b"\xc1 hello".to_vec(),
+            Knock::BadToken => self.hello_of(own, now, false),
+            Knock::OthersName => {
+                let is_third =
+                    |name: &&String| ![own, &here.names[self.victim]].contains(&name.as_str());
+                let other = here.names.iter().rfind(is_third);
+                self.hello_of(other.map_or(own, String::as_str), now, false)
+            }
+            Knock::VictimsName => self.hello_of(&here.names[self.victim], now, true),
+            Knock::Stranger => self.hello_of("http://stranger:9000", now, true),
+            Knock::WrongTime => {
+                let off = [-MINUTES_5 - 1, 1 - MINUTES_5, MINUTES_5 - 1, MINUTES_5 + 1];
+                let off = off[usize::try_from(self.task.pick(1, 4)).unwrap_or(0)];
+                let time = Timestamp { seconds: now.seconds + off, ..now };
+                self.hello_of(own, time, true)
+            }
+            _ => self.good_hello(),
+        };
+        if how == Knock::HelloTwice {
+            here.upgrade(line, self.victim).await?;
+            line.push(&first);
+            line.push(&first);
+            line.mark(self.task.fault);
+            return line.flush().await.ok();
+        }
+        self.greet(line, &first, how).await
+    }
+
+    /// A Connect whose frame stops somewhere.
+    async fn half_hello(&self, line: &mut Line) -> Option<()> {
+        self.here.upgrade(line, self.victim).await?;
+        let at = self.task.pick(1, 150);
+        line.push_part(&self.good_hello(), usize::try_from(at).unwrap_or(0));
+        line.mark(self.task.fault);
+        line.flush().await.ok()
+    }
+}
