@@ -5,6 +5,7 @@ mod app;
 pub mod batch;
 pub mod census;
 pub mod cluster;
+pub mod effects;
 pub mod guard;
 pub mod history;
 pub mod keyed;

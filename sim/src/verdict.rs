@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::census::Tally;
+use crate::rows::OF_LINES;
 
 /// The oracles, by their numbers in the table of the documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,8 +93,8 @@ impl Outcome {
         self.failures.is_empty()
     }
 
-    /// Whether a fault had any effect.
+    /// Whether a fault of the script had any effect.
     pub fn felt_a_fault(&self) -> bool {
-        self.census.values().any(|tally| tally.felt > 0)
+        OF_LINES.iter().any(|row| self.census.get(row).is_some_and(|tally| tally.felt > 0))
     }
 }

@@ -37,9 +37,9 @@ mod o15_dials;
 mod o21_probes;
 mod o23_starved;
 mod o25_vacuity;
-mod story;
+pub(crate) mod story;
 #[cfg(test)]
-mod tale;
+pub(crate) mod tale;
 
 use std::collections::BTreeMap;
 

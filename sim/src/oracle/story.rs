@@ -10,27 +10,27 @@ use crate::script::{Call, NodeKind};
 
 /// Everything that was seen of one call.
 #[derive(Debug)]
-pub(super) struct Story<'a> {
-    pub(super) id: CallId,
-    pub(super) call: &'a Call,
+pub(crate) struct Story<'a> {
+    pub(crate) id: CallId,
+    pub(crate) call: &'a Call,
     /// What its caller has seen, in order.
-    pub(super) caller: Vec<&'a Entry>,
+    pub(crate) caller: Vec<&'a Entry>,
     /// Its handlers, in the order in which they were first seen.
-    pub(super) servings: Vec<Serving<'a>>,
+    pub(crate) servings: Vec<Serving<'a>>,
     /// Whether caller and callee are ours: nodes of other kinds are not judged.
-    pub(super) ours: [bool; 2],
+    pub(crate) ours: [bool; 2],
 }
 
 /// Everything that one handler has seen.
 #[derive(Debug)]
-pub(super) struct Serving<'a> {
-    pub(super) node: usize,
-    pub(super) life: u64,
-    pub(super) entries: Vec<&'a Entry>,
+pub(crate) struct Serving<'a> {
+    pub(crate) node: usize,
+    pub(crate) life: u64,
+    pub(crate) entries: Vec<&'a Entry>,
 }
 
 /// All calls of the script, with what was seen of them.
-pub(super) fn stories(evidence: &Evidence) -> Vec<Story<'_>> {
+pub(crate) fn stories(evidence: &Evidence) -> Vec<Story<'_>> {
     let is_ours = |node: usize| evidence.script.nodes.get(node) == Some(&NodeKind::Ours);
     let story = |(id, call): (CallId, _)| {
         let call: &Call = call;
@@ -56,7 +56,7 @@ pub(super) fn stories(evidence: &Evidence) -> Vec<Story<'_>> {
     stories
 }
 
-pub(super) const fn is_of_caller(sight: &Sight) -> bool {
+pub(crate) const fn is_of_caller(sight: &Sight) -> bool {
     matches!(
         sight,
         Sight::Issued
@@ -80,12 +80,12 @@ fn count(entries: &[&Entry], is: impl Fn(&Sight) -> bool) -> usize {
 }
 
 impl<'a> Story<'a> {
-    pub(super) fn issued(&self) -> Option<&'a Entry> {
+    pub(crate) fn issued(&self) -> Option<&'a Entry> {
         first(&self.caller, |sight| *sight == Sight::Issued)
     }
 
     /// The one end that the caller was given, with its result.
-    pub(super) fn ended(&self) -> Option<(&'a Entry, &'a Result<bool, CallError>)> {
+    pub(crate) fn ended(&self) -> Option<(&'a Entry, &'a Result<bool, CallError>)> {
         self.caller.iter().copied().find_map(|entry| match &entry.sight {
             Sight::Ended(result) => Some((entry, result)),
             _ => None,
@@ -93,55 +93,55 @@ impl<'a> Story<'a> {
     }
 
     /// The end, if it is an error.
-    pub(super) fn failed(&self) -> Option<(&'a Entry, &'a CallError)> {
+    pub(crate) fn failed(&self) -> Option<(&'a Entry, &'a CallError)> {
         self.ended().and_then(|(entry, result)| Some((entry, result.as_ref().err()?)))
     }
 
-    pub(super) fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) -> bool {
         matches!(self.ended(), Some((_, Ok(true))))
     }
 
-    pub(super) fn dropped(&self) -> Option<&'a Entry> {
+    pub(crate) fn dropped(&self) -> Option<&'a Entry> {
         first(&self.caller, |sight| *sight == Sight::Dropped)
     }
 
-    pub(super) fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         count(&self.caller, |sight| matches!(sight, Sight::Taken(..)))
     }
 
-    pub(super) fn sent(&self) -> usize {
+    pub(crate) fn sent(&self) -> usize {
         count(&self.caller, |sight| matches!(sight, Sight::Sent(_)))
     }
 
     /// The first handler that has run.
-    pub(super) fn started(&self) -> Option<&'a Entry> {
+    pub(crate) fn started(&self) -> Option<&'a Entry> {
         self.servings.iter().find_map(Serving::started)
     }
 
     /// How long the caller gives it, if it has a deadline, by its own clock.
-    pub(super) fn timeout(&self, default: u64) -> Option<u64> {
+    pub(crate) fn timeout(&self, default: u64) -> Option<u64> {
         let is_single = self.call.route.capacities().is_none();
         self.call.timeout.or(is_single.then_some(default))
     }
 
     /// A word for it in texts.
-    pub(super) fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         let Call { name, from, to, route, .. } = self.call;
         format!("call {name} n{from}>n{to} {}", route.word())
     }
 }
 
 impl<'a> Serving<'a> {
-    pub(super) fn find(&self, is: impl Fn(&Sight) -> bool) -> Option<&'a Entry> {
+    pub(crate) fn find(&self, is: impl Fn(&Sight) -> bool) -> Option<&'a Entry> {
         first(&self.entries, is)
     }
 
-    pub(super) fn started(&self) -> Option<&'a Entry> {
+    pub(crate) fn started(&self) -> Option<&'a Entry> {
         self.find(|sight| matches!(sight, Sight::Started(_)))
     }
 
     /// It was told that its call is over, or has itself ended.
-    pub(super) fn told(&self) -> Option<&'a Entry> {
+    pub(crate) fn told(&self) -> Option<&'a Entry> {
         self.find(|sight| {
             matches!(
                 sight,
@@ -155,24 +155,24 @@ impl<'a> Serving<'a> {
     }
 
     /// Whether its handler has returned, or was dropped.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.returned().is_some() || self.find(|sight| *sight == Sight::HandlerDropped).is_some()
     }
 
     /// It has returned or panicked.
-    pub(super) fn returned(&self) -> Option<&'a Entry> {
+    pub(crate) fn returned(&self) -> Option<&'a Entry> {
         self.find(|sight| matches!(sight, Sight::Returned(_) | Sight::Panicked))
     }
 
-    pub(super) fn returned_in_order(&self) -> Option<&'a Entry> {
+    pub(crate) fn returned_in_order(&self) -> Option<&'a Entry> {
         self.find(|sight| *sight == Sight::Returned(true))
     }
 
-    pub(super) fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         count(&self.entries, |sight| matches!(sight, Sight::OutputSent(_)))
     }
 
-    pub(super) fn inputs(&self) -> usize {
+    pub(crate) fn inputs(&self) -> usize {
         count(&self.entries, |sight| matches!(sight, Sight::InputTaken(..)))
     }
 }

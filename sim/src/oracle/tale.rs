@@ -13,21 +13,21 @@ use crate::history::{CallId, Entry, Sight};
 use crate::script::{Call, Deed, Fault, Line, Moment, Route, Script};
 use crate::verdict::OracleId;
 
-pub(super) const MS: u64 = 1_000_000;
+pub(crate) const MS: u64 = 1_000_000;
 
 /// The link was lost while a call was open.
-pub(super) const LOST: CallError = CallError::Disconnected { may_have_run: true };
+pub(crate) const LOST: CallError = CallError::Disconnected { may_have_run: true };
 
 /// The deadline has passed.
-pub(super) const EXPIRED: CallError = CallError::DeadlineExceeded { may_have_run: true };
+pub(crate) const EXPIRED: CallError = CallError::DeadlineExceeded { may_have_run: true };
 
 /// Evidence in the making: all nodes are connected from the first millisecond on.
-pub(super) struct Tale {
-    pub(super) evidence: Evidence,
+pub(crate) struct Tale {
+    pub(crate) evidence: Evidence,
 }
 
 impl Tale {
-    pub(super) fn new(nodes: usize) -> Self {
+    pub(crate) fn new(nodes: usize) -> Self {
         let evidence = Evidence {
             script: Script::new(1, nodes),
             timings: Timings::default(),
@@ -60,7 +60,7 @@ impl Tale {
     }
 
     /// Two nodes, one call, and what was seen of it.
-    pub(super) fn of(call: Call, sights: &[(u64, Sight)]) -> Self {
+    pub(crate) fn of(call: Call, sights: &[(u64, Sight)]) -> Self {
         let mut tale = Self::new(2);
         let id = tale.call(call);
         for (at, sight) in sights {
@@ -69,13 +69,13 @@ impl Tale {
         tale
     }
 
-    pub(super) fn call(&mut self, call: Call) -> CallId {
+    pub(crate) fn call(&mut self, call: Call) -> CallId {
         let line = Line { moment: Moment::At(0), deed: Deed::Call(call) };
         self.evidence.script.lines.push(line);
         self.evidence.script.calls().count() - 1
     }
 
-    pub(super) fn fault(&mut self, at: u64, until: u64, fault: Fault) -> &mut Self {
+    pub(crate) fn fault(&mut self, at: u64, until: u64, fault: Fault) -> &mut Self {
         let line = self.evidence.script.lines.len();
         let deed = Deed::Fault(fault);
         self.evidence.script.lines.push(Line { moment: Moment::At(at * MS), deed });
@@ -84,11 +84,11 @@ impl Tale {
     }
 
     /// Something is seen of a call by its caller, or by its first handler.
-    pub(super) fn see(&mut self, at: u64, call: CallId, sight: Sight) -> &mut Self {
+    pub(crate) fn see(&mut self, at: u64, call: CallId, sight: Sight) -> &mut Self {
         self.see_serving(at, call, 1, sight)
     }
 
-    pub(super) fn see_serving(
+    pub(crate) fn see_serving(
         &mut self,
         at: u64,
         call: CallId,
@@ -117,7 +117,7 @@ impl Tale {
     }
 
     /// Two nodes connect; a millisecond later both see it.
-    pub(super) fn connect(&mut self, at: u64, one: usize, other: usize) -> &mut Self {
+    pub(crate) fn connect(&mut self, at: u64, one: usize, other: usize) -> &mut Self {
         let name = |node| self.evidence.script.node_name(node);
         let nodes = if dials(&name(one), &name(other)) { [one, other] } else { [other, one] };
         let life = ConnectionLife { nodes, opened_at: at * MS, broken_at: [None; 2] };
@@ -128,7 +128,7 @@ impl Tale {
     }
 
     /// All connections of two nodes break, and both see it.
-    pub(super) fn lose(&mut self, at: u64, one: usize, other: usize) -> &mut Self {
+    pub(crate) fn lose(&mut self, at: u64, one: usize, other: usize) -> &mut Self {
         for life in &mut self.evidence.connections {
             if life.nodes == [one, other] || life.nodes == [other, one] {
                 life.broken_at = life.broken_at.map(|end| end.or(Some(at * MS)));
@@ -140,7 +140,7 @@ impl Tale {
     }
 
     /// A node dies; its links with it.
-    pub(super) fn kill(&mut self, at: u64, node: usize) -> &mut Self {
+    pub(crate) fn kill(&mut self, at: u64, node: usize) -> &mut Self {
         for peer in (0..self.evidence.lives.len()).filter(|peer| *peer != node) {
             self.lose(at, node, peer);
         }
@@ -151,19 +151,19 @@ impl Tale {
     }
 
     /// What one oracle says.
-    pub(super) fn verdicts(&self, oracle: u8) -> Verdicts {
+    pub(crate) fn verdicts(&self, oracle: u8) -> Verdicts {
         let others: Vec<_> = oracles().filter(|id| *id != OracleId(oracle)).collect();
         judge_without(&self.evidence, &others)
     }
 
     /// The rules that one oracle finds broken.
-    pub(super) fn broken(&self, oracle: u8) -> Vec<&'static str> {
+    pub(crate) fn broken(&self, oracle: u8) -> Vec<&'static str> {
         self.verdicts(oracle).failures.iter().map(|failure| failure.rule).collect()
     }
 
     /// The oracle has judged something, and finds nothing broken.
     #[track_caller]
-    pub(super) fn is_good(&self, oracle: u8) {
+    pub(crate) fn is_good(&self, oracle: u8) {
         let verdicts = self.verdicts(oracle);
         assert_eq!(verdicts.failures, [], "O{oracle}");
         assert!(verdicts.judged.contains_key(&OracleId(oracle)), "O{oracle} has judged nothing");
@@ -171,6 +171,6 @@ impl Tale {
 }
 
 /// A call of node 0 to node 1.
-pub(super) fn call(route: Route) -> Call {
+pub(crate) fn call(route: Route) -> Call {
     Call::new("c", 0, 1, route)
 }

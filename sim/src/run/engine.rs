@@ -407,6 +407,7 @@ impl<'a> Engine<'a> {
         inside.bugs = take_bugs();
         inside.complaints = self.nodes.complaints.take();
         inside.panics = std::mem::take(&mut self.shared.world().panics);
+        let world_counts = self.shared.world().counts;
         let mut record = self.recorder.record();
         let mut excuses = std::collections::BTreeMap::new();
         let mut wire = Vec::new();
@@ -423,6 +424,8 @@ impl<'a> Engine<'a> {
             wire,
             wire_excuses: excuses,
             wire_messages: record.messages,
+            world_counts,
+            wire_counts: record.watch.counts,
         }
     }
 }

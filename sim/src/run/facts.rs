@@ -1,5 +1,6 @@
 //! All that is known of a run when it is over.
 
+use crate::effects::{WireCounts, WorldCounts};
 use crate::oracle::Evidence;
 use crate::verdict::Failure;
 
@@ -69,4 +70,8 @@ pub struct Facts {
     pub wire_excuses: std::collections::BTreeMap<&'static str, u64>,
     /// Messages that the monitors have judged.
     pub wire_messages: u64,
+    /// What the simulated machines did.
+    pub world_counts: WorldCounts,
+    /// What came of messages on the wire.
+    pub wire_counts: WireCounts,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::facts::Facts;
 use crate::census::Tally;
+use crate::effects::effects;
 use crate::history::Sight;
 use crate::oracle;
 use crate::verdict::{Class, Failure, Figures, OracleId, Outcome};
@@ -27,6 +28,9 @@ pub(super) fn judge(facts: &Facts, ran: Ran) -> Outcome {
         digest: ran.digest,
         checkpoints: ran.checkpoints,
     };
+    effects(facts)
+        .into_iter()
+        .for_each(|(row, felt)| outcome.census.entry(row).or_default().add(felt));
     outcome.figures.excuses = verdicts.excuses;
     for (excuse, count) in &facts.wire_excuses {
         *outcome.figures.excuses.entry(excuse).or_default() += count;

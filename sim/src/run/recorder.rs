@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::app;
 use crate::census::FaultId;
+use crate::effects::WireWatch;
 use crate::monitor::{Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
 use crate::oracle::{ConnectionLife, DialAttempt};
 use crate::script::{NodeKind, Point, Script};
@@ -56,6 +57,7 @@ pub(crate) struct Record {
     under_way: BTreeMap<(ConnId, End), VecDeque<(u64, u64)>>,
     arrived: BTreeMap<(ConnId, End), u64>,
     pub(crate) messages: u64,
+    pub(crate) watch: WireWatch,
     points: Vec<(usize, u64)>,
 }
 
@@ -151,6 +153,7 @@ impl Record {
         if let Kind::Message(message) = &seen.kind {
             self.messages += message.each().len() as u64;
         }
+        self.watch.wrote(at, conn.0 as usize, end, seen);
         self.waiting.retain_mut(|waiting| waiting.goes_on(way, seen, hits));
         if let Some(trace) = &mut self.trace {
             let messages = briefs(&seen.kind);
@@ -208,6 +211,7 @@ impl Observer for Recorder {
             .monitors
             .entry(nodes)
             .or_insert_with(|| Monitor::new(settings(kinds, nodes, secure)));
+        record.watch.connect();
         record.lines.push(Line { number: monitor.connect(), ..Line::default() });
         if let Some(trace) = &mut record.trace {
             trace.push(Event { at, what: Happening::Connected { conn, nodes } });
@@ -247,8 +251,9 @@ impl Observer for Recorder {
     fn arrived(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8]) {
         let mut guard = self.record();
         let record = &mut *guard;
-        let Some(trace) = &mut record.trace else { return };
         let by = end.other();
+        record.watch.arrived(conn.0 as usize, by, bytes.len() as u64);
+        let Some(trace) = &mut record.trace else { return };
         let arrived = record.arrived.entry((conn, by)).or_default();
         *arrived += bytes.len() as u64;
         let under_way = record.under_way.entry((conn, by)).or_default();

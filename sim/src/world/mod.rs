@@ -24,8 +24,10 @@ use self::network::{Network, Path};
 use self::queue::{Event, Queue};
 use self::timers::Timers;
 use crate::census::Census;
+use crate::effects::WorldCounts;
 use crate::keyed::{Keyed, Purpose, mix};
 
+pub(crate) use self::clock::EPOCH;
 pub use self::clock::NOMINAL;
 pub use self::knobs::Knobs;
 pub use self::lives::{Death, LifeId};
@@ -111,6 +113,7 @@ pub(crate) struct Inner {
     pub(crate) lives: Lives,
     pub(crate) network: Network,
     pub(crate) census: Census,
+    pub(crate) counts: WorldCounts,
     pub(crate) observer: Option<Box<dyn Observer>>,
     /// Events since the beginning.
     pub(crate) events: u64,
@@ -145,6 +148,7 @@ impl Shared {
             lives: Lives::new(names.len()),
             network: Network::new(names.len(), &path),
             census: Census::default(),
+            counts: WorldCounts::default(),
             observer: None,
             events: 0,
             digest: 0,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::executor::{Role, TaskId};
+use super::knobs::Knobs;
 use super::lives::LifeId;
 use super::queue::Event;
 use super::{Inner, Shared};
@@ -40,6 +41,7 @@ impl Shared {
             }
         }
         let Some((at, event)) = world.queue.pop() else { return Step::Quiet };
+        world.counts.ties += u64::from(world.queue.next_at() == Some(at));
         if at > world.now {
             world.now = at;
             world.busy = 0;
@@ -118,6 +120,7 @@ impl Inner {
                 true => keyed.below(Purpose::Laziness, [task.key, task.polls, 2], knobs.laziness),
                 false => 0,
             };
+            self.counts.lazy += u64::from(wait > 0);
             self.queue.push(now + wait, tie, Event::Poll(id));
         }
     }
@@ -141,14 +144,20 @@ impl Inner {
         let now = self.now;
         let Some(slot) = self.timers.due(alarm) else { return Vec::new() };
         let (life, at) = (slot.life, slot.at);
-        if self.lives.get(life).clock.monotonic(now) < at {
+        let shown = self.lives.get(life).clock.monotonic(now);
+        if shown < at {
             // Its clock was slowed down meanwhile.
             self.schedule(life, alarm, at);
             return Vec::new();
         }
         let mut wakers: Vec<_> = slot.fire().into_iter().collect();
         self.digest(&[2, now, at]);
-        wakers.extend(self.spurious(life));
+        // Further behind than the steps of the clock, and by no more than slack can do.
+        let (late, Knobs { slack, grain, .. }) = (shown - at, &self.knobs);
+        self.counts.late_timers += u64::from(late > *grain && late <= 2 * slack + grain);
+        let spurious = self.spurious(life);
+        self.counts.spurious += u64::from(spurious.is_some());
+        wakers.extend(spurious);
         wakers
     }
 

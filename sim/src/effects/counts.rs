@@ -1,0 +1,89 @@
+//! What the world and the network have counted themselves.
+
+use super::Felt;
+
+/// What the simulated machines did to what runs on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorldCounts {
+    /// Tasks of applications that were polled late.
+    pub lazy: u64,
+    /// Timers that fired later than they were due.
+    pub late_timers: u64,
+    /// Tasks that were woken for nothing.
+    pub spurious: u64,
+    /// Events that had another one in their instant, which the seed has put behind.
+    pub ties: u64,
+}
+
+/// What came of messages on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WireCounts {
+    /// Arrivals that ended within a message.
+    pub cut: u64,
+    /// Arrivals with the ends of several messages.
+    pub coalesced: u64,
+    /// Connects that were refused because the clocks differ.
+    pub refused_for_clock: u64,
+    /// Connects that were accepted though the clock was off by 290 s or more.
+    pub accepted_at_the_edge: u64,
+    /// Callers' generations of mux ids that went past the last.
+    pub wrapped: u64,
+    /// Muxes that were opened under an id which the other side had a live one under.
+    pub same_ids: u64,
+    /// Pings for a mux whose end was already under way.
+    pub crossed_pings: u64,
+    /// Pongs that know no such mux.
+    pub unknown_pongs: u64,
+}
+
+impl WorldCounts {
+    pub(super) fn count(&self, felt: &mut Felt) {
+        felt.add("N6", self.lazy);
+        felt.add("C3", self.late_timers + self.spurious);
+        felt.add("S1", self.ties);
+    }
+}
+
+impl WireCounts {
+    pub(super) fn count(&self, felt: &mut Felt) {
+        felt.add("B1", self.cut + self.coalesced);
+        felt.add("C5", self.refused_for_clock + self.accepted_at_the_edge);
+        felt.add("A10", self.wrapped + self.same_ids);
+        felt.add("A12", self.crossed_pings + self.unknown_pongs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Felt;
+    use super::{WireCounts, WorldCounts};
+
+    #[test]
+    fn nothing_counted_is_nothing_felt() {
+        let mut felt = Felt::default();
+        WorldCounts::default().count(&mut felt);
+        WireCounts::default().count(&mut felt);
+        assert_eq!(felt, Felt::default());
+    }
+
+    #[test]
+    fn every_count_has_its_row() {
+        let mut felt = Felt::default();
+        WorldCounts { lazy: 1, late_timers: 2, spurious: 3, ties: 4 }.count(&mut felt);
+        let wire = WireCounts {
+            cut: 10,
+            coalesced: 20,
+            refused_for_clock: 30,
+            accepted_at_the_edge: 40,
+            wrapped: 50,
+            same_ids: 60,
+            crossed_pings: 70,
+            unknown_pongs: 80,
+        };
+        wire.count(&mut felt);
+        let all: Vec<_> = felt.0.into_iter().collect();
+        let rows = [("A10", 110), ("A12", 150), ("B1", 30), ("C3", 5), ("C5", 70)];
+        assert_eq!(all[..5], rows);
+        assert_eq!(all[5..], [("N6", 1), ("S1", 4)]);
+    }
+}

@@ -1,0 +1,71 @@
+//! What links have felt: connections that die again and again, names that are alike.
+
+use std::collections::BTreeMap;
+
+use super::Felt;
+use crate::oracle::{ConnectionLife, Evidence};
+
+/// So many connections of a pair lost within so long are a flapping link.
+const LOST: usize = 3;
+const WITHIN: u64 = 5_000_000_000;
+
+pub(super) fn count(evidence: &Evidence, felt: &mut Felt) {
+    let mut losses = BTreeMap::<_, Vec<u64>>::new();
+    for connection in &evidence.connections {
+        let [one, other] = connection.nodes;
+        let ends = losses.entry((one.min(other), one.max(other))).or_default();
+        ends.extend(lost(connection).filter(|at| *at < evidence.phases.heal));
+        felt.add_if(
+            "D5",
+            is_nested(&evidence.script.node_name(one), &evidence.script.node_name(other)),
+        );
+    }
+    for mut ends in losses.into_values() {
+        ends.sort_unstable();
+        let flaps = ends.windows(LOST).filter(|few| few[LOST - 1] - few[0] <= WITHIN);
+        felt.add("D6", flaps.count() as u64);
+    }
+}
+
+/// When the first end noticed that a connection is gone.
+fn lost(connection: &ConnectionLife) -> impl Iterator<Item = u64> {
+    connection.broken_at.into_iter().flatten().min().into_iter()
+}
+
+/// One name begins with the other.
+fn is_nested(one: &str, other: &str) -> bool {
+    one.starts_with(other) || other.starts_with(one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Felt;
+    use crate::oracle::tale::Tale;
+
+    fn felt_of(tale: &Tale) -> Vec<(&'static str, u64)> {
+        let mut felt = Felt::default();
+        super::count(&tale.evidence, &mut felt);
+        felt.0.into_iter().collect()
+    }
+
+    #[test]
+    fn a_link_flaps_when_three_connections_of_a_pair_die_soon() {
+        let flapping = |apart: u64| {
+            let mut tale = Tale::new(2);
+            tale.lose(1_000, 0, 1);
+            for n in 1..3 {
+                tale.connect(1_000 + n * apart - 100, 0, 1).lose(1_000 + n * apart, 0, 1);
+            }
+            felt_of(&tale)
+        };
+        assert_eq!(flapping(2_500), [("D6", 1)]);
+        assert_eq!(flapping(2_600), []);
+    }
+
+    #[test]
+    fn other_pairs_flap_for_themselves() {
+        let mut tale = Tale::new(3);
+        tale.lose(1_000, 0, 1).lose(1_100, 0, 2).lose(1_200, 1, 2);
+        assert_eq!(felt_of(&tale), []);
+    }
+}

@@ -1,0 +1,50 @@
+//! What the victims of a run have felt of the rows of the fault table that are not lines of a
+//! script: what machines, networks and applications do all the time.
+//!
+//! Lines of a script are counted where they act ([`crate::census`]).
+
+mod calls;
+mod counts;
+mod links;
+mod streams;
+mod wire;
+
+use std::collections::BTreeMap;
+
+pub use self::counts::{WireCounts, WorldCounts};
+pub(crate) use self::wire::WireWatch;
+use crate::census::Tally;
+use crate::oracle::story::stories;
+use crate::run::Facts;
+use crate::script::Row;
+
+/// Counts of effects, by row.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Felt(BTreeMap<Row, u64>);
+
+impl Felt {
+    fn add(&mut self, row: Row, count: u64) {
+        if count > 0 {
+            *self.0.entry(row).or_default() += count;
+        }
+    }
+
+    fn add_if(&mut self, row: Row, felt: bool) {
+        self.add(row, felt.into());
+    }
+}
+
+/// What was felt in a run, by row. Nothing of it is placed by itself: what is felt was placed.
+pub(crate) fn effects(facts: &Facts) -> BTreeMap<Row, Tally> {
+    let mut felt = Felt::default();
+    for story in stories(&facts.evidence) {
+        calls::count(&facts.evidence, &story, &mut felt);
+        streams::count(&facts.evidence, &story, &mut felt);
+    }
+    calls::count_bursts(&facts.evidence, &mut felt);
+    links::count(&facts.evidence, &mut felt);
+    facts.world_counts.count(&mut felt);
+    facts.wire_counts.count(&mut felt);
+    let tally = |count| Tally { placed: count, fired: count, felt: count };
+    felt.0.into_iter().map(|(row, count)| (row, tally(count))).collect()
+}
