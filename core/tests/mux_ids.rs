@@ -220,3 +220,33 @@ fn the_two_directions_have_their_own_ids() {
     solo.release(ours);
     assert!(solo.peer().is_live(theirs));
 }
+
+#[test]
+fn a_peer_that_is_added_again_uses_no_id_of_its_former_time() {
+    // The generations wrap in the first time already.
+    for first_generation in [0, 0x7fff_fffe, 0x7fff_ffff] {
+        let mut solo = Solo::dialler_from(first_generation, |_| {});
+        let mut used = Vec::new();
+        for _ in 0..2 {
+            for _ in 0..5 {
+                let open = [solo.request(b"", None), solo.request(b"", None)];
+                for key in open {
+                    used.push(key.mux_id());
+                    solo.release(key);
+                }
+            }
+            let (now, name) = (solo.clocks(), solo.peer().name().to_owned());
+            drop(solo.grid.remove_peer(&name, now).expect("known"));
+            solo.grid.add_peer(&name, now).expect("gone");
+            solo.link = None;
+            solo.pump();
+            solo.answer_connect();
+        }
+        let last = solo.request(b"", None).mux_id();
+        assert!(!used.contains(&last), "{last:x} of {used:x?}");
+        let mut once = used.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), used.len(), "{used:x?}");
+    }
+}

@@ -188,3 +188,17 @@ fn an_ended_stream_is_pinged_no_more() {
     assert_eq!(next_ping(&mut solo, key, 40 * SECOND), None);
     assert_eq!(solo.receive(key), Received::End);
 }
+
+#[test]
+fn a_pong_that_knows_no_mux_comes_after_the_end_that_is_queued() {
+    let mut solo = Solo::acceptor();
+    let key = solo.serve(7, 11);
+    // The handler returns, and a ping comes before anything of its end has left.
+    let now = solo.clocks();
+    solo.peer().finish(now, key, Ok(()));
+    solo.give(&message(Op::Ping, 7, 1));
+    let ops: Vec<Op> = solo.sent.iter().map(|message| message.header.op).collect();
+    let end = ops.iter().position(|op| *op == Op::MuxServerMsg).expect("the end");
+    let pong = ops.iter().position(|op| *op == Op::Pong).expect("the pong");
+    assert!(end < pong, "{ops:?}");
+}

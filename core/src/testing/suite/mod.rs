@@ -305,6 +305,7 @@ macro_rules! each_behaviour {
                 nodes_may_have_names_of_their_own,
                 what_cannot_work_is_an_error_of_the_start,
                 a_dropped_grid_leaves_no_task_behind,
+                the_tasks_of_peers_without_a_link_end_with_them,
             }
         }
     };

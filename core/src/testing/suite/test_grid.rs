@@ -302,6 +302,25 @@ pub async fn a_dropped_grid_leaves_no_task_behind<R: Runtime>(rt: R) {
     }
 }
 
+pub async fn the_tasks_of_peers_without_a_link_end_with_them<R: Runtime>(rt: R) {
+    let counting = Counting { runtime: rt.clone(), tasks: Arc::default() };
+    let tasks = counting.tasks.clone();
+    let grid = TestGrid::in_memory(&counting, 2, serve());
+    grid.connected().await;
+    let before = tasks.load(Ordering::Acquire);
+    // One that dials, or is dialled, by each of several names: none is there.
+    let strangers = (0..6).map(|n| format!("http://stranger-{n}:9000"));
+    let strangers: Vec<_> = strangers.collect();
+    for name in &strangers {
+        grid.node(0).add_peer(name).expect("a new name");
+    }
+    assert_eq!(tasks.load(Ordering::Acquire), before + strangers.len());
+    for name in &strangers {
+        grid.node(0).remove_peer(name).expect("it was added");
+    }
+    eventually(&rt, "their tasks end", || tasks.load(Ordering::Acquire) == before).await;
+}
+
 /// Counts the tasks that live.
 #[derive(Clone)]
 struct Counting<R> {
