@@ -63,6 +63,12 @@ mod tests {
     }
 
     #[test]
+    fn names_are_alike_when_one_begins_with_the_other() {
+        assert!(super::is_nested("http://n:9", "http://n:90"));
+        assert!(!super::is_nested("http://n0:9000", "http://n1:9000"));
+    }
+
+    #[test]
     fn other_pairs_flap_for_themselves() {
         let mut tale = Tale::new(3);
         tale.lose(1_000, 0, 1).lose(1_100, 0, 2).lose(1_200, 1, 2);
