@@ -1,17 +1,17 @@
 //! A node on a loop of its own: blocking sockets on threads, and the machines of `gridmux-core`.
 //!
-//! The machines are behind one lock. Each connection has a thread that reads and one that writes,
-//! each dial has one, and so has the listener; none of them holds the lock while it waits for the
-//! network. What the node does, and how it is run, is as in `mio_loop`.
+//! The main thread owns the machines and writes; each connection has a thread that reads, each dial
+//! has one, and so has the listener. What the node does, and how it is run, is as in `mio_loop`.
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a loop has all of it")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -27,24 +27,23 @@ use gridmux_core::route::Unary;
 use gridmux_core::socket::Socket;
 use gridmux_core::time::{Instant, Now};
 
-/// The cluster's echo route, and a text that is written in several pieces.
+/// The cluster's echo route, and a text so large that a transport takes it piece by piece.
 const ECHO: Unary<Payload, Payload> = Unary::new(82, "echo");
 const TEXT: &[u8] = &[b'x'; 300_000];
-/// Bytes of one read or write at most.
-const PIECE: usize = 32 * 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let names: Vec<String> = std::env::args().skip(1).collect();
     let [name, peer, ..] = &names[..] else { return Err("usage: OWN-NAME PEER...".into()) };
-    // Every hasher of the standard library has random keys from the system.
     let random = || RandomState::new().hash_one(name);
     let instance = (u128::from(random()) << 64 | u128::from(random())).to_le_bytes();
     let mut node = Node::new(name, instance, Arc::new(SharedSecret::from_env("GRID_SECRET")?));
     node.routes.insert(ECHO.info())?;
     let listener = TcpListener::bind(dial_target(name).unwrap_or_default())?;
-    let state = State {
+    let (tasks, inbox) = sync_channel::<Task>(16);
+    let mut owner = Owner {
         grid: GridState::new(Arc::new(node), &names, random(), 0, Instant::ZERO)?,
         origin: std::time::Instant::now(),
+        tasks: tasks.clone(),
         open: BTreeMap::new(),
         last_number: 0,
         peer: peer.clone(),
@@ -52,30 +51,29 @@ fn main() -> Result<(), Box<dyn Error>> {
         echoes: Vec::new(),
         calls_served: 0,
     };
-    let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
-    let accepting = shared.clone();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(stream) = stream else {
                 thread::sleep(Duration::from_millis(100)); // out of descriptors, say
                 continue;
             };
-            let shared = accepting.clone();
-            thread::spawn(move || shared.serve(stream, |g, now| Socket::accepted(g, now.instant)));
+            let _ = tasks.send(Box::new(|owner, now| {
+                owner.insert(stream, |grid| Socket::accepted(grid, now.instant));
+            }));
         }
     });
-    shared.run()
+    owner.run(&inbox)?;
+    println!("{} echoes, {} calls served", owner.echoes.len(), owner.calls_served);
+    Ok(())
 }
 
-/// What the threads share: whoever has changed something tells the others.
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
+/// What a thread gives the owner to do.
+type Task = Box<dyn FnOnce(&mut Owner, Now) + Send>;
 
-struct State {
+struct Owner {
     grid: GridState,
     origin: std::time::Instant,
+    tasks: SyncSender<Task>,
     /// Transports, and the machines that know what their bytes mean.
     open: BTreeMap<u64, (TcpStream, Socket)>,
     last_number: u64,
@@ -86,145 +84,42 @@ struct State {
     calls_served: u64,
 }
 
-/// A peer, and the number of the link to be.
-type Dial = (Arc<str>, LinkId);
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut State, Now) -> T) -> T {
-        let mut state = self.lock();
-        let now = state.now();
-        // Whoever waits looks once the lock is free.
-        self.changed.notify_all();
-        change(&mut state, now)
-    }
-
-    /// The machines have their say whenever something has changed, or time has come.
-    fn run(self: &Arc<Self>) -> Result<(), Box<dyn Error>> {
-        let mut state = self.lock();
-        let now = state.now();
-        state.grid.start(now);
-        while !(state.open.is_empty() && state.grid.peers().all(Peer::is_drained)) {
-            for (peer, link) in state.turn()? {
-                let shared = self.clone();
-                thread::spawn(move || shared.dial(&peer, link));
-            }
-            self.changed.notify_all();
-            let now = state.now().instant;
-            let sockets = state.open.values().filter_map(|(_, socket)| socket.poll_timeout());
-            let grid = state.grid.poll_timeout(now).map(|(at, _)| at);
-            let at = sockets.chain(grid).min().unwrap_or(now.after(Duration::from_secs(1)));
-            let waited = self.changed.wait_timeout(state, at.since(now));
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        println!("{} echoes, {} calls served", state.echoes.len(), state.calls_served);
-        Ok(())
-    }
-
-    fn dial(&self, peer: &str, link: LinkId) {
-        match TcpStream::connect(dial_target(peer).unwrap_or_default()) {
-            // If it was given up meanwhile, the socket is finished at once.
-            Ok(stream) => self.serve(stream, |grid, now| Socket::dialled(grid, now, peer, link)),
-            Err(error) => self.change(|state, now| {
-                state.grid.handle_dial_failed(now, peer, link, error.into());
-            }),
-        }
-    }
-
-    /// Reads on this thread and writes on another one, as long as the socket is open.
-    fn serve(&self, stream: TcpStream, socket: impl FnOnce(&mut GridState, Now) -> Socket) {
-        let _ = stream.set_nodelay(true);
-        let (Ok(mut from), Ok(to)) = (stream.try_clone(), stream.try_clone()) else { return };
-        let insert = |state: &mut State, now| {
-            let socket = socket(&mut state.grid, now);
-            state.insert(stream, socket)
-        };
-        let Some(number) = self.change(insert) else { return };
-        thread::scope(|scope| {
-            scope.spawn(|| self.write(number, to));
-            let (mut buf, mut len) = (vec![0; PIECE], PIECE);
-            while len > 0 {
-                len = from.read(&mut buf).unwrap_or(0);
-                self.change(|state, now| {
-                    let Some((_, socket)) = state.open.get_mut(&number) else { return };
-                    // A slice is a reader too, and where it is empty is the end.
-                    let mut bytes = &buf[..len];
-                    while socket.read_from(now.instant, &mut bytes) && !bytes.is_empty() {
-                        socket.drive(now, &mut state.grid);
-                    }
-                });
-            }
-        });
-    }
-
-    fn write(&self, number: u64, mut to: TcpStream) {
-        let mut state = self.lock();
-        while let Some((_, socket)) = state.open.get_mut(&number) {
-            let bytes = socket.write_buf();
-            if bytes.is_empty() {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            let piece = bytes[..bytes.len().min(PIECE)].to_vec();
-            drop(state);
-            let result = to.write_all(&piece);
-            self.change(|state, now| match (state.open.get_mut(&number), result) {
-                (Some((_, socket)), Ok(())) => socket.handle_written(now.instant, piece.len()),
-                (Some((_, socket)), Err(error)) => socket.handle_failure(error.into()),
-                (None, _) => {}
-            });
-            state = self.lock();
-        }
-    }
-}
-
-impl State {
+impl Owner {
     fn now(&self) -> Now {
         Now { instant: Instant::ZERO.after(self.origin.elapsed()), wall: SystemTime::now().into() }
     }
 
-    /// Nothing, if too many have not said who they are; the stream is closed then.
-    fn insert(&mut self, stream: TcpStream, socket: Socket) -> Option<u64> {
-        let strangers = self.open.values().filter(|(_, socket)| socket.link().is_none()).count();
-        let welcome = strangers < self.grid.node().limits.unauthenticated;
-        (socket.link().is_some() || welcome).then(|| {
-            self.last_number += 1;
-            self.open.insert(self.last_number, (stream, socket));
-            self.last_number
-        })
-    }
-
-    /// The application and the machines have their say; who is to be dialled.
-    fn turn(&mut self) -> Result<Vec<Dial>, Box<dyn Error>> {
-        let (now, mut dials) = (self.now(), Vec::new());
-        self.grid.handle_timeout(now);
-        self.apply(now)?;
-        while let Some((peer, command)) = self.grid.poll_command() {
-            match command {
-                LinkCommand::Dial { link } => dials.push((peer, link)),
-                LinkCommand::Close { link, how, .. } => {
-                    let mut sockets = self.open.values_mut().map(|(_, socket)| socket);
-                    if let Some(socket) = sockets.find(|s| s.link() == Some((&peer, link))) {
-                        socket.close(now.instant, how);
-                    }
+    fn run(&mut self, inbox: &Receiver<Task>) -> Result<(), Box<dyn Error>> {
+        self.grid.start(self.now());
+        while !(self.open.is_empty() && self.grid.peers().all(Peer::is_drained)) {
+            let now = self.now().instant;
+            let sockets = self.open.values_mut().filter_map(|(_, socket)| {
+                // A write waits for room, but not for long: what is left is tried again soon.
+                if socket.write_buf().is_empty() { socket.poll_timeout() } else { Some(now) }
+            });
+            let at = sockets.chain(self.grid.poll_timeout(now).map(|(at, _)| at)).min();
+            let first = inbox.recv_timeout(at.map_or(Duration::MAX, |at| at.since(now)));
+            for task in first.into_iter().chain(inbox.try_iter().take(16)) {
+                task(self, self.now());
+            }
+            let now = self.now();
+            self.grid.handle_timeout(now);
+            self.apply(now)?;
+            while let Some((peer, command)) = self.grid.poll_command() {
+                self.obey(now, peer, command);
+            }
+            self.open.retain(|_, (stream, socket)| {
+                socket.handle_ready(false, true);
+                socket.transfer(now, &mut self.grid, stream);
+                // The link of the first echo is broken, as by the network: a read finds the end.
+                let link = socket.link().filter(|(peer, _)| *peer == self.peer);
+                if socket.is_finished() || link.is_some_and(|(_, link)| self.echoes == [link]) {
+                    let _ = stream.shutdown(Shutdown::Both);
                 }
-                other => unreachable!("a command of a later version: {other:?}"),
-            }
+                !socket.is_finished()
+            });
         }
-        for (stream, socket) in self.open.values_mut() {
-            socket.drive(now, &mut self.grid);
-            // The link of the first echo is broken, as by the network: the reader finds the end.
-            let link = socket.link();
-            let cut = link.is_some_and(|(peer, link)| peer == self.peer && self.echoes == [link]);
-            if cut || socket.is_finished() {
-                let _ = stream.shutdown(Shutdown::Both);
-            }
-        }
-        self.open.retain(|_, (_, socket)| !socket.is_finished());
-        Ok(dials)
+        Ok(())
     }
 
     /// The application: it answers calls, and asks for an echo over each of two links. It looks at
@@ -253,5 +148,52 @@ impl State {
             self.grid.shutdown(now, Duration::from_secs(1));
         }
         Ok(())
+    }
+
+    fn obey(&mut self, now: Now, peer: Arc<str>, command: LinkCommand) {
+        match command {
+            LinkCommand::Dial { link } => {
+                let tasks = self.tasks.clone();
+                thread::spawn(move || {
+                    let result = TcpStream::connect(dial_target(&peer).unwrap_or_default());
+                    tasks.send(Box::new(move |owner, now| match result {
+                        Ok(to) => owner.insert(to, |g| Socket::dialled(g, now, &peer, link)),
+                        Err(e) => owner.grid.handle_dial_failed(now, &peer, link, e.into()),
+                    }))
+                });
+            }
+            LinkCommand::Close { link, how, .. } => {
+                let mut sockets = self.open.values_mut().map(|(_, socket)| socket);
+                if let Some(socket) = sockets.find(|socket| socket.link() == Some((&peer, link))) {
+                    socket.close(now.instant, how);
+                }
+            }
+            other => unreachable!("a command of a later version: {other:?}"),
+        }
+    }
+
+    /// A stream is closed if it is one too many that has not said who it is.
+    fn insert(&mut self, tcp: TcpStream, socket: impl FnOnce(&mut GridState) -> Socket) {
+        let socket = socket(&mut self.grid);
+        let strangers = self.open.values().filter(|(_, socket)| socket.link().is_none()).count();
+        if socket.link().is_none() && strangers >= self.grid.node().limits.unauthenticated {
+            return;
+        }
+        let _ = tcp.set_write_timeout(Some(Duration::from_millis(5)));
+        let Ok(mut from) = tcp.set_nodelay(true).and_then(|()| tcp.try_clone()) else { return };
+        self.last_number += 1;
+        let (number, tasks) = (self.last_number, self.tasks.clone());
+        self.open.insert(number, (tcp, socket));
+        thread::spawn(move || {
+            let (mut buf, mut len) = (vec![0; 32 * 1024], 1);
+            while len > 0 {
+                len = from.read(&mut buf).unwrap_or(0);
+                let bytes = buf[..len].to_vec();
+                let _ = tasks.send(Box::new(move |owner, now| {
+                    let Some((_, socket)) = owner.open.get_mut(&number) else { return };
+                    socket.receive(now, &mut owner.grid, &bytes);
+                }));
+            }
+        });
     }
 }

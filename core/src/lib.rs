@@ -45,7 +45,7 @@
 //! Two nodes in one thread, joined by two pipes of bytes. With sockets in place of the pipes and a
 //! wait until [`grid::GridState::poll_timeout`] and [`socket::Socket::poll_timeout`], it is a whole
 //! runtime: the examples `mio_loop` (one thread, nonblocking sockets) and `blocking_threads` in
-//! `core/examples` are two of those, in one file each.
+//! `core/examples` are two of those, in one file of less than 200 lines each.
 //!
 //! ```
 //! use std::sync::Arc;

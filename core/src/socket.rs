@@ -15,8 +15,9 @@
 //! ```
 //!
 //! Where the transport tells of its readiness, [`Socket::handle_ready`] and [`Socket::transfer`] do
-//! all of reading, driving and writing. Where the transport is no [`Read`] and [`Write`], there are [`Socket::read_buf`] with
-//! [`Socket::handle_read`], and [`Socket::write_buf`] with [`Socket::handle_written`].
+//! all of reading, driving and writing. Where another thread reads, [`Socket::receive`] takes what
+//! it has read. Where the transport is no [`Read`] and [`Write`], there are [`Socket::read_buf`]
+//! with [`Socket::handle_read`], and [`Socket::write_buf`] with [`Socket::handle_written`].
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
@@ -121,6 +122,19 @@ impl Socket {
             Err(error) => self.handle_failure(error.into()),
         }
         self.wants_read()
+    }
+
+    /// Takes all of `bytes`, which were read elsewhere, such as on another thread, and
+    /// [drives](Self::drive). If there are none, the other end has closed its direction; what comes
+    /// after the end of the connection is dropped.
+    pub fn receive(&mut self, now: Now, grid: &mut GridState, mut bytes: &[u8]) {
+        loop {
+            let wants_more = self.read_from(now.instant, &mut bytes);
+            self.drive(now, grid);
+            if !wants_more || bytes.is_empty() {
+                return;
+            }
+        }
     }
 
     /// Where the next received bytes are to be appended, at most its spare capacity.

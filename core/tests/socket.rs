@@ -265,6 +265,33 @@ fn what_is_refused_is_told_why_and_finished_a_second_later() {
 }
 
 #[test]
+fn what_is_received_is_read_and_driven_to_its_end_and_nothing_is_the_end() {
+    let mut scene = Scene::connected();
+    let key = scene.dialler.ask(scene.now, &[7; 300_000]);
+    let (mut calls, mut bytes) = (0, Vec::new());
+    let [dialled, accepted] = &mut scene.sockets;
+    loop {
+        dialled.drive(scene.now, &mut scene.dialler.grid);
+        if dialled.write_buf().is_empty() {
+            break;
+        }
+        dialled.write_to(scene.now.instant, &mut bytes);
+    }
+    assert!(bytes.len() > 300_000, "more than one read takes");
+    accepted.receive(scene.now, &mut scene.acceptor.grid, &bytes);
+    while let Some(call) = scene.acceptor.peer().poll_call() {
+        assert_eq!(call.payload.as_slice(), [7; 300_000]);
+        calls += 1;
+    }
+    assert_eq!(calls, 1, "it is with the peer already");
+    dialled.receive(scene.now, &mut scene.dialler.grid, &[]);
+    assert!(dialled.is_finished());
+    assert!(scene.dialler.peer().take_response(key).expect("an end").is_err());
+    dialled.receive(scene.now, &mut scene.dialler.grid, b"late");
+    assert!(dialled.is_finished());
+}
+
+#[test]
 fn who_says_nothing_is_refused_in_time() {
     let mut scene = Scene::new();
     let until = scene.sockets[1].poll_timeout().expect("a time limit");

@@ -18,6 +18,7 @@ use super::complaints::Complaints;
 use super::line::Line;
 use super::say;
 use crate::app::Stage;
+use crate::keyed::Purpose;
 use crate::oracle::LinkView;
 use crate::script::NodeKind;
 use crate::world::{SimRuntime, accept_transport, open_transport};
@@ -64,8 +65,17 @@ impl Here {
         self.runtime.now().wall
     }
 
+    /// The instance id of this process: the same for all its connections.
     pub(super) fn instance(&self) -> [u8; 16] {
-        self.runtime.random().unwrap_or_default()
+        let (_, node, life) = self.runtime.whereabouts();
+        let half = |half| {
+            let key = [node as u64, life, u64::MAX - half];
+            self.stage.keyed.draw(Purpose::Entropy, key).to_le_bytes()
+        };
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&half(0));
+        id[8..].copy_from_slice(&half(1));
+        id
     }
 
     /// A good token of this node.
@@ -130,7 +140,7 @@ impl Here {
     pub(super) async fn upgrade(&self, line: &mut Line, peer: usize) -> Option<()> {
         let host = authority(&self.names[peer])?;
         let nanos = self.wall().to_unix_nanos();
-        let key = self.instance();
+        let key = self.runtime.random().unwrap_or_default();
         let (upgrade, request) =
             ClientUpgrade::new(host, DEFAULT_ROUTE, &self.token(), nanos, key).ok()?;
         line.send_bytes(&request).await.ok()?;

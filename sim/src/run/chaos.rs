@@ -256,7 +256,13 @@ impl<'a> Chaos<'a> {
             if self.is_core(node) {
                 self.start(node, victims);
                 self.shared.world().tamper(node, None, |hands| hands.set_skew(0));
-            } else if self.shared.is_paused(node) || self.is_to_die(node) {
+                continue;
+            }
+            let mut world = self.shared.world();
+            let loss = world.census.place("N7");
+            world.census.felt(loss);
+            drop(world);
+            if self.shared.is_paused(node) || self.is_to_die(node) {
                 victims.kill(node, Death::Silent);
             } else {
                 self.cut_off(node);

@@ -6,6 +6,9 @@ use crate::script::{
     Call, Close, Deed, Finish, Input, Line, Moment, NodeKind, Plan, Point, Reading, Route, Script,
 };
 
+/// Plain calls at the beginning.
+const WARM_UP: u64 = 4;
+
 /// Calls in one burst.
 const BURST: u64 = 6;
 
@@ -30,6 +33,7 @@ pub(crate) fn draw(draw: Draw, script: &Script, count: u64, faults: &[Line]) -> 
                 .map(|call| Line { moment: Moment::At(at), deed: Deed::Call(call) }),
         );
     }
+    lines.extend((0..WARM_UP).map(|n| warm_up(draw.of("warm-up").nth(n), script, n)));
     lines.sort_by_key(|line| match line.moment {
         Moment::At(at) => at,
         Moment::When(_) => u64::MAX,
@@ -49,6 +53,15 @@ fn again(own: Draw, script: &Script, call: &Call) -> Vec<Call> {
         Call { name, again_after, ..call.clone() }
     };
     (1..=own.range("attempts", 1, 3)).map(attempt).collect()
+}
+
+/// A plain call at the beginning, which waits for its link: so that something succeeds before the
+/// faults have their way.
+fn warm_up(own: Draw, script: &Script, n: u64) -> Line {
+    let (from, to) = own.pair("pair", script.nodes.len());
+    let wait_link = Some(6 * SECOND);
+    let call = Call { wait_link, ..Call::new(format!("w{n}"), from, to, Route::Echo) };
+    Line { moment: Moment::At(SECOND * 9 / 10), deed: Deed::Call(call) }
 }
 
 /// Bursts come around faults, or anywhere.

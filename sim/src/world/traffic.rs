@@ -325,7 +325,9 @@ impl Inner {
             false => spare,
         };
         if let Some(count) = pipe.read(buf, limit) {
-            pipe.writer.take().into_iter().for_each(Waker::wake);
+            if pipe.room() > 0 {
+                pipe.writer.take().into_iter().for_each(Waker::wake);
+            }
             if let Some(observer) = &mut self.observer {
                 observer.taken(id, end, count as u64);
             }

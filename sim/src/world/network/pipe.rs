@@ -8,6 +8,9 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::census::FaultId;
 
+/// Less room than this is none.
+const WINDOW: u64 = 1_460;
+
 /// What happens to the bytes of a direction at some offset of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
@@ -116,9 +119,11 @@ impl Pipe {
         self.arrived.saturating_sub(self.inbox.len() as u64)
     }
 
-    /// How many bytes the writer may write now.
+    /// How many bytes the writer may write now. A little room that has come free is no room yet,
+    /// as with TCP: else bytes would trickle one by one.
     pub(crate) fn room(&self) -> u64 {
-        self.capacity.saturating_sub(self.held())
+        let room = self.capacity.saturating_sub(self.held());
+        if room < WINDOW.min(self.capacity.div_ceil(2)) { 0 } else { room }
     }
 
     /// Bytes leave; gives when they will arrive at the earliest.
