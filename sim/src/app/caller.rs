@@ -19,6 +19,11 @@ use crate::script::{Call, Close, Route};
 
 /// Makes the call, unless it is dropped before it is over.
 pub(crate) async fn perform(witness: Witness, call: Arc<Call>, peer: PeerHandle) {
+    if let Some(former) = &call.again_after
+        && !has_failed(&witness, former).await
+    {
+        return;
+    }
     let performance = async {
         match call.route.capacities() {
             None => single(&witness, &call, &peer).await,
@@ -26,6 +31,20 @@ pub(crate) async fn perform(witness: Witness, call: Arc<Call>, peer: PeerHandle)
         }
     };
     unless_dropped(&witness, performance).await;
+}
+
+/// Waits for the end of another call of this application; whether it has failed. A call that is
+/// dropped meanwhile is never made.
+async fn has_failed(witness: &Witness, former: &str) -> bool {
+    let (stage, id) = (&witness.stage, witness.id);
+    stage.set_running(id, true);
+    let failed = poll_fn(|cx| match stage.poll_cancelled(id, cx) {
+        Poll::Ready(()) => Poll::Ready(false),
+        Poll::Pending => stage.poll_failed(former, cx),
+    });
+    let failed = failed.await;
+    stage.set_running(id, false);
+    failed
 }
 
 /// Has a call performed, unless its application drops it before it is over.

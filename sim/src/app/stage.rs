@@ -34,6 +34,10 @@ struct CallState {
     running: bool,
     servings: u32,
     waker: Option<Waker>,
+    /// Whether it has failed, once it is over.
+    failed: Option<bool>,
+    /// Of those that wait for its end.
+    waiting: Vec<Waker>,
 }
 
 impl Stage {
@@ -95,6 +99,29 @@ impl Stage {
         self.book().state.get(id).is_some_and(|state| state.cancelled)
     }
 
+    /// The caller has seen the end of a call, or has dropped it.
+    fn is_over(&self, id: CallId, failed: bool) {
+        let waiting = self.book().state.get_mut(id).map(|state| {
+            state.failed.get_or_insert(failed);
+            std::mem::take(&mut state.waiting)
+        });
+        waiting.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Ready once the call of this name is over: whether it has failed.
+    pub(crate) fn poll_failed(&self, name: &str, cx: &Context<'_>) -> Poll<bool> {
+        let mut book = self.book();
+        let id = book.calls.iter().position(|call| call.name == name);
+        let Some(state) = id.and_then(|id| book.state.get_mut(id)) else {
+            return Poll::Ready(false);
+        };
+        if let Some(failed) = state.failed {
+            return Poll::Ready(failed);
+        }
+        state.waiting.push(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// Ready once the call is to be dropped.
     pub(crate) fn poll_cancelled(&self, id: CallId, cx: &Context<'_>) -> Poll<()> {
         let mut book = self.book();
@@ -127,6 +154,11 @@ impl Witness {
     }
 
     pub(crate) fn sees(&self, sight: Sight) {
+        match &sight {
+            Sight::Ended(result) => self.stage.is_over(self.id, result.is_err()),
+            Sight::Dropped => self.stage.is_over(self.id, false),
+            _ => {}
+        }
         let clock = self.runtime.instant().as_nanos();
         let (at, node, life) = self.runtime.whereabouts();
         let (call, serving) = (self.id, self.serving);

@@ -35,6 +35,7 @@ pub(super) fn count(evidence: &Evidence, story: &Story<'_>, felt: &mut Felt) {
         "A12",
         story.call.timeout.is_some_and(|t| PING_EDGES.contains(&t)) && went_out(story),
     );
+    felt.add_if("A11", story.call.again_after.is_some() && story.issued().is_some());
     felt.add("A9", edges(story));
     let late =
         story.failed().filter(|(_, error)| matches!(error, CallError::DeadlineExceeded { .. }));
@@ -193,6 +194,15 @@ mod tests {
         };
         feels(short.clone(), &expired(50), &[]);
         feels(short, &expired(103), &[("A2", 1)]);
+    }
+
+    #[test]
+    fn a_call_made_again_counts_once_it_is_made() {
+        let mut again = call(Route::Echo);
+        again.again_after = Some("c".into());
+        feels(again.clone(), &[], &[]);
+        feels(again, &[(5, Issued)], &[("A11", 1)]);
+        feels(call(Route::Echo), &[(5, Issued)], &[]);
     }
 
     #[test]

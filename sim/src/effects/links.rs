@@ -1,4 +1,5 @@
-//! What links have felt: connections that die again and again, names that are alike.
+//! What links have felt: connections that die again and again, names that are alike, nodes that
+//! are dead for good.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +21,23 @@ pub(super) fn count(evidence: &Evidence, felt: &mut Felt) {
             is_nested(&evidence.script.node_name(one), &evidence.script.node_name(other)),
         );
     }
+    felt.add("N7", widows(evidence));
     for mut ends in losses.into_values() {
         ends.sort_unstable();
         let flaps = ends.windows(LOST).filter(|few| few[LOST - 1] - few[0] <= WITHIN);
         felt.add("D6", flaps.count() as u64);
     }
+}
+
+/// Nodes of the core that have seen, from the healing on, that another one is dead for good.
+fn widows(evidence: &Evidence) -> u64 {
+    let (heal, core) = (evidence.phases.heal, &evidence.script.core);
+    let is_dead = |node: usize| {
+        let last = evidence.lives.get(node).and_then(|lives| lives.last());
+        !core.contains(&node) && last.is_some_and(|life| life.died.is_some_and(|at| at <= heal))
+    };
+    let seen = evidence.views.iter().filter(|view| !view.up && view.at >= heal);
+    seen.filter(|view| core.contains(&view.node) && is_dead(view.peer)).count() as u64
 }
 
 /// When the first end noticed that a connection is gone.
@@ -60,6 +73,25 @@ mod tests {
         };
         assert_eq!(flapping(2_500), [("D6", 1)]);
         assert_eq!(flapping(2_600), []);
+    }
+
+    #[test]
+    fn survivors_feel_a_death_for_good() {
+        let mut tale = Tale::new(3);
+        tale.kill(10_000, 2);
+        assert_eq!(felt_of(&tale), [], "of the core");
+        tale.evidence.script.core = vec![0, 1];
+        assert_eq!(felt_of(&tale), [("N7", 2)]);
+        let mut lives = Tale::new(3);
+        lives.evidence.script.core = vec![0, 1];
+        lives.lose(10_000, 0, 2);
+        assert_eq!(felt_of(&lives), [], "a link that was lost is no death");
+    }
+
+    #[test]
+    fn names_are_alike_when_one_begins_with_the_other() {
+        assert!(super::is_nested("http://n:9", "http://n:90"));
+        assert!(!super::is_nested("http://n0:9000", "http://n1:9000"));
     }
 
     #[test]

@@ -405,6 +405,7 @@ impl<'a> Engine<'a> {
     fn collect(&mut self, evidence: Evidence) -> Facts {
         let mut inside = std::mem::take(&mut self.inside);
         inside.bugs = take_bugs();
+        inside.tried = std::mem::take(&mut self.nodes.tried);
         inside.complaints = self.nodes.complaints.take();
         inside.panics = std::mem::take(&mut self.shared.world().panics);
         let world_counts = self.shared.world().counts;

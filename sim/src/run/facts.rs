@@ -1,5 +1,6 @@
 //! All that is known of a run when it is over.
 
+use super::trials::Tried;
 use crate::effects::{WireCounts, WorldCounts};
 use crate::oracle::Evidence;
 use crate::verdict::Failure;
@@ -30,6 +31,8 @@ pub struct Inside {
     pub broken: Option<(u64, String)>,
     /// What the nodes that are not ours have seen ours do wrong.
     pub complaints: Vec<Failure>,
+    /// Mistakes in configurations that were tried.
+    pub tried: Vec<Tried>,
     /// What panicked, in the words of the panic.
     pub panics: Vec<String>,
     /// Machines' panics that the driver has caught.

@@ -99,6 +99,10 @@ fn inside(facts: &Facts) -> Vec<Failure> {
     for panic in &inside.panics {
         fail(18, Class::Panic, "a task has panicked", panic.clone(), end);
     }
+    for tried in inside.tried.iter().filter(|tried| !tried.is_refused()) {
+        let detail = format!("{tried:?}");
+        fail(3, Class::Safety, "a mistake in a configuration was not refused", detail, end);
+    }
     if let Some((at, problem)) = &inside.broken {
         fail(24, Class::Safety, "an invariant of a machine is broken", problem.clone(), *at);
     }

@@ -6,6 +6,7 @@ mod facts;
 mod judge;
 mod nodes;
 pub(crate) mod recorder;
+mod trials;
 mod troubles;
 
 use std::ops::Range;
@@ -20,6 +21,7 @@ use crate::verdict::Outcome;
 pub use self::facts::{Facts, Farewell, Inside, Peak};
 #[cfg(test)]
 pub(crate) use self::recorder::Recorder;
+pub use self::trials::Tried;
 
 /// How a script is run; none of it changes what happens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,11 +14,12 @@ use gridmux_core::timings::Timings;
 
 use super::chaos::Victims;
 use super::facts::Peak;
+use super::trials::{self, Tried};
 use crate::app::{self, Stage};
 use crate::keyed::name_key;
 use crate::oracle::{Gauge, LinkView, NodeLife};
 use crate::peers::{self, Complaints, Foreign, Here};
-use crate::script::{NodeKind, Script};
+use crate::script::{NodeKind, Script, Trial};
 use crate::world::{Death, Shared, SimRuntime};
 
 /// What all nodes of a run share as their secret.
@@ -54,6 +55,8 @@ pub(crate) struct Nodes {
     first_generation: u32,
     pub(crate) timings: Timings,
     pub(crate) limits: Limits,
+    trials: Vec<(usize, Trial)>,
+    pub(crate) tried: Vec<Tried>,
     running: Vec<Option<Running>>,
     twins: Vec<Option<Running>>,
     /// By node.
@@ -74,7 +77,9 @@ impl Nodes {
             secure: script.secure,
             first_generation: script.first_generation,
             timings: Timings::default(),
-            limits: Limits::default(),
+            limits: script.limits.clone(),
+            trials: script.trials.clone(),
+            tried: Vec::new(),
             running: (0..count).map(|_| None).collect(),
             twins: (0..count).map(|_| None).collect(),
             lives: vec![Vec::new(); count],
@@ -105,6 +110,7 @@ impl Nodes {
             let peers = self.names.iter().map(|_| None).collect();
             return Some(Running { runtime, grid: None, peers, foreign });
         }
+        self.make_mistakes(node, &runtime);
         let name = &self.names[node];
         let builder = Grid::builder_on(runtime.clone(), name)
             .peers(self.names.iter().cloned())
@@ -131,6 +137,15 @@ impl Nodes {
                 self.shared.world().panics.push(format!("n{node} cannot start: {problem}"));
                 None
             }
+        }
+    }
+
+    /// Tries the configurations that cannot work.
+    fn make_mistakes(&mut self, node: usize, runtime: &SimRuntime) {
+        let Ok(secret) = SharedSecret::new(SECRET) else { return };
+        for (_, trial) in self.trials.iter().filter(|(whose, _)| *whose == node) {
+            let answer = trials::attempt(*trial, runtime, &self.names, node, &secret);
+            self.tried.push(Tried { node, trial: *trial, answer });
         }
     }
 

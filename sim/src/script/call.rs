@@ -221,6 +221,8 @@ pub struct Call {
     pub timeout: Option<u64>,
     /// How long it waits for a link.
     pub wait_link: Option<u64>,
+    /// The call of the same node that must have failed before this one is made.
+    pub again_after: Option<String>,
     /// What the handler does.
     pub plan: Plan,
     /// What the caller sends.
@@ -240,6 +242,7 @@ impl Call {
             size: Some(64),
             timeout: None,
             wait_link: None,
+            again_after: None,
             plan: Plan::default(),
             input: Input::default(),
             reading: Reading::default(),

@@ -156,6 +156,7 @@ fn call(words: &mut Words<'_>) -> Result<Call, ScriptError> {
         size: words.field("size", &SIZE)?.unwrap_or(calm.size),
         timeout: words.field("timeout", &TIME)?,
         wait_link: words.field("wait-link", &TIME)?,
+        again_after: words.field("again-after", &NAME)?,
         plan: Plan {
             after: words.field("after", &TIME)?.unwrap_or_default(),
             items: words.field("items", &U32)?.unwrap_or_default(),

@@ -1,7 +1,10 @@
 //! A script as a value.
 
+use gridmux_core::limits::Limits;
+
 use super::call::Call;
 use super::fault::{Fault, Moment};
+use super::trial::Trial;
 use crate::world::Knobs;
 
 /// What a node is.
@@ -60,6 +63,12 @@ pub struct Script {
     pub first_generation: u32,
     /// Names of all nodes begin with `https`, so that messages have no CRC.
     pub secure: bool,
+    /// Names of nodes begin with those of others.
+    pub nested: bool,
+    /// The limits of all nodes.
+    pub limits: Limits,
+    /// Mistakes in the configurations of nodes, tried when these start.
+    pub trials: Vec<(usize, Trial)>,
     /// What happens.
     pub lines: Vec<Line>,
     /// When everything heals, in nanoseconds.
@@ -77,6 +86,9 @@ impl Script {
             knobs: Knobs::default(),
             first_generation: 0,
             secure: false,
+            nested: false,
+            limits: Limits::default(),
+            trials: Vec::new(),
             lines: Vec::new(),
             heal: 10_000_000_000,
             core: (0..nodes).collect(),
@@ -94,6 +106,14 @@ impl Script {
     /// The name that a node has in the grid: its base URL.
     pub fn node_name(&self, node: usize) -> String {
         let scheme = if self.secure { "https" } else { "http" };
-        format!("{scheme}://n{node}:9000")
+        if !self.nested {
+            return format!("{scheme}://n{node}:9000");
+        }
+        // Four to a host: ports have five digits at most.
+        let (host, port) = (node / 4, [9, 90, 900, 9_000][node % 4]);
+        match host {
+            0 => format!("{scheme}://n:{port}"),
+            _ => format!("{scheme}://n{host}:{port}"),
+        }
     }
 }

@@ -52,6 +52,9 @@
 //! | `node NODE hostile merges` | a peer whose merged messages are wrong | |
 //! | `generation NUMBER` | where the generations of mux ids begin (PROTOCOL.md section 7.1) | 0 |
 //! | `secure` | names begin with `https`, so that messages have no CRC | `http` |
+//! | `nested` | names of nodes begin with those of others: `http://n:9`, `http://n:90` | `http://n0:9000` |
+//! | `limits [KEY=VALUE]…` | `message=`, `queued=` bytes, `outgoing=`, `incoming=` calls to and from a peer | the defaults |
+//! | `try NODE MISTAKE` | a node that starts first tries a configuration with a [mistake](Trial), which must be refused: `own-twice`, `slash`, `capitals`, `unknown-peer` or `own-peer` | none |
 //! | `set [KEY=VALUE]…` | the [`Knobs`](crate::world::Knobs): see below | calm |
 //! | `heal TIME [core=NODES]` | when all faults end, and which nodes must be well then | 10 s, all |
 //!
@@ -136,6 +139,7 @@
 //! | `close=eof`, `drop` or `never` | how the caller ends its input | `eof` |
 //! | `read-after=TIME` | the caller rests before it takes the first item | 0s |
 //! | `read-pace=TIME` | time between two that it takes | 0s |
+//! | `again-after=NAME` | made once that call of the same node has failed, and not otherwise | |
 //! | `read-stop=NUMBER` | after so many it takes no more | never |
 
 mod call;
@@ -146,6 +150,7 @@ mod parse;
 mod print;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod units;
 mod words;
 
@@ -153,4 +158,5 @@ pub use self::call::{Call, Close, Finish, Input, Plan, Reading, Route};
 pub use self::fault::{Fault, Moment, Point, Row};
 pub use self::line::{Conduct, Deed, Line, NodeKind, Script};
 pub use self::parse::ScriptError;
+pub use self::trial::Trial;
 pub use self::units::{parse_time, show_time};

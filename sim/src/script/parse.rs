@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
+use gridmux_core::limits::Limits;
 use gridmux_core::wire::Op;
 
 use super::deed::{deed, deed_on};
 use super::fault::{Moment, Point};
 use super::line::{Conduct, Deed, Line, NodeKind, Script};
+use super::trial::Trial;
 use super::words::{NODES, SPAN, TIME, Table, U32, U64, Words, YES};
 use crate::world::Knobs;
 
@@ -19,6 +21,14 @@ const MOST_NODES: u64 = 256;
 
 pub(super) const CONDUCTS: &Table<Conduct> =
     &[("rules", Conduct::Rules), ("handshakes", Conduct::Handshakes), ("merges", Conduct::Merges)];
+
+pub(super) const TRIALS: &Table<Trial> = &[
+    ("own-twice", Trial::OwnTwice),
+    ("slash", Trial::Slash),
+    ("capitals", Trial::Capitals),
+    ("unknown-peer", Trial::UnknownPeer),
+    ("own-peer", Trial::OwnPeer),
+];
 
 /// What is wrong with a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,9 +80,12 @@ struct Draft {
     knobs: Knobs,
     first_generation: u32,
     secure: bool,
+    nested: bool,
+    limits: Limits,
+    trials: Vec<(usize, Trial)>,
     lines: Vec<Line>,
-    /// The calls that lines cancel, and the numbers of those lines.
-    cancels: Vec<(usize, String)>,
+    /// The calls that other lines name, and the numbers of those lines.
+    named: Vec<(usize, String)>,
     heal: Option<(u64, Option<Vec<usize>>)>,
 }
 
@@ -96,6 +109,17 @@ const STATEMENTS: &Table<Reader> = &[
     ("secure", |draft, words| {
         draft.once("secure".into(), words)?;
         draft.secure = true;
+        Ok(())
+    }),
+    ("nested", |draft, words| {
+        draft.once("nested".into(), words)?;
+        draft.nested = true;
+        Ok(())
+    }),
+    ("limits", Draft::limits),
+    ("try", |draft, words| {
+        let node = words.node()?;
+        draft.trials.push((node, words.choose("a mistake", TRIALS)?));
         Ok(())
     }),
     ("at", |draft, words| {
@@ -185,6 +209,22 @@ impl Draft {
         Ok(())
     }
 
+    fn limits(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
+        self.once("limits".into(), words)?;
+        let limits = &mut self.limits;
+        for (key, limit) in [
+            ("message", &mut limits.message),
+            ("queued", &mut limits.queued_bytes),
+            ("outgoing", &mut limits.outgoing_muxes),
+            ("incoming", &mut limits.incoming_muxes),
+        ] {
+            if let Some(value) = words.field(key, &U32)? {
+                *limit = value as usize;
+            }
+        }
+        limits.validate().map_err(|error| words.wrong(error.to_string()))
+    }
+
     fn heal(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
         self.once("heal".into(), words)?;
         let at = words.next(&TIME)?;
@@ -196,8 +236,12 @@ impl Draft {
 
     fn add(&mut self, line: Line, words: &Words<'_>) -> Result<(), ScriptError> {
         match &line.deed {
-            Deed::Call(call) => self.once(format!("call {}", call.name), words)?,
-            Deed::Cancel(name) => self.cancels.push((words.line(), name.clone())),
+            Deed::Call(call) => {
+                self.once(format!("call {}", call.name), words)?;
+                let named = call.again_after.iter().map(|name| (words.line(), name.clone()));
+                self.named.extend(named);
+            }
+            Deed::Cancel(name) => self.named.push((words.line(), name.clone())),
             Deed::Fault(_) => {}
         }
         self.lines.push(line);
@@ -214,7 +258,7 @@ impl Draft {
             return missing("a line such as `nodes 3` is missing".into());
         }
         if let Some((line, name)) =
-            self.cancels.iter().find(|(_, name)| !self.has(&format!("call {name}")))
+            self.named.iter().find(|(_, name)| !self.has(&format!("call {name}")))
         {
             return Err(ScriptError { line: *line, problem: format!("there is no call `{name}`") });
         }
@@ -225,6 +269,9 @@ impl Draft {
             knobs: self.knobs,
             first_generation: self.first_generation,
             secure: self.secure,
+            nested: self.nested,
+            limits: self.limits,
+            trials: self.trials,
             lines: self.lines,
             heal,
             core: core.unwrap_or(calm.core),

@@ -2,11 +2,13 @@
 
 use std::fmt::{Display, Formatter, Result};
 
+use gridmux_core::limits::Limits;
+
 use super::call::{Call, Close, Finish, Input, Plan, Reading};
 use super::deed::{CLOSES, DEATHS, FINISHES};
 use super::fault::{Fault, Moment, Point};
 use super::line::{Deed, Line, NodeKind, Script};
-use super::parse::{CONDUCTS, HEAD};
+use super::parse::{CONDUCTS, HEAD, TRIALS};
 use super::units::show_time;
 use super::words::word_of;
 use crate::world::{Damage, Death, DialFate, Knobs};
@@ -35,6 +37,17 @@ impl Display for Script {
         }
         if self.secure {
             f.write_str("secure\n")?;
+        }
+        if self.nested {
+            f.write_str("nested\n")?;
+        }
+        if self.limits != Limits::default() {
+            f.write_str("limits")?;
+            limits(f, &self.limits)?;
+            f.write_str("\n")?;
+        }
+        for (node, trial) in &self.trials {
+            writeln!(f, "try n{node} {}", word_of(TRIALS, trial))?;
         }
         for line in &self.lines {
             writeln!(f, "{line}")?;
@@ -174,8 +187,18 @@ fn knobs(f: &mut Formatter<'_>, knobs: &Knobs) -> Result {
     time(f, "skew", *skew)
 }
 
+/// The limits that a script can set.
+fn limits(f: &mut Formatter<'_>, limits: &Limits) -> Result {
+    let usual = Limits::default();
+    field(f, "message", &limits.message, &usual.message)?;
+    field(f, "queued", &limits.queued_bytes, &usual.queued_bytes)?;
+    field(f, "outgoing", &limits.outgoing_muxes, &usual.outgoing_muxes)?;
+    field(f, "incoming", &limits.incoming_muxes, &usual.incoming_muxes)
+}
+
 fn call(f: &mut Formatter<'_>, call: &Call) -> Result {
-    let Call { name, from, to, route, size, timeout, wait_link, plan, input, reading } = call;
+    let Call { name, from, to, route, size, timeout, wait_link, again_after, plan, input, reading } =
+        call;
     let Plan { after, items, item_size, pace, take, take_pace, finish } = plan;
     let Input { items: send, size: send_size, pace: send_pace, close } = input;
     let Reading { after: read_after, pace: read_pace, stop } = reading;
@@ -184,6 +207,7 @@ fn call(f: &mut Formatter<'_>, call: &Call) -> Result {
     field(f, "size", &bytes(*size), &bytes(Call::new("", 0, 0, *route).size))?;
     maybe_time(f, "timeout", *timeout)?;
     maybe_time(f, "wait-link", *wait_link)?;
+    maybe(f, "again-after", again_after.as_ref())?;
     time(f, "after", *after)?;
     field(f, "items", items, &0)?;
     field(f, "item-size", item_size, &0)?;

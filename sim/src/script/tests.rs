@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use gridmux_core::limits::Limits;
+
 use super::{
     Call, Close, Conduct, Deed, Fault, Finish, Input, Line, Moment, NodeKind, Plan, Point, Reading,
-    Route, Script,
+    Route, Script, Trial,
 };
 use crate::keyed::{Keyed, Purpose};
 use crate::world::{Damage, Death, DialFate, Knobs};
@@ -97,6 +99,7 @@ impl Dice {
             size: self.maybe(Self::short),
             timeout: self.maybe(Self::number),
             wait_link: self.maybe(Self::number),
+            again_after: None,
             plan: Plan {
                 after: self.number(),
                 items: self.short(),
@@ -152,6 +155,17 @@ impl Dice {
         }
     }
 
+    fn limits(&mut self) -> Limits {
+        let mut limit = || self.of(&[1_024, 16 << 20, 4_294_967]);
+        Limits {
+            message: limit(),
+            queued_bytes: limit(),
+            outgoing_muxes: limit(),
+            incoming_muxes: limit(),
+            ..Limits::default()
+        }
+    }
+
     fn script(&mut self) -> Script {
         let nodes = 1 + self.below(5);
         let kinds = [
@@ -164,7 +178,8 @@ impl Dice {
         let calls = self.below(4);
         let mut lines = Vec::new();
         for number in 0..calls {
-            let call = self.call(format!("c-{number}.x"), nodes);
+            let mut call = self.call(format!("c-{number}.x"), nodes);
+            call.again_after = self.maybe(|dice| format!("c-{}.x", dice.below(calls)));
             lines.push(Line { moment: self.moment(nodes), deed: Deed::Call(call) });
         }
         for _ in 0..calls {
@@ -183,6 +198,9 @@ impl Dice {
             knobs: if self.coin() { self.knobs() } else { Knobs::default() },
             first_generation: self.short(),
             secure: self.coin(),
+            nested: self.coin(),
+            limits: self.limits(),
+            trials: (0..self.below(3)).map(|_| (self.below(nodes), self.of(&Trial::ALL))).collect(),
             lines,
             heal: self.number(),
             core: self.group(nodes),
@@ -205,7 +223,8 @@ fn every_script_is_read_as_it_is_printed() {
         partition none one-way dial works refused hangs takes squeeze crash silent back pause jump \
         ahead by millionths shutdown grace twin remove heal core size nil timeout wait-link after \
         items item-size pace take take-pace finish error panic never send send-size send-pace \
-        close read-after read-pace read-stop Head Any";
+        close read-after read-pace read-stop Head Any nested limits message queued \
+        outgoing incoming try own-twice slash capitals unknown-peer own-peer again-after";
     let routes = Route::ALL.map(Route::word);
     for word in words.split_whitespace().chain(routes).filter(|word| *word != "ours") {
         assert!(printed.contains(word), "{word} was never printed");
@@ -270,6 +289,9 @@ fn what_is_wrong_is_said_with_its_line_and_with_what_is_allowed() {
         ("when n0>n1 Reqest 1 reset", 3, "an op: Any, Head, Connect"),
         ("when n0>n1 Request 0 reset", 3, "counted from 1"),
         ("when n0-n1 Request 1 reset", 3, "a way such as n0>n1"),
+        ("limits message=3", 3, "limit message is 3"),
+        ("try n0 nothing", 3, "a mistake: own-twice, slash"),
+        ("at 1s call a n0 n1 echo again-after=b", 3, "there is no call `b`"),
         ("heal 1s core=n5", 3, "there is no n5"),
     ] {
         let (at, problem) = problem(lines);

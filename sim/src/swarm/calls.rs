@@ -3,7 +3,7 @@
 use super::draw::Draw;
 use super::{MILLI, SECOND};
 use crate::script::{
-    Call, Close, Deed, Finish, Input, Line, Moment, Plan, Point, Reading, Route, Script,
+    Call, Close, Deed, Finish, Input, Line, Moment, NodeKind, Plan, Point, Reading, Route, Script,
 };
 
 /// Plain calls at the beginning.
@@ -26,7 +26,12 @@ pub(crate) fn draw(draw: Draw, script: &Script, count: u64, faults: &[Line]) -> 
                 deed: Deed::Cancel(call.name.clone()),
             });
         }
-        lines.push(Line { moment: Moment::At(at), deed: Deed::Call(call) });
+        lines.extend(
+            again(own, script, &call)
+                .into_iter()
+                .chain([call])
+                .map(|call| Line { moment: Moment::At(at), deed: Deed::Call(call) }),
+        );
     }
     lines.extend((0..WARM_UP).map(|n| warm_up(draw.of("warm-up").nth(n), script, n)));
     lines.sort_by_key(|line| match line.moment {
@@ -34,6 +39,20 @@ pub(crate) fn draw(draw: Draw, script: &Script, count: u64, faults: &[Line]) -> 
         Moment::When(_) => u64::MAX,
     });
     lines
+}
+
+/// The same call again, as often as it fails, up to some times.
+fn again(own: Draw, script: &Script, call: &Call) -> Vec<Call> {
+    if script.nodes[call.from] != NodeKind::Ours || !own.one_in("again", 12) {
+        return Vec::new();
+    }
+    let mut former = call.name.clone();
+    let attempt = |n: u64| {
+        let name = format!("{}-again{n}", call.name);
+        let again_after = Some(std::mem::replace(&mut former, name.clone()));
+        Call { name, again_after, ..call.clone() }
+    };
+    (1..=own.range("attempts", 1, 3)).map(attempt).collect()
 }
 
 /// A plain call at the beginning, which waits for its link: so that something succeeds before the
@@ -110,9 +129,12 @@ fn call(own: Draw, script: &Script, n: u64, favourites: &[(u64, Route)]) -> Call
 
 /// Payloads are at most so large that they travel in some hundreds of pieces.
 fn most(script: &Script) -> u32 {
+    // With what a message has beside its payload, within the limit.
+    let limit = u32::try_from(script.limits.message).unwrap_or(u32::MAX).saturating_sub(1_024);
     match script.knobs.whole {
-        true => u32::MAX,
-        false => u32::try_from(script.knobs.piece.saturating_mul(400)).unwrap_or(u32::MAX),
+        true => limit,
+        false => u32::try_from(script.knobs.piece.saturating_mul(400))
+            .map_or(limit, |most| most.min(limit)),
     }
 }
 

@@ -8,6 +8,7 @@ mod draw;
 mod faults;
 mod kinds;
 mod knobs;
+mod storm;
 
 pub(crate) use self::draw::Draw;
 pub use self::faults::FaultKind;
@@ -15,7 +16,7 @@ pub(crate) use self::faults::draw_among as draw_faults;
 pub(crate) use self::knobs::draw as draw_knobs;
 
 use crate::keyed::{Keyed, Purpose};
-use crate::script::Script;
+use crate::script::{Script, Trial};
 
 /// How much a seed is to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,10 +69,25 @@ pub fn script(seed: u64, profile: Profile) -> Script {
     };
     script.core = core(draw, nodes);
     kinds::draw(draw.of("kinds"), &mut script);
+    script.nested = draw.one_in("nested", 10);
+    script.trials = trials(draw.of("trials"), nodes);
+    let limits = storm::limits(draw.of("storm"));
+    let storms = limits.is_some();
+    script.limits = limits.unwrap_or_default();
     let mut lines = faults::draw(draw.of("faults"), &script, faults);
     lines.extend(calls::draw(draw.of("calls"), &script, calls, &lines));
+    if storms {
+        lines.extend(storm::draw(draw.of("storm"), &script));
+    }
     script.lines = lines;
     script
+}
+
+/// Mistakes in the configurations of a few nodes.
+fn trials(draw: Draw, nodes: usize) -> Vec<(usize, Trial)> {
+    let count = if draw.one_in("any", 8) { draw.range("count", 1, 3) } else { 0 };
+    let trial = |n| (draw.nth(n).node("node", nodes), draw.nth(n).pick("trial", &Trial::ALL));
+    (0..count).map(trial).collect()
 }
 
 /// The nodes that must be well after the healing: all, or all but some.

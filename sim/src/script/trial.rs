@@ -1,0 +1,23 @@
+//! Configurations that cannot work.
+
+/// A mistake in the configuration of a node, which is to be refused by type when the node starts;
+/// it then starts with the right one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trial {
+    /// Its own name stands twice in the list of nodes.
+    OwnTwice,
+    /// A peer's name ends with a slash.
+    Slash,
+    /// The scheme of a peer's name is in capitals.
+    Capitals,
+    /// A handle of a peer is asked for that is in no list.
+    UnknownPeer,
+    /// The node adds itself as a peer.
+    OwnPeer,
+}
+
+impl Trial {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::OwnTwice, Self::Slash, Self::Capitals, Self::UnknownPeer, Self::OwnPeer];
+}
