@@ -258,10 +258,6 @@ impl<'a> Chaos<'a> {
                 self.shared.world().tamper(node, None, |hands| hands.set_skew(0));
                 continue;
             }
-            let mut world = self.shared.world();
-            let loss = world.census.place("N7");
-            world.census.felt(loss);
-            drop(world);
             if self.shared.is_paused(node) || self.is_to_die(node) {
                 victims.kill(node, Death::Silent);
             } else {
