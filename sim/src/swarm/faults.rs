@@ -163,22 +163,7 @@ fn fault(own: Draw, script: &Script, kind: FaultKind, from: usize, to: usize) ->
             lasts: around_limits(own),
             one_way: own.one_in("one way", 3),
         },
-        FaultKind::Dial => Fault::Dial {
-            from,
-            to,
-            fate: own.pick(
-                "fate",
-                &[
-                    DialFate::Refused,
-                    DialFate::Hangs,
-                    DialFate::Takes(SECOND),
-                    DialFate::Takes(2 * SECOND - MILLI),
-                    DialFate::Takes(2 * SECOND),
-                    DialFate::Takes(2 * SECOND + MILLI),
-                ],
-            ),
-            lasts: own.spread("lasts", 100 * MILLI, 10 * SECOND),
-        },
+        FaultKind::Dial => dial(own, from, to),
         FaultKind::Squeeze => Fault::Squeeze {
             from,
             to,
@@ -214,6 +199,20 @@ fn fault(own: Draw, script: &Script, kind: FaultKind, from: usize, to: usize) ->
             Fault::Remove { node, peer: to, lasts: own.spread("lasts", MILLI, 5 * SECOND) }
         }
     }
+}
+
+/// What becomes of dials, around the limit of a dial.
+fn dial(own: Draw, from: usize, to: usize) -> Fault {
+    let fates = [
+        DialFate::Refused,
+        DialFate::Hangs,
+        DialFate::Takes(SECOND),
+        DialFate::Takes(2 * SECOND - MILLI),
+        DialFate::Takes(2 * SECOND),
+        DialFate::Takes(2 * SECOND + MILLI),
+    ];
+    let lasts = own.spread("lasts", 100 * MILLI, 10 * SECOND);
+    Fault::Dial { from, to, fate: own.pick("fate", &fates), lasts }
 }
 
 fn clock(own: Draw, node: usize) -> Fault {
