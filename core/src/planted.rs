@@ -63,7 +63,7 @@ macro_rules! bugs {
 #[rustfmt::skip]
 bugs! {
     // Calls and streams.
-    CloseOfInputlessStream = "close-of-inputless-stream", Some(7), "A4", "O2",
+    CloseOfInputlessStream = "close-of-inputless-stream", Some(7), "A4", "O16",
         "closing the input of a stream that has none sends EOF, which the callee refuses";
     LateCreditIsViolation = "late-credit-is-violation", Some(1), "A1", "O7",
         "a credit for a call that is over counts as a violation and drops the link";
@@ -79,7 +79,7 @@ bugs! {
         "a cancel waits behind input that the handler does not read";
     LossSkipsUnsentCalls = "loss-skips-unsent-calls", Some(11), "B4", "O7",
         "a call whose large opening message was not handed out is forgotten when the link is lost";
-    AckNeedsRoom = "ack-needs-room", Some(13), "B8", "O21",
+    AckNeedsRoom = "ack-needs-room", Some(13), "B8", "O16",
         "the ack of a stream is not sent while the send queue is full";
     ErrorBeforeItems = "error-before-items", Some(14), "A3", "O4",
         "an error is given before the items that came ahead of it";
@@ -106,14 +106,14 @@ bugs! {
     EndPerCredit = "end-per-credit", None, "N5", "O16",
         "a final message that had to wait is sent again with each further credit";
     GrantReopensInput = "grant-reopens-input", None, "A4", "O16",
-        "a credit that comes after the end of the input opens it again";
+        "a credit that comes after the end of the input opens it again, and it ends a second time";
     CreditBeyondCapacity = "credit-beyond-capacity", None, "B9", "O9",
         "surplus credits are taken, so more is sent than the receiver may hold";
-    CreditWakeLost = "credit-wake-lost", None, "N5", "O23",
+    CreditWakeLost = "credit-wake-lost", None, "N5", "O21",
         "the sender is not woken by the first credit after it ran out";
     DroppedInputKeepsCredits = "dropped-input-keeps-credits", None, "A4", "O21",
         "input that comes after the handler dropped it gives no credit back";
-    DroppedItemsStayCounted = "dropped-items-stay-counted", None, "A1", "O21",
+    DroppedItemsStayCounted = "dropped-items-stay-counted", None, "A1", "O14",
         "items dropped by a cancel stay counted as received bytes";
     RefusedBytesCounted = "refused-bytes-counted", None, "S2", "O21",
         "what is refused at the limit of received bytes uses the limit up for good";
@@ -145,7 +145,7 @@ bugs! {
         "the generation of mux ids runs over its 31 bits";
     OversizedReplyDropped = "oversized-reply-dropped", None, "A9", "O1",
         "an answer over the message limit is dropped, and nothing takes its place";
-    EmptyBecomesNil = "empty-becomes-nil", None, "A9", "O20",
+    EmptyBecomesNil = "empty-becomes-nil", None, "A9", "O6",
         "an empty payload arrives as nil";
     CancelledCallRuns = "cancelled-call-runs", None, "B4", "O6",
         "a handler starts for a call that was cancelled while it waited to be taken";

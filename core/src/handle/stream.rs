@@ -392,6 +392,10 @@ impl<In: Body, Res: Body> ClientCall<In, Res> {
 
 impl<T> FromOpened for Receiver<T> {
     fn from_opened(opened: Opened) -> Self {
+        if planted!(CloseOfInputlessStream) {
+            let Held { shared, key } = &*opened.0;
+            shared.with(|state| state.peer.close_input(*key));
+        }
         Self { held: opened.0, ended: false, item: PhantomData }
     }
 }

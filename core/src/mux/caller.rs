@@ -125,6 +125,7 @@ impl CallerStream {
                 self.credits.grant();
                 if planted!(GrantReopensInput, self.input_closed) {
                     self.input_closed = false;
+                    self.close(owner, common);
                 }
                 if planted!(CreditWakeLost, self.credits.available() == 1) {
                     return Effect::Nothing;

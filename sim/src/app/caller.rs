@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::future::join;
 use gridmux_core::error::CallError;
 use gridmux_core::handle::{PeerHandle, Receiver, Sender};
 use gridmux_core::payload::Payload;
 
+use super::beside::beside;
 use super::content::Kind;
 use super::routes;
 use super::stage::Witness;
@@ -82,7 +82,16 @@ async fn single(witness: &Witness, call: &Call, peer: &PeerHandle) {
     }
     witness.sees(Sight::Issued);
     let answer = asking.await;
-    witness.sees(Sight::Ended(answer.map(|answer| answer == request)));
+    let due = answer_due(witness, call, &request);
+    witness.sees(Sight::Ended(answer.map(|answer| answer == due)));
+}
+
+/// What the handler of a single request answers: the question, unless its plan says otherwise.
+pub(crate) fn answer_due(witness: &Witness, call: &Call, request: &Payload) -> Payload {
+    match call.plan.item_size {
+        0 => request.clone(),
+        size => witness.payload(Kind::Result, Some(size)),
+    }
 }
 
 type Halves = (Option<Sender<Payload>>, Receiver<Payload>);
@@ -99,7 +108,7 @@ async fn stream(witness: &Witness, call: &Call, peer: &PeerHandle, capacities: (
             send(witness, call, sender).await;
         }
     };
-    join(sending, read(witness, call, receiver)).await;
+    beside(sending, read(witness, call, receiver)).await;
 }
 
 async fn open(

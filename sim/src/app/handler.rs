@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
-use futures::future::join;
 use gridmux_core::builder::Builder;
 use gridmux_core::handle::{Context, Input, InputError, Output};
 use gridmux_core::payload::Payload;
 
+use super::beside::beside;
+use super::caller::answer_due;
 use super::content::{Kind, call_of};
 use super::routes;
 use super::stage::{Stage, Witness};
@@ -156,12 +157,12 @@ impl Served {
     async fn answer(mut self, request: Payload) -> Result<Payload, String> {
         self.rest(self.call.plan.after).await;
         self.finish().await?;
-        Ok(request)
+        Ok(answer_due(&self.witness, &self.call, &request))
     }
 
     fn answer_inline(mut self, request: Payload) -> Result<Payload, String> {
         self.end()?;
-        Ok(request)
+        Ok(answer_due(&self.witness, &self.call, &request))
     }
 
     async fn stream(
@@ -170,19 +171,18 @@ impl Served {
         output: Option<Output<Payload>>,
     ) -> Result<Payload, String> {
         self.rest(self.call.plan.after).await;
+        let (mut taken, mut given) = (Ok(()), Ok(()));
         let taking = async {
-            match input {
-                Some(input) => self.take(input).await,
-                None => Ok(()),
+            if let Some(input) = input {
+                taken = self.take(input).await;
             }
         };
         let giving = async {
-            match output {
-                Some(output) => self.give(output).await,
-                None => Ok(()),
+            if let Some(output) = output {
+                given = self.give(output).await;
             }
         };
-        let (taken, given) = join(taking, giving).await;
+        beside(taking, giving).await;
         if let Err(error) = taken.and(given) {
             self.returned = true;
             self.witness.sees(Sight::Returned(false));

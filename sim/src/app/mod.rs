@@ -1,12 +1,13 @@
 //! The scripted applications: what a script's lines call, on the handles that users hold.
 
+mod beside;
 mod caller;
 mod content;
 mod handler;
 mod routes;
 mod stage;
 
-pub(crate) use self::caller::{perform, unless_dropped};
+pub(crate) use self::caller::{answer_due, perform, unless_dropped};
 pub(crate) use self::content::{Kind, call_of};
 pub(crate) use self::handler::serve;
 pub(crate) use self::routes::{NAMED, address, capacities, is_tiny};

@@ -26,6 +26,8 @@ pub(super) struct Call {
     pub(super) known: bool,
     /// That was after the callee had said that it takes no more calls.
     pub(super) must_be_refused: bool,
+    /// The callee has refused the input: what follows of it is answered no more.
+    pub(super) refused: bool,
     /// Somebody broke a rule: what follows is nobody's fault.
     pub(super) murky: bool,
     /// The end of the mux is delivered to the caller.
@@ -55,6 +57,7 @@ impl Call {
             first_seq: message.seq,
             known: false,
             must_be_refused: false,
+            refused: false,
             murky: false,
             ended: false,
             pings: Vec::new(),

@@ -13,6 +13,9 @@ use super::{Conduct, Settings};
 const NEVER_OPENED: &str = "message for a mux that was not opened on this connection";
 const MUX_OVER: &str = "message for a mux that is over";
 const SEQUENCE: &str = "sequence number";
+/// What ours say of input that breaks the rules, or is too much: its first 16 bytes.
+const REFUSALS: [&[u8; 16]; 4] =
+    [b"did not expect i", b"more items than ", b"out-of-sequence ", b"too much receive"];
 
 /// What is known beside the connection while a message is judged.
 pub(super) struct Around<'a> {
@@ -158,6 +161,8 @@ impl Judge {
             CallerEvent::Grant => call.output.grant(around.settings.caller_takes_known),
             _ => Ok(()),
         };
+        let surplus = event == CallerEvent::Grant && is_foreign(from, around);
+        let credit = credit.or_else(|rule| ignored(surplus, rule, message, place, around));
         let credit = credit.map_err(|rule| (CREDIT, rule)).err();
         conclude(call, breach.or(credit), distrusted, message, place, around);
     }
@@ -182,7 +187,9 @@ impl Judge {
         match call.callee.state.next(call.is_stream, event) {
             Ok(state) => call.callee.state = state,
             // The input came too late for a call that the callee had ended, or refused.
-            Err(_) if event == CalleeEvent::Abort && call.inputs > 0 => call.inputs -= 1,
+            Err(_) if event == CalleeEvent::Abort && call.inputs > 0 && !call.refused => {
+                call.inputs -= 1;
+            }
             Err(rule) => breach = breach.or(Some((GRAMMAR, rule))),
         }
         if call.must_be_refused && matches!(event, CalleeEvent::Ack | CalleeEvent::Respond) {
@@ -195,7 +202,10 @@ impl Judge {
             CalleeEvent::Grant => call.input.grant(around.settings.callee_takes_known),
             _ => Ok(()),
         };
+        let surplus = event == CalleeEvent::Grant && is_foreign(from, around);
+        let credit = credit.or_else(|rule| ignored(surplus, rule, message, place, around));
         let credit = credit.map_err(|rule| (CREDIT, rule)).err();
+        call.refused |= event == CalleeEvent::Final && refuses_input(message);
         if call.callee.state == CalleeState::Over {
             self.seals[from.index()].push(Seal { caller, mux: message.mux });
         }
@@ -402,6 +412,32 @@ impl Judge {
         }
         self.seals[side.index()] = seals;
     }
+}
+
+fn is_foreign(side: Role, around: &Around<'_>) -> bool {
+    around.settings.conduct[side.index()] != Conduct::Ours
+}
+
+/// Surplus credits of a peer that is not ours are ignored by whoever gets them, and change nothing
+/// for what follows.
+fn ignored(
+    surplus: bool,
+    rule: &'static str,
+    message: &Message,
+    place: Place,
+    around: &mut Around<'_>,
+) -> Result<(), &'static str> {
+    if !surplus {
+        return Err(rule);
+    }
+    broken(CREDIT, rule, message, place, around);
+    Ok(())
+}
+
+/// Whether this final message refuses input, by the words that ours have for it: then further
+/// input is not answered any more (ledger L27).
+fn refuses_input(message: &Message) -> bool {
+    message.has(flag::ERR) && REFUSALS.contains(&&message.payload.prefix)
 }
 
 fn judge_shape(message: &Message, place: Place, around: &mut Around<'_>) {

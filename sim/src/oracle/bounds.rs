@@ -140,8 +140,12 @@ impl<'a> Bounds<'a> {
     // ---- clocks ----
 
     fn rates(&self, node: usize, from: u64) -> impl Iterator<Item = u64> {
+        // Clocks outside the core are not healed.
+        let stays = !self.evidence.script.core.contains(&node);
         self.evidence.faults().filter_map(move |(fault, fired)| match fault {
-            Fault::Rate { node: whose, rate, .. } if *whose == node && fired.until >= from => {
+            Fault::Rate { node: whose, rate, .. }
+                if *whose == node && (stays || fired.until >= from) =>
+            {
                 Some(*rate)
             }
             _ => None,
@@ -168,6 +172,24 @@ impl<'a> Bounds<'a> {
         jumps
             .fold(scaled(to.saturating_sub(from), rate, NOMINAL), u64::saturating_add)
             .saturating_add(self.knobs.grain)
+    }
+
+    /// The least that it can have moved.
+    fn least_clock(&self, node: usize, from: u64, to: u64) -> u64 {
+        let rate = self.rates(node, from).fold(slowest(self.knobs), u64::min);
+        scaled(to.saturating_sub(from), rate, NOMINAL).saturating_sub(self.knobs.grain)
+    }
+
+    /// By how much one node's clock can have gained on another one's between two times.
+    pub(super) fn gain(&self, node: usize, on: usize, from: u64, to: u64) -> u64 {
+        self.most_clock(node, from, to).saturating_sub(self.least_clock(on, from, to))
+    }
+
+    /// How long something takes at most that a node's clock calls so long, with so many wake-ups
+    /// of tasks in between, if it is not stopped meanwhile.
+    pub(super) fn span(&self, node: usize, clock: u64, wakes: u64) -> u64 {
+        let late = wakes.saturating_mul(self.knobs.slack.saturating_add(self.knobs.laziness));
+        self.real(node, 0, clock).saturating_add(late)
     }
 
     // ---- wake-ups ----

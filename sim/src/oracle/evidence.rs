@@ -3,7 +3,7 @@
 use gridmux_core::limits::Limits;
 use gridmux_core::timings::Timings;
 
-use crate::history::Entry;
+use crate::history::{CallId, Entry};
 use crate::script::{Fault, Script};
 
 /// What a run has left behind. All times are simulated nanoseconds, but for those that are called
@@ -45,6 +45,8 @@ pub struct Evidence {
     pub gauges: Vec<Gauge>,
     /// By node, what its wall clock is ahead of the right time after the healing, in nanoseconds.
     pub walls: Vec<i64>,
+    /// Calls whose cancel has left in the same message as the call itself.
+    pub stillborn: Vec<CallId>,
     /// When there was nothing left to happen before the run was over.
     pub starved_at: Option<u64>,
 }

@@ -1,7 +1,10 @@
-//! O1: each call resolves exactly once, and by the end of the drain all have.
+//! O1: each call resolves exactly once, and by the end of the drain all have; a single request
+//! between two of ours does once its handler has answered, after a delivery and a few wake-ups,
+//! where it is calm.
 //!
 //! Not judged: calls that their application has dropped, and calls of a process that has died.
 
+use super::bounds::nanos;
 use super::story::Story;
 use super::{Bench, Case};
 use crate::history::{Entry, Sight};
@@ -18,8 +21,43 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     }
 }
 
+/// Wake-ups from the handler's answer to the caller's own record of it.
+const WAKES: u64 = 6;
+
+/// What a handler answers in time, its caller gets.
+fn judge_answered(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, issued: &Entry) {
+    let is_single = story.call.route.capacities().is_none();
+    let (true, true, [serving]) = (is_single, story.ours[1], story.servings.as_slice()) else {
+        return;
+    };
+    let Some(returned) = serving.returned() else { return };
+    if serving.told().is_some_and(|told| told.at < returned.at || told.sight != returned.sight) {
+        return bench.excuse("answered when it was over");
+    }
+    let (from, to) = (story.call.from, story.call.to);
+    let due = case.bounds.told_by(to, from, returned.at);
+    let due = case.bounds.by(from, due, 0, WAKES);
+    let default = nanos(case.evidence.timings.default_deadline);
+    let in_time = story
+        .timeout(default)
+        .is_none_or(|timeout| case.bounds.most_clock(to, issued.at, due) < timeout);
+    let dropped = story.dropped().is_some_and(|entry| entry.at <= due);
+    if dropped || !in_time || !case.bounds.is_calm(from, to, issued.at, due) {
+        return;
+    }
+    if due >= case.evidence.phases.drain || case.evidence.is_dead(issued.node, issued.life, due) {
+        return;
+    }
+    bench.judged();
+    if story.ended().is_none_or(|(entry, _)| entry.at > due) {
+        let detail = format!("answered at {}", returned.at);
+        bench.late_call("an answer does not reach its caller", due, story, &detail);
+    }
+}
+
 fn judge_call(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, issued: &Entry) {
     bench.judged();
+    judge_answered(case, bench, story, issued);
     let places = |is: fn(&Sight) -> bool| -> Vec<usize> {
         let entries = story.caller.iter().enumerate();
         entries.filter(|(_, entry)| is(&entry.sight)).map(|(place, _)| place).collect()
@@ -51,8 +89,9 @@ fn judge_call(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, issued:
 
 #[cfg(test)]
 mod tests {
-    use crate::history::Sight::{Dropped, Ended, Issued};
-    use crate::oracle::tale::{LOST, Tale, call};
+    use crate::history::Sight::{Dropped, Ended, Issued, Returned, Started};
+    use crate::oracle::tale::{EXPIRED, LOST, MS, Tale, call};
+    use crate::script::Fault;
     use crate::script::Route::Echo;
 
     #[test]
@@ -70,6 +109,21 @@ mod tests {
         let dropped = Tale::of(call(Echo), &[(5, Issued), (6, Dropped)]);
         dropped.is_good(1);
         assert_eq!(dropped.verdicts(1).excuses["dropped by the application"], 1);
+    }
+
+    #[test]
+    fn an_answer_that_does_not_reach_its_caller_is_bad_where_it_is_calm() {
+        let ends = |at| {
+            let sights = [(5, Issued), (6, Started(true)), (7, Returned(true))];
+            let mut tale = Tale::of(call(Echo), &sights);
+            tale.see(at, 0, Ended(Err(EXPIRED)));
+            tale
+        };
+        ends(9).is_good(1);
+        assert_eq!(ends(60_005).broken(1), ["an answer does not reach its caller"]);
+        let mut stalls = ends(60_005);
+        stalls.fault(6, 50_000, Fault::Stall { from: 1, to: 0, lasts: 49_994 * MS });
+        stalls.is_good(1);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //!
 //! | error | explained by |
 //! | --- | --- |
-//! | `Disconnected` | no link at some time while it was open; or the callee's own end of it: its deadline, the silence of the caller; or 30 s without an answer, with a fault near |
+//! | `Disconnected` | no link at some time while it was open; or the callee's own end of it: its deadline, by a clock that is ahead, the silence of the caller; or 30 s without an answer, with a fault in that time |
+//! | what a handler is told of its caller's silence | a fault in that time |
 //! | `DeadlineExceeded` | a deadline; whether it had passed is judged by O5 |
 //! | `DeadlineTooShort` | a deadline under 1 ms |
 //! | `Refused` | a route that nobody serves; a peer that shuts down or removes; a limit |
@@ -20,13 +21,20 @@
 use gridmux_core::error::{CallError, CancelReason, LimitKind};
 
 use super::bounds::{call_bytes, nanos};
+use super::o05_deadlines::reader_lag;
 use super::story::{Serving, Story};
 use super::{Bench, Case, failure_text};
 use crate::history::{Entry, Sight};
 use crate::script::{Close, Deed, Fault, Finish};
 
+/// Wake-ups between a ping that is due and the handler's own record of its silence.
+const SILENCE_WAKES: u64 = 6;
+
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for story in case.stories.iter().filter(|story| story.ours[0]) {
+        if story.ours[1] {
+            judge_silence(case, bench, story);
+        }
         let Some(issued) = story.issued() else { continue };
         for entry in &story.caller {
             let (Sight::Ended(Err(error)) | Sight::SendFailed(error)) = &entry.sight else {
@@ -46,6 +54,44 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
             }
         }
     }
+}
+
+/// A caller that is there and pings is not silent: what its handler is told has a cause, too.
+fn judge_silence(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
+    let timings = &case.evidence.timings;
+    let silence = nanos(timings.mux_ping_silence) + nanos(timings.mux_ping_interval);
+    for serving in &story.servings {
+        let is_silence = |sight: &Sight| {
+            matches!(
+                sight,
+                Sight::Cancelled(CancelReason::CallerSilent)
+                    | Sight::InputEnded(Err(CancelReason::CallerSilent))
+            )
+        };
+        let Some(told) = serving.find(is_silence) else { continue };
+        bench.judged();
+        let (from, to) = (story.call.from, story.call.to);
+        let near = told.at.saturating_sub(case.bounds.span(to, silence, SILENCE_WAKES));
+        let troubled = is_slow(case, story) || case.bounds.is_troubled(from, to, near, told.at);
+        let lost = case.evidence.views_of(from, to).any(|view| view.at >= near && !view.up);
+        let dead = story.issued().is_some_and(|issued| {
+            case.evidence.is_dead(issued.node, issued.life, told.at)
+        });
+        if troubled || lost || dead || case.bounds.is_corrupted(from, to, told.at) {
+            bench.excuse("the callee heard no ping");
+        } else {
+            bench.unsafe_call("an unexplained CallerSilent", told.at, story, "");
+        }
+    }
+}
+
+/// Whether what travels between the ends of a call may take so long that pings are missed, though
+/// nothing is wrong.
+fn is_slow(case: &Case<'_>, story: &Story<'_>) -> bool {
+    let (from, to) = (story.call.from, story.call.to);
+    let there_and_back = case.bounds.delivery(from, to).saturating_mul(2);
+    case.evidence.script.knobs.rate > 0
+        || there_and_back >= nanos(case.evidence.timings.mux_ping_interval)
 }
 
 /// What says that no handler has run must be right.
@@ -196,7 +242,7 @@ impl Cause<'_> {
 
     /// The callee has ended it by itself.
     fn given_up(&self) -> Option<&'static str> {
-        if self.was_told(CancelReason::Deadline) {
+        if self.was_told(CancelReason::Deadline) && self.callee_is_ahead() {
             return Some("the callee's deadline came first");
         }
         if self.was_told(CancelReason::CallerSilent) {
@@ -217,6 +263,17 @@ impl Cause<'_> {
         waited_too_long.then_some("the callee gave up an end that waited for a credit")
     }
 
+    /// Whether the callee's clock can be ahead of the caller's by more than the time before a
+    /// deadline in which a bare end is held back (PROTOCOL.md section 5.2).
+    fn callee_is_ahead(&self) -> bool {
+        let default = nanos(self.case.evidence.timings.default_deadline);
+        let Some(timeout) = self.story.timeout(default) else { return false };
+        let held_back = (timeout / 100).max(50_000_000);
+        let gain =
+            self.case.bounds.gain(self.to(), self.from(), self.issued.at, self.entry.at);
+        gain >= held_back
+    }
+
     /// The stream's own pings went unanswered.
     fn silence(&self) -> Option<&'static str> {
         let timings = &self.case.evidence.timings;
@@ -228,9 +285,13 @@ impl Cause<'_> {
         if !is_watched || !long {
             return None;
         }
-        let near = at.saturating_sub(4 * nanos(timings.mux_silence)).max(self.issued.at);
-        let slow = self.case.evidence.script.knobs.rate > 0;
-        let troubled = slow || self.case.bounds.is_troubled(from, self.to(), near, at);
+        // The end is seen when what came before it is read.
+        let (lag, wakes) = reader_lag(self.case, self.story);
+        let silence = nanos(timings.mux_silence) + nanos(timings.mux_ping_interval);
+        let near = self.case.bounds.span(from, silence.saturating_add(lag), wakes);
+        let near = at.saturating_sub(near).max(self.issued.at);
+        let troubled = is_slow(self.case, self.story)
+            || self.case.bounds.is_troubled(from, self.to(), near, at);
         troubled.then_some("no answer to the stream's pings")
     }
 
@@ -250,7 +311,8 @@ impl Cause<'_> {
 
     fn remote(&self, text: &str) -> Option<&'static str> {
         let (Finish::Error | Finish::Panic) = self.story.call.plan.finish else {
-            return self.disagreement().or_else(|| self.receive_limit());
+            let cause = self.disagreement().or_else(|| self.receive_limit());
+            return cause.or_else(|| self.answer_too_large());
         };
         let failed = self.any_serving(|one| {
             let is = |sight: &Sight| matches!(sight, Sight::Returned(false) | Sight::Panicked);
@@ -260,6 +322,13 @@ impl Cause<'_> {
             return Some("the handler failed");
         }
         self.disagreement().or_else(|| self.receive_limit())
+    }
+
+    /// The handler's answer, or item, is over the limit, and the error that says so went instead.
+    fn answer_too_large(&self) -> Option<&'static str> {
+        let largest = u64::from(self.story.call.plan.item_size);
+        let can_be = largest.saturating_add(1_024) >= as_u64(self.case.evidence.limits.message);
+        can_be.then_some("answer over the limit")
     }
 
     fn disagreement(&self) -> Option<&'static str> {
@@ -389,6 +458,8 @@ mod tests {
         slow.timeout = Some(60_000 * MS);
         let mut tale = fails(slow, LOST);
         tale.see(6, 0, Started(true)).see(39_000, 0, Cancelled(CancelReason::Deadline));
+        assert_eq!(tale.broken(3), ["an unexplained Disconnected"], "the clocks agree");
+        tale.fault(38_000, 38_000, Fault::Jump { node: 1, ahead: 21_000 * MS });
         is_excused(&tale, "the callee's deadline came first");
         let mut waits = fails(call(Route::Talk), LOST);
         waits.see(6, 0, Started(true)).see(7, 0, OutputSent(0)).see(8, 0, Returned(true));
@@ -401,8 +472,34 @@ mod tests {
     fn the_silence_of_a_stream_needs_a_fault() {
         let mut tale = fails(call(Route::Talk), LOST);
         assert_eq!(tale.broken(3), ["an unexplained Disconnected"]);
-        tale.fault(5_000, 38_000, Fault::Stall { from: 1, to: 0, lasts: 33_000 * MS });
+        let stall = Fault::Stall { from: 1, to: 0, lasts: 33_000 * MS };
+        let mut before = Tale::new(2);
+        let id = before.call(call(Route::Talk));
+        before.see(5, id, Issued).see(90_000, id, Ended(Err(LOST)));
+        before.fault(5_000, 38_000, stall.clone());
+        assert_eq!(before.broken(3), ["an unexplained Disconnected"], "it was over by then");
+        tale.fault(5_000, 38_000, stall);
         is_excused(&tale, "no answer to the stream's pings");
+    }
+
+    #[test]
+    fn a_callers_silence_needs_a_fault() {
+        let mut tale = Tale::of(call(Route::Talk), &[(5, Issued), (6, Started(true))]);
+        tale.see(90_000, 0, Cancelled(CancelReason::CallerSilent));
+        assert_eq!(tale.broken(3), ["an unexplained CallerSilent"]);
+        tale.fault(30_000, 40_000, Fault::Stall { from: 0, to: 1, lasts: 10_000 * MS });
+        is_excused(&tale, "the callee heard no ping");
+    }
+
+    #[test]
+    fn an_answer_over_the_limit_is_an_error() {
+        let mut large = call(Route::Echo);
+        large.plan.item_size = 1_000;
+        let error = CallError::Remote("message of 1,040 bytes is over the limit".into());
+        let mut tale = fails(large, error);
+        assert_eq!(tale.broken(3), ["an unexplained Remote"]);
+        tale.evidence.limits.message = 1_024;
+        is_excused(&tale, "answer over the limit");
     }
 
     #[test]

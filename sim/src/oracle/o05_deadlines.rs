@@ -6,16 +6,19 @@
 //!   the laziness of the application for as many wake-ups as it may need to read what is left,
 //!   its own pace, and the pauses of its node. Streams that their application has stopped reading
 //!   are not judged.
+//! - A deadline under 1 ms is refused: no handler runs, and it never passes.
+//! - A handler is not told of its deadline before its clock can have come to it, and what it answers
+//!   when its clock is past it is not sent.
 //! - A handler is told by its own deadline, which begins when it has started or before, and so
 //!   are wake-ups. Routes that run to their end are not judged, nor handlers of a process that has
 //!   died meanwhile.
 
-use gridmux_core::error::CallError;
+use gridmux_core::error::{CallError, CancelReason};
 
 use super::bounds::nanos;
 use super::story::{Serving, Story};
 use super::{Bench, Case};
-use crate::history::Entry;
+use crate::history::{Entry, Sight};
 use crate::script::{NodeKind, Route};
 
 /// What is left of a deadline when a call is not worth sending any more.
@@ -29,6 +32,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for story in &case.stories {
         let Some(timeout) = story.timeout(default) else { continue };
         if timeout < TOO_LITTLE {
+            judge_refused(bench, story);
             continue;
         }
         if let (true, Some(issued)) = (story.ours[0], story.issued()) {
@@ -39,6 +43,8 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         if story.ours[1] && !matches!(kind, Some(NodeKind::Hostile(_))) {
             for serving in &story.servings {
                 judge_handler(case, bench, story, serving, timeout);
+                judge_told_early(case, bench, story, serving, timeout);
+                judge_answer(bench, story, serving, timeout);
             }
         }
     }
@@ -99,6 +105,69 @@ fn judge_late(
     }
 }
 
+/// A deadline that is too short to travel does not travel.
+fn judge_refused(bench: &mut Bench<'_>, story: &Story<'_>) {
+    if !story.ours[0] || story.issued().is_none() {
+        return;
+    }
+    bench.judged();
+    // One that waits for a link may pass before it is looked at.
+    let is_sent = |result: &Result<bool, CallError>| {
+        matches!(result, Ok(_) | Err(CallError::DeadlineExceeded { may_have_run: true }))
+    };
+    let ended = story.ended().filter(|(_, result)| is_sent(result));
+    if let Some(entry) = story.started().or(ended.map(|(entry, _)| entry)) {
+        let rule = "a call is made with a deadline under a millisecond";
+        bench.unsafe_call(rule, entry.at, story, "");
+    }
+}
+
+/// The callee's deadline begins when the call has come, with what is left of it when it was sent.
+fn judge_told_early(
+    case: &Case<'_>,
+    bench: &mut Bench<'_>,
+    story: &Story<'_>,
+    serving: &Serving<'_>,
+    timeout: u64,
+) {
+    let is_deadline = |sight: &Sight| {
+        matches!(
+            sight,
+            Sight::Cancelled(CancelReason::Deadline)
+                | Sight::InputEnded(Err(CancelReason::Deadline))
+        )
+    };
+    let (Some(issued), Some(started)) = (story.issued(), serving.started()) else { return };
+    let Some(told) = serving.find(is_deadline) else { return };
+    bench.judged();
+    let (from, to) = (story.call.from, story.call.to);
+    let waited = case.bounds.most_clock(from, issued.at, started.at);
+    let passed = case.bounds.most_clock(to, issued.at, told.at).saturating_add(waited);
+    if passed.saturating_add(TOO_LITTLE) < timeout {
+        let detail = format!("{passed} ns of {timeout} ns can have passed");
+        bench.unsafe_call("a handler's deadline comes early", told.at, story, &detail);
+    }
+}
+
+/// Nothing is answered any more when the deadline has passed, be it that nobody was told yet.
+fn judge_answer(bench: &mut Bench<'_>, story: &Story<'_>, serving: &Serving<'_>, timeout: u64) {
+    let is_single = story.call.route.capacities().is_none();
+    let (Some(started), Some(returned)) = (serving.started(), serving.returned()) else { return };
+    if !is_single || !story.ours[0] {
+        return;
+    }
+    bench.judged();
+    // What is left travels in whole milliseconds, rounded up.
+    let limit = timeout.saturating_add(TOO_LITTLE);
+    let took = returned.clock.saturating_sub(started.clock);
+    let answered =
+        story.ended().filter(|(_, result)| matches!(result, Ok(_) | Err(CallError::Remote(_))));
+    if let Some((ended, _)) = answered.filter(|_| took > limit) {
+        let detail = format!("the handler took {took} ns of {timeout} ns");
+        bench.unsafe_call("an answer comes after the deadline", ended.at, story, &detail);
+    }
+}
+
 fn judge_handler(
     case: &Case<'_>,
     bench: &mut Bench<'_>,
@@ -124,10 +193,10 @@ fn judge_handler(
 
 #[cfg(test)]
 mod tests {
-    use gridmux_core::error::CallError::DeadlineExceeded;
+    use gridmux_core::error::CallError::{self, DeadlineExceeded};
     use gridmux_core::error::CancelReason;
 
-    use crate::history::Sight::{Cancelled, Dropped, Ended, Issued, Opened, Started};
+    use crate::history::Sight::{Cancelled, Dropped, Ended, Issued, Opened, Returned, Started};
     use crate::oracle::tale::{EXPIRED, MS, Tale, call};
     use crate::script::{Call, Fault, Route};
 
@@ -194,6 +263,43 @@ mod tests {
         assert_eq!(tale.broken(5), ["a call outlives its deadline"], "a minute is the default");
         tale.see(90, 0, Dropped);
         assert_eq!(tale.broken(5), [""; 0]);
+    }
+
+    #[test]
+    fn a_deadline_under_a_millisecond_never_passes() {
+        let mut tiny = call(Route::Talk);
+        tiny.timeout = Some(MS - 1);
+        let ends = |error| Tale::of(tiny.clone(), &[(5, Issued), (6, Ended(Err(error)))]);
+        ends(CallError::DeadlineTooShort).is_good(5);
+        let rule = "a call is made with a deadline under a millisecond";
+        assert_eq!(ends(EXPIRED).broken(5), [rule]);
+        let mut runs = ends(CallError::DeadlineTooShort);
+        assert_eq!(runs.see(7, 0, Started(true)).broken(5), [rule]);
+    }
+
+    #[test]
+    fn a_handler_is_not_told_of_a_deadline_that_has_not_come() {
+        let told = |at| {
+            let mut tale = Tale::of(second(Route::Talk), &[(5, Issued), (6, Started(true))]);
+            tale.see(at, 0, Cancelled(CancelReason::Deadline)).see(1_006, 0, Ended(Err(EXPIRED)));
+            tale
+        };
+        told(1_006).is_good(5);
+        assert_eq!(told(900).broken(5), ["a handler's deadline comes early"]);
+        let mut jumps = told(900);
+        jumps.fault(800, 800, Fault::Jump { node: 1, ahead: 200 * MS }).is_good(5);
+    }
+
+    #[test]
+    fn an_answer_after_the_callees_deadline_is_bad() {
+        let answered = |clock: u64| {
+            let mut tale = Tale::of(second(Route::Echo), &[(5, Issued), (6, Started(true))]);
+            tale.see(900, 0, Returned(true)).see(901, 0, Ended(Ok(true)));
+            tale.evidence.entries[2].clock = clock * MS;
+            tale
+        };
+        answered(1_006).is_good(5);
+        assert_eq!(answered(1_100).broken(5), ["an answer comes after the deadline"]);
     }
 
     #[test]

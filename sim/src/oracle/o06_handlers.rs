@@ -10,6 +10,7 @@
 //!   pauses. Not judged: routes that run to their end, single requests of a Go caller, which
 //!   tells nothing, and pairs between which a byte was changed, which loses messages.
 //! - What was told that it is cancelled sends nothing more.
+//! - No handler starts for a call whose cancel has come with it.
 //! - No handler starts for a call that had failed or was dropped before any connection began on
 //!   which it could have come.
 
@@ -64,6 +65,12 @@ fn judge_start(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, servin
     }
     if story.issued().is_none_or(|issued| issued.at > started.at) {
         bench.unsafe_call("a handler runs before the call is made", started.at, story, "");
+    }
+    if case.evidence.stillborn.contains(&story.id)
+        && !case.bounds.is_corrupted(from, to, started.at)
+    {
+        let rule = "a handler starts for a call that was cancelled when it came";
+        bench.unsafe_call(rule, started.at, story, "");
     }
     let Some(over) = over_at(case, story).filter(|over| *over < started.at) else { return };
     // It may have come some time before it was first seen to run.
@@ -135,6 +142,17 @@ mod tests {
     use crate::script::{Fault, NodeKind, Route};
 
     const NOT_TOLD: &str = "a handler is not told that its call is over";
+
+    #[test]
+    fn what_was_cancelled_when_it_came_does_not_start() {
+        let mut tale = Tale::of(call(Route::Echo), &[(5, Issued), (5, Dropped)]);
+        tale.evidence.stillborn.push(0);
+        assert_eq!(tale.broken(6), [""; 0]);
+        tale.see(6, 0, Started(true)).see(6, 0, HandlerDropped);
+        assert_eq!(tale.broken(6), ["a handler starts for a call that was cancelled when it came"]);
+        tale.evidence.stillborn.clear();
+        tale.is_good(6);
+    }
 
     #[test]
     fn one_handler_with_the_right_bytes_that_returned_is_good() {

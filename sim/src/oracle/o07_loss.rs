@@ -2,21 +2,27 @@
 //! that it ran for the peer is told: within a few wake-ups, the pace of a stream's reader, and
 //! the pauses of the node.
 //!
+//! No link between two of ours is lost without a fault that they can have felt within the time in
+//! which a dead link is found.
+//!
 //! That no call of another pair fails with it is O3's: the cause must be of the call's own pair.
 //! Not judged: calls that wait for a link and may not have been sent, streams that their
 //! application has stopped reading, routes that run to their end.
 
+use super::bounds::nanos;
 use super::evidence::LinkView;
 use super::o05_deadlines::reader_lag;
 use super::story::Story;
 use super::{Bench, Case};
-use crate::script::Route;
+use crate::script::{NodeKind, Route};
+use crate::verdict::Class;
 
 /// Wake-ups from the loss to the application's own record of it.
 const WAKES: u64 = 6;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
-    for view in case.evidence.views.iter().filter(|view| !view.up) {
+    for (place, view) in case.evidence.views.iter().enumerate().filter(|(_, view)| !view.up) {
+        judge_cause(case, bench, place, view);
         for story in &case.stories {
             let ends = (story.call.from, story.call.to);
             if ends == (view.node, view.peer) && story.ours[0] {
@@ -26,6 +32,34 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
                 judge_handlers(case, bench, story, view);
             }
         }
+    }
+}
+
+/// A link between two of ours is not lost without a fault that either can have felt in the time in
+/// which a dead link is found.
+fn judge_cause(case: &Case<'_>, bench: &mut Bench<'_>, place: usize, view: &LinkView) {
+    let LinkView { node, life, peer, at, .. } = *view;
+    let script = &case.evidence.script;
+    let is_ours = |node: usize| script.nodes.get(node) == Some(&NodeKind::Ours);
+    let before = case.evidence.views[..place].iter().rev();
+    let mut before = before.filter(|one| (one.node, one.life, one.peer) == (node, life, peer));
+    let was_up = before.next().is_some_and(|one| one.up);
+    if !was_up || !is_ours(node) || !is_ours(peer) || at >= case.evidence.phases.quiet {
+        return;
+    }
+    bench.judged();
+    let timings = &case.evidence.timings;
+    let detection = nanos(timings.silence) + nanos(timings.ping_interval);
+    let near = at.saturating_sub(case.bounds.span(node, detection, WAKES));
+    if script.knobs.rate > 0 {
+        return bench.excuse("a slow network");
+    }
+    if case.bounds.is_corrupted(node, peer, at) {
+        return bench.excuse("a byte was changed on the way");
+    }
+    if !case.bounds.is_troubled(node, peer, near, at) {
+        let detail = format!("n{node} has lost n{peer}");
+        bench.fail(Class::Safety, "a link is lost without a cause", at, detail);
     }
 }
 
@@ -87,11 +121,25 @@ mod tests {
     use crate::history::Sight::{Ended, HandlerDropped, Issued, Started};
     use crate::oracle::tale::{LOST, MS, Tale, call};
     use crate::script::{Fault, Route};
+    use crate::world::Death;
+
+    const RESET: Fault = Fault::Reset { one: 0, other: 1, late: 0 };
 
     fn lost(ended: u64, told: u64) -> Tale {
         let mut tale = Tale::of(call(Route::Talk), &[(5, Issued), (6, Started(true))]);
-        tale.lose(50, 0, 1).see(told, 0, HandlerDropped).see(ended, 0, Ended(Err(LOST)));
+        tale.fault(50, 50, RESET).lose(50, 0, 1).see(told, 0, HandlerDropped).see(ended, 0, Ended(Err(LOST)));
         tale
+    }
+
+    #[test]
+    fn a_link_that_is_lost_without_a_cause_is_bad() {
+        let mut tale = lost(50, 51);
+        tale.evidence.fired.clear();
+        let rule = "a link is lost without a cause";
+        assert_eq!(tale.broken(7), [rule, rule], "at both ends");
+        let mut before = Tale::new(2);
+        before.fault(9, 9, RESET).lose(50_000, 0, 1);
+        assert_eq!(before.broken(7).len(), 2, "long ago");
     }
 
     #[test]
@@ -120,7 +168,8 @@ mod tests {
         let mut tale = Tale::new(3);
         let id = tale.call(call(Route::Talk));
         tale.see(5, id, Issued).see(6, id, Started(true)).lose(50, 0, 2).lose(50, 1, 2);
-        assert_eq!(tale.broken(7), [""; 0]);
+        let crash = Fault::Crash { node: 2, how: Death::Reset, back: None };
+        tale.fault(50, 90, crash).is_good(7);
     }
 
     #[test]
@@ -128,7 +177,7 @@ mod tests {
         let mut patient = call(Route::Echo);
         patient.wait_link = Some(9_000 * MS);
         let mut tale = Tale::of(patient, &[(5, Issued)]);
-        tale.lose(50, 0, 1);
+        tale.fault(50, 50, RESET).lose(50, 0, 1);
         assert_eq!(tale.verdicts(7).excuses["waits for a link"], 1);
         assert_eq!(tale.broken(7), [""; 0]);
         tale.see(49, 0, Started(true)).see(50, 0, HandlerDropped);

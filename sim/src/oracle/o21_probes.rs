@@ -2,12 +2,19 @@
 //! between all nodes of the core, in both directions: what was leaked or wedged before shows
 //! here. Probes are ordinary calls whose names begin with [`PROBE`].
 //!
-//! A probe has its end within its own times, and for each item two deliveries and eight wake-ups.
+//! What a probe's caller sends is sent, whether its handler takes all of it or not.
+//!
+//! Not judged: probes that fail where calls before them hold, or may hold, as many bytes as may be
+//! received. A probe has its end within its own times, and for each item two deliveries and eight wake-ups.
 
+use super::bounds::call_bytes;
 use super::o11_connected::are_clocks_apart;
 use super::story::{Serving, Story};
 use super::{Bench, Case, PROBE};
 use crate::verdict::Class;
+
+/// What the probes of a pair have waiting at one end at once, at most.
+const PROBES_HOLD: u64 = 12 << 10;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     let is_probe = |story: &&Story<'_>| story.call.name.starts_with(PROBE);
@@ -59,6 +66,9 @@ fn judge_probe(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
         bench.late_call("a probe has no end", due, story, "");
         return;
     };
+    if result.is_err() && is_crowded(case, story, issued.at) {
+        return bench.excuse("received bytes are held by other calls");
+    }
     if *result != Ok(true) {
         bench.late_call("a probe fails", ended.at, story, &format!("{result:?}"));
         return;
@@ -66,6 +76,11 @@ fn judge_probe(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
     if ended.at > due {
         let detail = format!("{} ns after it was due", ended.at - due);
         bench.late_call("a probe is late", due, story, &detail);
+    }
+    let (sent, given_up) = (story.sent(), story.call.input.items as usize);
+    if story.ours[1] && sent < given_up {
+        let detail = format!("{sent} of {given_up}");
+        bench.late_call("items of a probe are not sent", ended.at, story, &detail);
     }
     let items = |count: u32, is: bool| if is { count as usize } else { 0 };
     let (plan, route) = (&story.call.plan, story.call.route);
@@ -77,6 +92,20 @@ fn judge_probe(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
         let detail = format!("{} of {given} given, {inputs} of {due} taken", story.taken());
         bench.late_call("items of a probe are missing", ended.at, story, &detail);
     }
+}
+
+/// Whether what other calls of the pair hold may leave too little of the limit of received bytes.
+fn is_crowded(case: &Case<'_>, story: &Story<'_>, at: u64) -> bool {
+    let pair = [story.call.from, story.call.to];
+    let holds = |other: &&Story<'_>| {
+        let over = [other.ended().map(|(entry, _)| entry), other.dropped()];
+        let is_over = over.into_iter().flatten().any(|entry| entry.at < at);
+        let is_same = pair.contains(&other.call.from) && pair.contains(&other.call.to);
+        is_same && other.issued().is_some_and(|issued| issued.at < at) && !is_over
+    };
+    let held = case.stories.iter().filter(holds).map(|other| call_bytes(other.call));
+    let held = held.fold(PROBES_HOLD, u64::saturating_add);
+    held >= case.evidence.limits.received_bytes as u64
 }
 
 fn due(case: &Case<'_>, story: &Story<'_>, issued: u64) -> u64 {
@@ -101,9 +130,13 @@ fn due(case: &Case<'_>, story: &Story<'_>, issued: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::history::Sight::{Ended, InputTaken, Issued, Returned, Started, Taken};
+    use gridmux_core::error::{CallError, LimitKind};
+
+    use crate::history::Sight::{
+        Dropped, Ended, InputTaken, Issued, Returned, Sent, Started, Taken,
+    };
     use crate::oracle::tale::{LOST, Tale};
-    use crate::script::{Call, Route};
+    use crate::script::{Call, NodeKind, Route};
 
     /// Probes both ways; the end of the stream of node 0 is left to the test.
     fn probes() -> (Tale, usize) {
@@ -117,6 +150,7 @@ mod tests {
             stream = tale.call(long);
             tale.see(60_000, stream, Issued).see(60_001, stream, Started(true));
             for number in 0..3 {
+                tale.see(60_001, stream, Sent(number));
                 tale.see(60_002, stream, InputTaken(number, true));
                 tale.see(60_003, stream, Taken(number, true));
             }
@@ -155,6 +189,39 @@ mod tests {
         tale.evidence.entries.retain(|entry| !lost(entry));
         tale.see(60_005, stream, Ended(Ok(true)));
         assert_eq!(tale.broken(21), ["items of a probe are missing"]);
+    }
+
+    #[test]
+    fn input_that_is_never_sent_is_bad_where_the_handler_is_ours() {
+        let stuck = |kind| {
+            let (mut tale, stream) = probes();
+            let mut partly = Call::new("probe-partly", 0, 1, Route::Narrow);
+            (partly.input.items, partly.plan.take) = (2, Some(0));
+            let partly = tale.call(partly);
+            tale.evidence.script.nodes[1] = kind;
+            tale.see(60_005, stream, Ended(Ok(true))).see(60_000, partly, Issued);
+            tale.see(60_001, partly, Sent(0)).see(60_005, partly, Ended(Ok(true)));
+            (tale, partly)
+        };
+        let (mut tale, partly) = stuck(NodeKind::Ours);
+        assert_eq!(tale.broken(21), ["items of a probe are not sent"]);
+        tale.see(60_004, partly, Sent(1)).is_good(21);
+        stuck(NodeKind::Go).0.is_good(21);
+    }
+
+    #[test]
+    fn a_probe_may_fail_where_others_hold_all_that_may_be_received() {
+        let (mut tale, stream) = probes();
+        tale.see(60_005, stream, Ended(Err(CallError::Limit(LimitKind::ReceivedBytes))));
+        let mut other = Call::new("c", 0, 1, Route::Source);
+        (other.plan.items, other.plan.item_size) = (8, 4_000);
+        let other = tale.call(other);
+        tale.see(50_000, other, Issued);
+        assert_eq!(tale.broken(21), ["a probe fails"]);
+        tale.evidence.limits.received_bytes = 32 << 10;
+        tale.is_good(21);
+        tale.see(55_000, other, Dropped);
+        assert_eq!(tale.broken(21), ["a probe fails"]);
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl Tale {
             pairs: Vec::new(),
             gauges: Vec::new(),
             walls: vec![0; nodes],
+            stillborn: Vec::new(),
             starved_at: None,
         };
         let mut tale = Self { evidence };

@@ -205,6 +205,12 @@ impl<'a> Engine<'a> {
 
     fn measure(&mut self) {
         for figures in self.nodes.figures() {
+            let (calls, timers) = (figures.outgoing + figures.incoming, figures.timers);
+            if timers > calls && self.inside.timers.is_none() {
+                let Peak { node, peer, .. } = figures;
+                let detail = format!("n{node} with n{peer}: {timers} for {calls} calls");
+                self.inside.timers = Some((self.now(), detail));
+            }
             let peaks = &mut self.inside.peaks;
             let same = |peak: &&mut Peak| (peak.node, peak.peer) == (figures.node, figures.peer);
             match peaks.iter_mut().find(same) {
@@ -377,6 +383,7 @@ impl<'a> Engine<'a> {
     pub(crate) fn evidence(&self) -> Evidence {
         let record = self.recorder.record();
         let (connections, dials) = (record.lives.clone(), record.dials.clone());
+        let stillborn = record.stillborn.clone();
         drop(record);
         let world = self.shared.world();
         let walls = (0..self.script.nodes.len()).map(|node| world.wall_skew(node)).collect();
@@ -397,6 +404,7 @@ impl<'a> Engine<'a> {
             pairs: self.pairs(),
             gauges: core.iter().filter_map(|node| self.nodes.gauge(*node)).collect(),
             walls,
+            stillborn,
             starved_at: starved,
         }
     }

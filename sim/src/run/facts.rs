@@ -20,6 +20,8 @@ pub struct Peak {
     pub queued: usize,
     /// Bytes received and not taken.
     pub received: usize,
+    /// Timers of calls.
+    pub timers: usize,
 }
 
 /// What the machines themselves have shown.
@@ -27,6 +29,8 @@ pub struct Peak {
 pub struct Inside {
     /// The largest figures.
     pub peaks: Vec<Peak>,
+    /// More timers than calls were seen: when first, and where.
+    pub timers: Option<(u64, String)>,
     /// The first invariant of a machine that was broken, and when that was seen.
     pub broken: Option<(u64, String)>,
     /// What the nodes that are not ours have seen ours do wrong.

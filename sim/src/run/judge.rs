@@ -106,6 +106,9 @@ fn inside(facts: &Facts) -> Vec<Failure> {
     if let Some((at, problem)) = &inside.broken {
         fail(24, Class::Safety, "an invariant of a machine is broken", problem.clone(), *at);
     }
+    if let Some((at, detail)) = &inside.timers {
+        fail(14, Class::Safety, "more timers than calls", detail.clone(), *at);
+    }
     let limits = &facts.evidence.limits;
     for peak in &inside.peaks {
         let bounds = [
@@ -131,8 +134,15 @@ fn at_end(facts: &Facts) -> Vec<Failure> {
         let (oracle, class, at) = (OracleId(14), Class::Liveness, farewell.end);
         failures.push(Failure { oracle, class, rule, detail, at, call: None });
     };
-    if farewell.quiet.is_none() {
-        fail("something is left of calls that are over", String::new());
+    let evidence = &facts.evidence;
+    let bound = oracle::heal_bound(&evidence.script, &evidence.timings);
+    match farewell.quiet.map(|quiet| quiet.saturating_sub(evidence.phases.drain)) {
+        None => fail("something is left of calls that are over", String::new()),
+        // Who was let go of knows it when a dead link has been found.
+        Some(late) if late > bound => {
+            fail("something is left of calls too long", format!("{late} ns after the drain"));
+        }
+        Some(_) => {}
     }
     for node in &farewell.not_shut_down {
         fail("a shutdown does not end", format!("n{node}"));

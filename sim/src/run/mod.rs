@@ -81,8 +81,8 @@ pub fn run(script: &Script, options: &Options) -> Run {
     Run { outcome, facts, trace, steps: std::mem::take(&mut engine.steps) }
 }
 
-/// A call and a stream that must succeed after the healing.
-fn probes(from: usize, to: usize) -> [Call; 3] {
+/// Calls and streams that must succeed after the healing.
+fn probes(from: usize, to: usize) -> [Call; 4] {
     let name = |what: &str| format!("probe-{what}-n{from}-n{to}");
     let single = Call {
         timeout: Some(nanos(Duration::from_secs(15))),
@@ -98,7 +98,20 @@ fn probes(from: usize, to: usize) -> [Call; 3] {
         plan: Plan { items: 24, item_size: 500, ..Plan::default() },
         ..Call::new(name("source"), from, to, Route::Source)
     };
-    [single, talk, source]
+    // One credit each way, and a handler that drops the input early and goes on long enough for all
+    // of it to come.
+    let partly = Call {
+        plan: Plan {
+            items: 4,
+            item_size: 100,
+            pace: nanos(Duration::from_secs(3)),
+            take: Some(1),
+            ..Plan::default()
+        },
+        input: Input { items: 3, size: 100, ..Input::default() },
+        ..Call::new(name("partly"), from, to, Route::Narrow)
+    };
+    [single, talk, source, partly]
 }
 
 fn nanos(duration: Duration) -> u64 {

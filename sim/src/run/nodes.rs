@@ -206,7 +206,8 @@ impl Nodes {
     pub(crate) fn figures(&self) -> Vec<Peak> {
         let of = |(node, running): (usize, &Running)| {
             let figures = |(peer, handle): (usize, &Option<PeerHandle>)| {
-                let stats = handle.as_ref()?.stats();
+                let handle = handle.as_ref()?;
+                let stats = handle.stats();
                 Some(Peak {
                     node,
                     peer,
@@ -214,6 +215,7 @@ impl Nodes {
                     incoming: stats.incoming_requests + stats.incoming_streams,
                     queued: stats.queued_bytes,
                     received: stats.received_bytes,
+                    timers: handle.inspect(|peer| peer.armed_timers()),
                 })
             };
             running.peers.iter().enumerate().filter_map(figures).collect::<Vec<_>>()

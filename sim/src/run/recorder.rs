@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::app;
 use crate::census::FaultId;
 use crate::effects::WireWatch;
+use crate::history::CallId;
 use crate::monitor::{Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
 use crate::oracle::{ConnectionLife, DialAttempt};
 use crate::script::{NodeKind, Point, Script};
@@ -59,6 +60,8 @@ pub(crate) struct Record {
     pub(crate) messages: u64,
     pub(crate) watch: WireWatch,
     points: Vec<(usize, u64)>,
+    /// Calls whose cancel has left in the same message as the call itself.
+    pub(crate) stillborn: Vec<CallId>,
 }
 
 /// The record of a run, which the network writes and the run reads.
@@ -152,6 +155,7 @@ impl Record {
         self.lines[conn.0 as usize].frames[end as usize] += 1;
         if let Kind::Message(message) = &seen.kind {
             self.messages += message.each().len() as u64;
+            self.stillborn.extend(stillborn(message.each()));
         }
         self.watch.wrote(at, conn.0 as usize, end, seen);
         self.waiting.retain_mut(|waiting| waiting.goes_on(way, seen, hits));
@@ -282,6 +286,20 @@ impl Observer for Recorder {
             trace.push(Event { at, what: Happening::Ended { conn, end, how } });
         }
     }
+}
+
+/// The calls that are opened and cancelled by messages that travel together.
+fn stillborn(messages: &[Message]) -> impl Iterator<Item = CallId> {
+    let opens = |message: &Message| {
+        let named = message.payload.len >= app::NAMED as usize;
+        let call = app::call_of(&message.payload.prefix).filter(|_| named);
+        call.filter(|_| matches!(message.op, Op::Request | Op::ConnectMux))
+    };
+    messages.iter().enumerate().filter_map(move |(place, message)| {
+        let is_cancel =
+            |one: &Message| one.op == Op::DisconnectServerMux && one.mux == message.mux;
+        opens(message).filter(|_| messages[place..].iter().any(is_cancel))
+    })
 }
 
 /// How many messages of this op a frame carries.

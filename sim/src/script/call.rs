@@ -154,7 +154,8 @@ pub struct Plan {
     pub after: u64,
     /// Items that it gives.
     pub items: u32,
-    /// Bytes of each; `None` for a nil payload, which arrives as an empty one.
+    /// Bytes of each, and of the result of a stream without items. The answer to a single request
+    /// has as many, or is the question if this is 0.
     pub item_size: u32,
     /// Nanoseconds between two of them.
     pub pace: u64,

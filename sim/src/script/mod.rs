@@ -53,7 +53,7 @@
 //! | `generation NUMBER` | where the generations of mux ids begin (PROTOCOL.md section 7.1) | 0 |
 //! | `secure` | names begin with `https`, so that messages have no CRC | `http` |
 //! | `nested` | names of nodes begin with those of others: `http://n:9`, `http://n:90` | `http://n0:9000` |
-//! | `limits [KEY=VALUE]…` | `message=`, `queued=` bytes, `outgoing=`, `incoming=` calls to and from a peer | the defaults |
+//! | `limits [KEY=VALUE]…` | `message=`, `queued=`, `received=` bytes, `outgoing=`, `incoming=` calls to and from a peer | the defaults |
 //! | `try NODE MISTAKE` | a node that starts first tries a configuration with a [mistake](Trial), which must be refused: `own-twice`, `slash`, `capitals`, `unknown-peer` or `own-peer` | none |
 //! | `set [KEY=VALUE]…` | the [`Knobs`](crate::world::Knobs): see below | calm |
 //! | `heal TIME [core=NODES]` | when all faults end, and which nodes must be well then | 10 s, all |
@@ -128,7 +128,7 @@
 //! | `wait-link=TIME` | how long the call waits for a link | not at all |
 //! | `after=TIME` | the handler rests first | 0s |
 //! | `items=NUMBER` | items that the handler gives | 0 |
-//! | `item-size=NUMBER` | bytes of each | 0 |
+//! | `item-size=NUMBER` | bytes of each, or of the one result; the answer to a single request is the question if it is 0 | 0 |
 //! | `pace=TIME` | time between two of them | 0s |
 //! | `take=NUMBER` | items that the handler takes before it ends | all |
 //! | `take-pace=TIME` | time between two that it takes | 0s |

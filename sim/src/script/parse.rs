@@ -215,6 +215,7 @@ impl Draft {
         for (key, limit) in [
             ("message", &mut limits.message),
             ("queued", &mut limits.queued_bytes),
+            ("received", &mut limits.received_bytes),
             ("outgoing", &mut limits.outgoing_muxes),
             ("incoming", &mut limits.incoming_muxes),
         ] {

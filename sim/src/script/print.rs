@@ -192,6 +192,7 @@ fn limits(f: &mut Formatter<'_>, limits: &Limits) -> Result {
     let usual = Limits::default();
     field(f, "message", &limits.message, &usual.message)?;
     field(f, "queued", &limits.queued_bytes, &usual.queued_bytes)?;
+    field(f, "received", &limits.received_bytes, &usual.received_bytes)?;
     field(f, "outgoing", &limits.outgoing_muxes, &usual.outgoing_muxes)?;
     field(f, "incoming", &limits.incoming_muxes, &usual.incoming_muxes)
 }

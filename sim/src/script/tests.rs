@@ -160,6 +160,7 @@ impl Dice {
         Limits {
             message: limit(),
             queued_bytes: limit(),
+            received_bytes: limit(),
             outgoing_muxes: limit(),
             incoming_muxes: limit(),
             ..Limits::default()
@@ -223,7 +224,7 @@ fn every_script_is_read_as_it_is_printed() {
         partition none one-way dial works refused hangs takes squeeze crash silent back pause jump \
         ahead by millionths shutdown grace twin remove heal core size nil timeout wait-link after \
         items item-size pace take take-pace finish error panic never send send-size send-pace \
-        close read-after read-pace read-stop Head Any nested limits message queued \
+        close read-after read-pace read-stop Head Any nested limits message queued received \
         outgoing incoming try own-twice slash capitals unknown-peer own-peer again-after";
     let routes = Route::ALL.map(Route::word);
     for word in words.split_whitespace().chain(routes).filter(|word| *word != "ours") {

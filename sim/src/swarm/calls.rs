@@ -12,6 +12,12 @@ const WARM_UP: u64 = 4;
 /// Calls in one burst.
 const BURST: u64 = 6;
 
+/// Answers of more bytes than a message may have are made where that is at most so many.
+const LOW: u32 = 64 << 10;
+
+/// A seed that lasts longer than this has slow readers.
+const PATIENT: u64 = 60 * SECOND;
+
 pub(crate) fn draw(draw: Draw, script: &Script, count: u64, faults: &[Line]) -> Vec<Line> {
     let mut lines = Vec::new();
     let favourites = favourites(draw);
@@ -94,7 +100,7 @@ fn favourites(draw: Draw) -> Vec<(u64, Route)> {
         let own = draw.of("favourite").of(route.word());
         let base = match route {
             Route::Echo => 8,
-            Route::Inline | Route::Sub | Route::RunToEnd => 2,
+            Route::Inline | Route::Sub => 2,
             Route::Missing | Route::MissingSub | Route::MissingStream => 1,
             Route::Mismatch | Route::NoInput => 1,
             _ => 4,
@@ -115,14 +121,15 @@ fn call(own: Draw, script: &Script, n: u64, favourites: &[(u64, Route)]) -> Call
     if route != Route::Echo || route.capacities().is_some() {
         call.size = Some(call.size.unwrap_or(8).max(8));
     }
-    call.timeout = timeout(own);
+    call.timeout = timeout(own, script.nodes[from]);
     call.wait_link = own.one_in("wait", 6).then(|| own.spread("wait for", MILLI, 5 * SECOND));
-    call.plan = plan(own.of("plan"), route, most);
+    call.plan = plan(own.of("plan"), &call, script, most);
     if route.takes_input() {
-        call.input = input(own.of("input"), most);
+        let credits = route.capacities().map_or(0, |(input, _)| input);
+        call.input = input(own.of("input"), credits, most);
     }
     if route.capacities().is_some() {
-        call.reading = reading(own.of("reading"));
+        call.reading = reading(own.of("reading"), script.heal > PATIENT);
     }
     call
 }
@@ -156,35 +163,47 @@ fn size(own: Draw, most: u32) -> Option<u32> {
     }
 }
 
-fn timeout(own: Draw) -> Option<u64> {
-    match own.weighted("timeout", &[(6, 0), (3, 1), (2, 2), (1, 3), (1, 4)]) {
+fn timeout(own: Draw, caller: NodeKind) -> Option<u64> {
+    match own.weighted("timeout", &[(12, 0), (6, 1), (4, 2), (2, 3), (2, 4), (1, 5)]) {
         0 => None,
         1 => Some(own.spread("short", MILLI, SECOND)),
         2 => Some(own.spread("long", SECOND, 20 * SECOND)),
         // Under a millisecond: refused.
         3 => Some(own.range("tiny", 1, 2 * MILLI)),
+        // Longer than the field on the wire can say.
+        5 if caller == NodeKind::Ours => Some((1_u64 << 32) * MILLI + own.spread("over", MILLI, 10 * SECOND)),
         // Around the deadlines at which pings begin, and at which the callee expects them.
         _ => Some(own.pick("edge", &[15 * SECOND, 15 * SECOND + MILLI, 60 * SECOND, 61 * SECOND])),
     }
 }
 
-fn plan(own: Draw, route: Route, most: u32) -> Plan {
+fn plan(own: Draw, call: &Call, script: &Script, most: u32) -> Plan {
+    let route = call.route;
+    // Who runs to its end is told of a cancel, and answers all the same.
+    let never = if route == Route::RunToEnd { 8 } else { 1 };
     let finish = own.weighted(
         "finish",
-        &[(14, Finish::Ok), (2, Finish::Error), (1, Finish::Panic), (1, Finish::Never)],
+        &[(14, Finish::Ok), (2, Finish::Error), (1, Finish::Panic), (never, Finish::Never)],
     );
-    let after = match own.weighted("after", &[(4, 0), (3, 1), (1, 2)]) {
-        0 => 0,
-        1 => own.spread("soon", 1_000, 200 * MILLI),
+    let after = match (own.weighted("after", &[(8, 0), (6, 1), (2, 2), (1, 3)]), call.timeout) {
+        (0, _) => 0,
+        (1, _) => own.spread("soon", 1_000, 200 * MILLI),
+        // About as long as the caller waits.
+        (3, Some(timeout)) if timeout < 20 * SECOND => {
+            timeout.saturating_sub(MILLI) + own.below("edge", 3 * MILLI)
+        }
         _ => own.spread("late", 200 * MILLI, 6 * SECOND),
     };
     let gives = route.gives_items();
-    let items = if gives { items(own.of("items")) } else { 0 };
+    let items = match route.capacities() {
+        Some((_, output)) if gives => items(own.of("items"), output),
+        _ => 0,
+    };
     Plan {
         after,
         items,
         item_size: match route.capacities() {
-            None => 0,
+            None => answer(own.of("answer"), script, most),
             Some(_) => size(own.of("item"), most).unwrap_or(0),
         },
         pace: if gives { pace(own.of("pace")) } else { 0 },
@@ -195,7 +214,21 @@ fn plan(own: Draw, route: Route, most: u32) -> Plan {
     }
 }
 
-fn items(own: Draw) -> u32 {
+/// Bytes of the answer to a single request: 0 for the question, or as many as no message may have.
+fn answer(own: Draw, script: &Script, most: u32) -> u32 {
+    let limit = u32::try_from(script.limits.message).unwrap_or(u32::MAX);
+    match own.below("answer", 8) {
+        0 => size(own.of("size"), most).unwrap_or(0),
+        1 if limit <= LOW => limit - 100 + u32::try_from(own.below("over", 200)).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// As many as there are credits, so that only the end has to wait for one, or any number.
+fn items(own: Draw, credits: u32) -> u32 {
+    if own.one_in("as credits", 6) {
+        return credits;
+    }
     let count = own.weighted("count", &[(1, 0), (2, 1), (6, 20), (2, 100)]);
     u32::try_from(own.range("items", count / 4, count)).unwrap_or(0)
 }
@@ -208,18 +241,23 @@ fn pace(own: Draw) -> u64 {
     }
 }
 
-fn input(own: Draw, most: u32) -> Input {
+fn input(own: Draw, credits: u32, most: u32) -> Input {
     Input {
-        items: items(own.of("items")),
+        items: items(own.of("items"), credits),
         size: size(own.of("item"), most).unwrap_or(0).min(70_000),
         pace: pace(own),
         close: own.weighted("close", &[(8, Close::Eof), (1, Close::Drop), (1, Close::Never)]),
     }
 }
 
-fn reading(own: Draw) -> Reading {
+/// `patient`: there is time for readers that begin when their pings have long been due.
+fn reading(own: Draw, patient: bool) -> Reading {
     Reading {
-        after: if own.one_in("hesitates", 4) { own.spread("after", MILLI, 3 * SECOND) } else { 0 },
+        after: match own.below("hesitates", 4) {
+            0 => own.spread("after", MILLI, 3 * SECOND),
+            1 if patient => own.range("long after", 31 * SECOND, 75 * SECOND),
+            _ => 0,
+        },
         pace: pace(own),
         stop: own.one_in("stops", 10).then(|| u32::try_from(own.below("stop", 6)).unwrap_or(0)),
     }

@@ -8,6 +8,7 @@ mod draw;
 mod faults;
 mod kinds;
 mod knobs;
+mod limits;
 mod storm;
 
 pub(crate) use self::draw::Draw;
@@ -55,11 +56,15 @@ pub fn script(seed: u64, profile: Profile) -> Script {
         true => 0x7fff_fff0 + u32::try_from(draw.below("generation", 15)).unwrap_or(0),
         false => 0,
     };
+    // Some have time for streams that live longer than their pings may be missed.
+    let patient = draw.one_in("patient", 8);
     script.heal = match profile {
+        Profile::Quick if patient => draw.range("heal", 75 * SECOND, 110 * SECOND),
         Profile::Quick => draw.range("heal", 8 * SECOND, 30 * SECOND),
         Profile::Full => draw.range("heal", 30 * SECOND, 120 * SECOND),
     };
     let faults = match profile {
+        Profile::Quick if patient => draw.range("faults", 4, 10),
         Profile::Quick => draw.range("faults", 8, 16),
         Profile::Full => draw.range("faults", 15, 60),
     };
@@ -73,7 +78,7 @@ pub fn script(seed: u64, profile: Profile) -> Script {
     script.trials = trials(draw.of("trials"), nodes);
     let limits = storm::limits(draw.of("storm"));
     let storms = limits.is_some();
-    script.limits = limits.unwrap_or_default();
+    script.limits = limits.unwrap_or_else(|| limits::draw(draw.of("limits")));
     let mut lines = faults::draw(draw.of("faults"), &script, faults);
     lines.extend(calls::draw(draw.of("calls"), &script, calls, &lines));
     if storms {

@@ -10,7 +10,7 @@ pub(in crate::monitor) struct Flow {
     capacity: Option<u32>,
     /// Messages sent that cost a credit.
     spent: u64,
-    /// Credits delivered to the sender.
+    /// Credits delivered to the sender, less those that it has no use for.
     received: u64,
     /// Items delivered to the receiver, those of them that its application has taken, and the
     /// credits that it has sent for them.
@@ -48,8 +48,9 @@ impl Flow {
         Ok(())
     }
 
+    /// A credit arrives; beyond the capacity it counts for nothing.
     pub(in crate::monitor) fn on_credit(&mut self) {
-        self.received += 1;
+        self.received = (self.received + 1).min(self.spent);
     }
 
     /// An item arrives. A nil one is never taken: its credit goes back at once.

@@ -222,14 +222,17 @@ async fn answer(
             if is_late() && !link.quirks.has(Quirk::RunsOn) {
                 return witness.sees(Sight::HandlerDropped);
             }
-            finish(&witness, &call)
+            finish(&witness, &call).map(|()| {
+                let differs = call.plan.item_size > 0;
+                differs.then(|| app::answer_due(&witness, &call, &Payload::NIL))
+            })
         }
     };
     if is_late() || link.connection() != connection {
         return;
     }
     let (mut flags, answer) = match &result {
-        Ok(()) => (Flags::EOF, payload.as_ref()),
+        Ok(answer) => (Flags::EOF, answer.as_deref().unwrap_or(&payload)),
         Err(text) => (Flags::EOF | Flags::PAYLOAD_IS_ERR, text.as_bytes()),
     };
     flags.set(Flags::PAYLOAD_IS_ZERO, answer.is_empty() && !is_nil);
@@ -360,6 +363,12 @@ async fn handle(link: &Link, mux: &Arc<Mux>, witness: &Witness, call: &Call) -> 
         for index in 0..if gives { call.plan.items } else { 0 } {
             if index > 0 {
                 witness.rest(call.plan.pace).await;
+            }
+            if link.quirks.has(Quirk::NilItems) {
+                credit(mux).await;
+                let seq = mux.with(State::next_seq);
+                let header = Header { mux: mux.id, seq, ..Header::new(Op::MuxServerMsg) };
+                link.send_because(Some(Quirk::NilItems), header, None, &[]);
             }
             let item = witness.payload(Kind::Output(index), Some(call.plan.item_size));
             give(link, mux, &item).await;

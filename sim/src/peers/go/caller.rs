@@ -119,7 +119,8 @@ async fn single(link: &Link, witness: &Witness, call: &Call) -> Result<(), CallE
     let answered = open.mux.when(|state| state.end.clone());
     match link.here.within(Duration::from_nanos(timeout), answered).await {
         Some(End::Done(answer)) => {
-            witness.sees(Sight::Ended(Ok(*answer == *request)));
+            let due = app::answer_due(witness, call, &request);
+            witness.sees(Sight::Ended(Ok(*answer == *due)));
             Ok(())
         }
         Some(End::Failed(error)) => Err(error),

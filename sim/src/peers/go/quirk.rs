@@ -38,12 +38,14 @@ pub(crate) enum Quirk {
     LatePongs,
     /// A link without Pongs for 20 s is dropped, whatever else comes (4).
     OnlyPongs,
+    /// A handler gives items without a payload, each of which costs a credit and is none (5.2).
+    NilItems,
     /// Messages that wait travel together, the last of any size (3).
     LargeMerges,
 }
 
 impl Quirk {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::WrongDirection,
         Self::SmallIds,
         Self::NeverZero,
@@ -56,6 +58,7 @@ impl Quirk {
         Self::BareDeadline,
         Self::LatePongs,
         Self::OnlyPongs,
+        Self::NilItems,
         Self::LargeMerges,
     ];
 

@@ -198,7 +198,6 @@ impl Rule {
                 for n in 0..100 {
                     voice.mutter(Op::UnblockClMux, id, seq + n);
                 }
-                end(voice, id, seq + 100);
             }
             _ => {
                 end(voice, id, seq);

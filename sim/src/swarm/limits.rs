@@ -1,0 +1,40 @@
+//! Limits that ordinary calls reach.
+
+use gridmux_core::limits::Limits;
+
+use super::draw::Draw;
+
+/// One seed in so many has limits that its calls reach.
+const TIGHT: u64 = 4;
+
+/// The usual limits, or some that are tight.
+pub(crate) fn draw(draw: Draw) -> Limits {
+    let usual = Limits::default();
+    if !draw.one_in("tight", TIGHT) {
+        return usual;
+    }
+    Limits {
+        message: draw.pick("message", &[8 << 10, 64 << 10, usual.message]),
+        queued_bytes: draw.pick("queued", &[1 << 10, 4 << 10, usual.queued_bytes]),
+        received_bytes: draw.pick("received", &[24 << 10, 100 << 10, usual.received_bytes]),
+        ..usual
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gridmux_core::limits::Limits;
+
+    use crate::swarm::{Profile, script};
+
+    #[test]
+    fn some_seeds_have_tight_limits_of_each_kind() {
+        let usual = Limits::default();
+        let seeds: Vec<_> = (0..400).map(|seed| script(seed, Profile::Quick).limits).collect();
+        let tight = |is: &dyn Fn(&Limits) -> bool| seeds.iter().filter(|limits| is(limits)).count();
+        assert!((60..160).contains(&tight(&|limits| *limits != usual)));
+        assert!(tight(&|limits| limits.message != usual.message) > 20);
+        assert!(tight(&|limits| limits.queued_bytes != usual.queued_bytes) > 20);
+        assert!(tight(&|limits| limits.received_bytes != usual.received_bytes) > 20);
+    }
+}
