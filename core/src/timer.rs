@@ -98,6 +98,19 @@ impl Wheel {
         self.next_slot().map(|(_, tick)| Instant::from_millis(tick))
     }
 
+    /// When the first timer is due; [`Self::next`] may be any time before.
+    pub(crate) fn first(&self) -> Option<Instant> {
+        if self.heads[DUE as usize] != NONE {
+            return Some(Instant::ZERO);
+        }
+        let (list, _) = self.next_slot()?;
+        let head = self.heads[list];
+        let next = |key: &TimerKey| Some(self.nodes[*key as usize].next).filter(|key| *key != NONE);
+        let ticks =
+            std::iter::successors(Some(head), next).map(|key| self.nodes[key as usize].tick);
+        ticks.min().map(Instant::from_millis)
+    }
+
     fn next_slot(&self) -> Option<(usize, u64)> {
         let level = self.occupied.iter().position(|&bits| bits != 0)?;
         let slot = u64::from(self.occupied[level].trailing_zeros());
@@ -195,6 +208,19 @@ mod tests {
         assert_eq!(drain(&mut wheel, at), Vec::<u32>::new(), "the tick of 7.000001 ms is 8 ms");
         assert_eq!(drain(&mut wheel, ms(8)), [3]);
         assert_eq!((wheel.armed(), wheel.next()), (0, None));
+    }
+
+    #[test]
+    fn the_first_time_is_exact_where_the_next_one_is_early() {
+        let mut wheel = Wheel::new(ms(0));
+        wheel.arm(0, ms(15_003));
+        wheel.arm(1, ms(15_001));
+        assert!(wheel.next() < Some(ms(15_000)));
+        assert_eq!(wheel.first(), Some(ms(15_001)));
+        assert_eq!(drain(&mut wheel, ms(15_001)), [1]);
+        assert_eq!(wheel.first(), Some(ms(15_003)));
+        wheel.cancel(0);
+        assert_eq!(wheel.first(), None);
     }
 
     #[test]

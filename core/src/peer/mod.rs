@@ -327,6 +327,11 @@ impl Peer {
     }
 
     fn next_timer(&self) -> Option<(Instant, WakeReason)> {
+        self.first_with(self.common.timers.next())
+    }
+
+    /// The first of all timers, `mux` being that of the calls.
+    fn first_with(&self, mux: Option<Instant>) -> Option<(Instant, WakeReason)> {
         let link = match &self.link {
             Link::Down => self.retry.next().map(|at| (at, WakeReason::Dial)),
             Link::Dialling { until, .. } | Link::Handshaking { until, .. } => {
@@ -336,7 +341,7 @@ impl Peer {
             Link::Closing { until, .. } => Some((*until, WakeReason::Drain)),
         };
         let drain = self.drain.next_stage().map(|at| (at, WakeReason::Drain));
-        let mux = self.common.timers.next().map(|at| (at, WakeReason::Mux));
+        let mux = mux.map(|at| (at, WakeReason::Mux));
         [link, drain, mux].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
@@ -356,9 +361,11 @@ impl Peer {
     }
 
     /// A process that was stopped finds all timers due at once. What was not received in that
-    /// time may lie in the socket: the silence of the peers is counted without it.
+    /// time may lie in the socket: the silence of the peers is counted without it. What counts is
+    /// when something was due, not when the wheel of the calls asks to be looked at: that may be
+    /// before the timer was armed.
     fn forgive_pause(&mut self, now: Instant) {
-        let Some((due, _)) = self.next_timer() else { return };
+        let Some((due, _)) = self.first_with(self.common.timers.first()) else { return };
         let lost = now.since(due);
         if lost < PAUSE || due == Instant::ZERO || planted!(PauseIsSilence) {
             return;

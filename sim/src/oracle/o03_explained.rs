@@ -74,9 +74,9 @@ fn judge_silence(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
         let near = told.at.saturating_sub(case.bounds.span(to, silence, SILENCE_WAKES));
         let troubled = is_slow(case, story) || case.bounds.is_troubled(from, to, near, told.at);
         let lost = case.evidence.views_of(from, to).any(|view| view.at >= near && !view.up);
-        let dead = story.issued().is_some_and(|issued| {
-            case.evidence.is_dead(issued.node, issued.life, told.at)
-        });
+        let dead = story
+            .issued()
+            .is_some_and(|issued| case.evidence.is_dead(issued.node, issued.life, told.at));
         if troubled || lost || dead || case.bounds.is_corrupted(from, to, told.at) {
             bench.excuse("the callee heard no ping");
         } else {
@@ -260,7 +260,14 @@ impl Cause<'_> {
                 one.is_over() && bounds.most_clock(self.to(), started.at, self.entry.at) >= patience
             })
         });
-        waited_too_long.then_some("the callee gave up an end that waited for a credit")
+        // With a deadline the callee is first only by a clock that is ahead; else pings must be
+        // missing.
+        let may_give_up = || match self.story.call.timeout {
+            Some(timeout) if timeout <= patience => self.callee_is_ahead(),
+            _ => self.pings_may_be_missed(nanos(timings.mux_ping_silence)),
+        };
+        (waited_too_long && may_give_up())
+            .then_some("the callee gave up an end that waited for a credit")
     }
 
     /// Whether the callee's clock can be ahead of the caller's by more than the time before a
@@ -269,8 +276,7 @@ impl Cause<'_> {
         let default = nanos(self.case.evidence.timings.default_deadline);
         let Some(timeout) = self.story.timeout(default) else { return false };
         let held_back = (timeout / 100).max(50_000_000);
-        let gain =
-            self.case.bounds.gain(self.to(), self.from(), self.issued.at, self.entry.at);
+        let gain = self.case.bounds.gain(self.to(), self.from(), self.issued.at, self.entry.at);
         gain >= held_back
     }
 
@@ -285,14 +291,20 @@ impl Cause<'_> {
         if !is_watched || !long {
             return None;
         }
-        // The end is seen when what came before it is read.
+        let missed = self.pings_may_be_missed(nanos(timings.mux_silence));
+        missed.then_some("no answer to the stream's pings")
+    }
+
+    /// Whether pings, or the answers to them, can have been missing for so long. The end is seen
+    /// when what came before it is read.
+    fn pings_may_be_missed(&self, silence: u64) -> bool {
+        let (from, at) = (self.from(), self.entry.at);
         let (lag, wakes) = reader_lag(self.case, self.story);
-        let silence = nanos(timings.mux_silence) + nanos(timings.mux_ping_interval);
-        let near = self.case.bounds.span(from, silence.saturating_add(lag), wakes);
-        let near = at.saturating_sub(near).max(self.issued.at);
-        let troubled = is_slow(self.case, self.story)
-            || self.case.bounds.is_troubled(from, self.to(), near, at);
-        troubled.then_some("no answer to the stream's pings")
+        let interval = nanos(self.case.evidence.timings.mux_ping_interval);
+        let span = silence.saturating_add(interval).saturating_add(lag);
+        let near = at.saturating_sub(self.case.bounds.span(from, span, wakes));
+        is_slow(self.case, self.story)
+            || self.case.bounds.is_troubled(from, self.to(), near.max(self.issued.at), at)
     }
 
     fn refused(&self) -> Option<&'static str> {
@@ -465,7 +477,9 @@ mod tests {
         waits.see(6, 0, Started(true)).see(7, 0, OutputSent(0)).see(8, 0, Returned(true));
         assert_eq!(waits.broken(3), ["an unexplained Disconnected"], "not yet");
         waits.see(100_000, 0, SendFailed(LOST));
-        assert_eq!(waits.verdicts(3).excuses.len(), 1, "but after a minute");
+        assert_eq!(waits.broken(3).len(), 2, "nor after a minute, if it hears pings");
+        waits.fault(5, 70_000, Fault::Stall { from: 0, to: 1, lasts: 69_995 * MS });
+        assert_eq!(waits.broken(3), [""; 0]);
     }
 
     #[test]

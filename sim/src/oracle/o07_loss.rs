@@ -127,7 +127,11 @@ mod tests {
 
     fn lost(ended: u64, told: u64) -> Tale {
         let mut tale = Tale::of(call(Route::Talk), &[(5, Issued), (6, Started(true))]);
-        tale.fault(50, 50, RESET).lose(50, 0, 1).see(told, 0, HandlerDropped).see(ended, 0, Ended(Err(LOST)));
+        tale.fault(50, 50, RESET).lose(50, 0, 1).see(told, 0, HandlerDropped).see(
+            ended,
+            0,
+            Ended(Err(LOST)),
+        );
         tale
     }
 

@@ -296,8 +296,7 @@ fn stillborn(messages: &[Message]) -> impl Iterator<Item = CallId> {
         call.filter(|_| matches!(message.op, Op::Request | Op::ConnectMux))
     };
     messages.iter().enumerate().filter_map(move |(place, message)| {
-        let is_cancel =
-            |one: &Message| one.op == Op::DisconnectServerMux && one.mux == message.mux;
+        let is_cancel = |one: &Message| one.op == Op::DisconnectServerMux && one.mux == message.mux;
         opens(message).filter(|_| messages[place..].iter().any(is_cancel))
     })
 }

@@ -171,7 +171,9 @@ fn timeout(own: Draw, caller: NodeKind) -> Option<u64> {
         // Under a millisecond: refused.
         3 => Some(own.range("tiny", 1, 2 * MILLI)),
         // Longer than the field on the wire can say.
-        5 if caller == NodeKind::Ours => Some((1_u64 << 32) * MILLI + own.spread("over", MILLI, 10 * SECOND)),
+        5 if caller == NodeKind::Ours => {
+            Some((1_u64 << 32) * MILLI + own.spread("over", MILLI, 10 * SECOND))
+        }
         // Around the deadlines at which pings begin, and at which the callee expects them.
         _ => Some(own.pick("edge", &[15 * SECOND, 15 * SECOND + MILLI, 60 * SECOND, 61 * SECOND])),
     }
