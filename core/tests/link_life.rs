@@ -7,6 +7,7 @@ use std::time::Duration;
 use gridmux_core::error::LinkError;
 use gridmux_core::event::{CloseHow, LinkCommand};
 use gridmux_core::link::LinkState;
+use gridmux_core::outbox::Data;
 use gridmux_core::testing::{Lone, Which};
 use gridmux_core::wire::{Flags, Header, Message, Op, Ping, Pong, Timestamp};
 use link_support::{
@@ -159,6 +160,19 @@ fn nothing_received_for_more_than_20_s_at_a_ping_tick_drops_the_link() {
     node.advance(Duration::from_millis(20_000));
     assert_eq!(node.peer().state(), LinkState::Connected);
     node.advance(10 * SECOND);
+    assert_eq!(dropped(&mut node), LinkError::PeerSilent);
+}
+
+#[test]
+fn a_call_with_a_short_deadline_does_not_excuse_the_silence_of_the_peer() {
+    let mut node = lone();
+    node.advance(Duration::from_millis(8_300));
+    node.receive(Header::new(Op::Unknown(99)), &[]);
+    node.advance(Duration::from_millis(6_700));
+    // The wheel of the timers looks at this deadline in a slot that began seconds ago.
+    let (now, data) = (node.now, Data::Borrowed(b"x"));
+    node.peer().request(now, ECHO, data, Some(MS)).expect("a call can be made");
+    node.advance(Duration::from_millis(15_001));
     assert_eq!(dropped(&mut node), LinkError::PeerSilent);
 }
 
