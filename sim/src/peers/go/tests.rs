@@ -66,7 +66,8 @@ fn every_kind_of_call_succeeds_between_ours_and_a_go_node_with_all_items() {
             let gives = if call.route.gives_items() { call.plan.items } else { taken };
             assert_eq!(taken, gives, "{seed} {call:?}");
             let inputs = count(&|sight| matches!(sight, Sight::InputTaken(_, true)));
-            assert_eq!(inputs, call.input.items, "{seed} {call:?}");
+            let due = call.input.items.min(call.plan.take.unwrap_or(u32::MAX));
+            assert_eq!(inputs, due, "{seed} {call:?}");
         }
     }
 }
