@@ -202,6 +202,11 @@ impl Connection {
         more
     }
 
+    /// Whether [`Self::decode_more`] would find something.
+    pub(crate) const fn has_more(&self) -> bool {
+        self.undecoded
+    }
+
     fn decode(&mut self) {
         self.undecoded = false;
         let Phase::Open { channel, .. } = &mut self.phase else { return };
@@ -430,7 +435,22 @@ impl Connection {
         self.is_written() && self.closing.is_none() && self.failed.is_none()
     }
 
+    /// Whether it is open, and nothing is being written: a transmit that is fetched now is the
+    /// next thing to leave.
+    pub(crate) fn is_free(&self) -> bool {
+        let open = match &self.phase {
+            Phase::Upgrading { .. } => false,
+            Phase::Open { channel, announced } => *announced && !channel.has_reply(),
+        };
+        open && self.wants_transmit() && !self.finished
+    }
+
     // ---- time and end ----
+
+    /// Whether [`Self::handle_timeout`] has something to do.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.poll_timeout().is_some_and(|at| at <= now)
+    }
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -23,7 +23,7 @@ fn who_dials_agrees_with_recorded_pairs_from_both_ends_and_in_every_hash() {
         let text = |key: &str| pair[key].as_str().expect("a text");
         let (local, remote) = (text("local"), text("remote"));
         let hash = |first: &str, second: &str| {
-            format!("{:016x}", xxhash_rust::xxh3::xxh3_64([first, second].concat().as_bytes()))
+            format!("{:016x}", twox_hash::XxHash3_64::oneshot([first, second].concat().as_bytes()))
         };
         assert_eq!(hash(local, remote), text("hash_local_remote"), "{local} {remote}");
         assert_eq!(hash(remote, local), text("hash_remote_local"), "{local} {remote}");

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::active::Active;
 use super::runtime::{Listener, Runtime, Timer, Transport};
 use crate::error::LinkError;
 use crate::handle::Shared;
@@ -320,7 +321,7 @@ impl<R: Runtime> Admission<R> {
             if let Some((acceptor, transport)) = taken
                 && let Ok(connection) = acceptor.accept(now.instant, link)
             {
-                former = state.newcomer.replace((connection, transport));
+                former = state.newcomer.replace(Box::new(Active::new(connection, transport)));
             }
             driver = state.rouse_driver();
             Ok(())

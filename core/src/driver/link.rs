@@ -6,32 +6,30 @@
 //! queues first and many messages share one frame and one system call.
 
 use std::future::Future;
-use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::active::Active;
 use super::runtime::{BoxFuture, Connector, Runtime, Timer, Transport};
 use crate::connection::Connection;
 use crate::error::LinkError;
 use crate::event::{IncomingCall, LinkCommand, LinkId};
-use crate::handle::{Batch, Served, Service, Services, Shared};
+use crate::handle::{Batch, Served, Service, Services, Shared, State, StillLent};
 use crate::rng::Rng;
 use crate::time::{Instant, Now};
 
 /// Turns before other tasks get theirs.
 const BUDGET: usize = 64;
 
+/// Reads before what has come is delivered.
+const READS: usize = 2;
+
 /// Lone messages after which a yield is tried, to find out whether there are more by now.
 const PROBE_EVERY: u32 = 64;
 
 type Dial = BoxFuture<'static, std::io::Result<Box<dyn Transport>>>;
-
-struct Active {
-    connection: Connection,
-    transport: Box<dyn Transport>,
-}
 
 pub(crate) struct PeerTask<R> {
     runtime: R,
@@ -41,7 +39,9 @@ pub(crate) struct PeerTask<R> {
     seeds: Rng,
     timer: Box<dyn Timer>,
     dial: Option<(LinkId, Dial)>,
-    active: Option<Active>,
+    active: Option<Box<Active>>,
+    /// The connection was left to whoever has a lone message to write.
+    lends: bool,
     batch: Batch,
     yielded: bool,
     /// Whether the last frame held more than one message, and how many lone ones there were since.
@@ -55,6 +55,9 @@ impl<R> Unpin for PeerTask<R> {}
 impl<R> Drop for PeerTask<R> {
     fn drop(&mut self) {
         self.shared.abandon();
+        let active = self.shared.look(State::close_holder);
+        // Not under the lock: closing a transport is the runtime's code.
+        drop(active);
     }
 }
 
@@ -117,6 +120,7 @@ impl<R: Runtime> PeerTask<R> {
             timer,
             dial: None,
             active: None,
+            lends: false,
             batch: Batch::default(),
             yielded: false,
             merging: false,
@@ -125,11 +129,14 @@ impl<R: Runtime> PeerTask<R> {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+        if self.lends && !self.take_back(cx) {
+            return Turn::Parked;
+        }
         // One look at the clock a turn: a turn is short, but for the handlers that run inline.
         let now = self.runtime.now();
         let mut progress = self.poll_dial(now, cx);
         progress |= self.poll_read(now.instant, cx);
-        if self.connection_alarm().is_some_and(|at| at <= now.instant) {
+        if self.is_due(now.instant) {
             // A write that can go on has not stalled, however late this task has come to try it.
             progress |= self.poll_write(now.instant, cx);
         }
@@ -158,6 +165,18 @@ impl<R: Runtime> PeerTask<R> {
         Turn::Again
     }
 
+    /// Takes the connection back; otherwise this task is woken when it is free.
+    fn take_back(&mut self, cx: &Context<'_>) -> bool {
+        match self.shared.look(|state| state.withdraw(cx.waker())) {
+            Ok(active) => {
+                self.active = active;
+                self.lends = false;
+                true
+            }
+            Err(StillLent) => false,
+        }
+    }
+
     fn poll_dial(&mut self, now: Now, cx: &mut Context<'_>) -> bool {
         let Some((link, dial)) = &mut self.dial else { return false };
         let link = *link;
@@ -167,7 +186,7 @@ impl<R: Runtime> PeerTask<R> {
         let seed = self.seeds.next_u64();
         let connected = result.map_err(LinkError::from).and_then(|transport| {
             let connection = Connection::dialled(node, name, link, seed, now)?;
-            Ok(Active { connection, transport })
+            Ok(Box::new(Active::new(connection, transport)))
         });
         match connected {
             Ok(active) => self.active = Some(active),
@@ -178,21 +197,28 @@ impl<R: Runtime> PeerTask<R> {
         true
     }
 
+    /// Reads; whether there may be more, so that this is to be called again.
     fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let Some(Active { connection, transport }) = &mut self.active else { return false };
+        let Some(active) = &mut self.active else { return false };
+        let Active { connection, transport, .. } = &mut **active;
         if connection.decode_more() {
             return true;
         }
-        if !connection.wants_read() {
-            return false;
+        // Most reads take all that there is: the second one finds that out before the exchange.
+        let mut progress = false;
+        for _ in 0..READS {
+            if !connection.wants_read() || connection.has_more() {
+                return progress;
+            }
+            progress = true;
+            match transport.poll_read(cx, connection.read_buf()) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(0)) => connection.handle_eof(),
+                Poll::Ready(Ok(bytes)) => connection.handle_read(now, bytes),
+                Poll::Ready(Err(error)) => connection.handle_failure(error.into()),
+            }
         }
-        match transport.poll_read(cx, connection.read_buf()) {
-            Poll::Pending => return false,
-            Poll::Ready(Ok(0)) => connection.handle_eof(),
-            Poll::Ready(Ok(bytes)) => connection.handle_read(now, bytes),
-            Poll::Ready(Err(error)) => connection.handle_failure(error.into()),
-        }
-        true
+        progress
     }
 
     fn exchange(&mut self, now: Now, cx: &Context<'_>, progress: bool) -> (Found, Option<Instant>) {
@@ -209,7 +235,7 @@ impl<R: Runtime> PeerTask<R> {
         now: Now,
         cx: &Context<'_>,
         progress: bool,
-        former: &mut Option<Active>,
+        former: &mut Option<Box<Active>>,
     ) -> (Found, Option<Instant>) {
         let mut state = self.shared.lock();
         state.unpark_driver();
@@ -218,16 +244,16 @@ impl<R: Runtime> PeerTask<R> {
             *former = self.active.take();
             self.dial = None;
         }
-        if let Some((connection, transport)) = state.newcomer.take() {
-            let replaced = self.active.replace(Active { connection, transport });
-            *former = replaced.or(former.take());
+        if let Some(newcomer) = state.newcomer.take() {
+            *former = self.active.replace(newcomer).or(former.take());
         }
         if state.peer.is_due(now.instant) {
             state.peer.handle_timeout(now);
         }
         let mut joining = false;
-        if let Some(Active { connection, .. }) = &mut self.active {
-            if connection.poll_timeout().is_some_and(|at| at <= now.instant) {
+        if let Some(active) = &mut self.active {
+            let connection = &mut active.connection;
+            if connection.is_due(now.instant) {
                 connection.handle_timeout(now.instant);
                 if connection.is_idle() {
                     state.peer.shrink();
@@ -249,7 +275,9 @@ impl<R: Runtime> PeerTask<R> {
             self.yielded = true;
             return (Found::Joining, None);
         }
-        if progress || !self.batch.is_empty() || self.has_bytes() {
+        let at_work =
+            progress || self.has_bytes() || !self.batch.commands.is_empty() || self.runs_inline();
+        if at_work {
             return (Found::Work, None);
         }
         if state.peer.is_drained() && self.active.is_none() {
@@ -257,10 +285,29 @@ impl<R: Runtime> PeerTask<R> {
         }
         let timers = [state.peer.next_alarm(), self.connection_alarm()];
         let armed = timers.into_iter().flatten().min();
-        match state.park_driver(cx.waker(), armed) {
-            true => (Found::Nothing, armed),
-            false => (Found::Work, None),
+        if !state.park_driver(cx.waker(), armed) {
+            return (Found::Work, None);
         }
+        if !self.merging
+            && let Some(active) = self.active.take_if(|active| active.connection.is_free())
+        {
+            self.lends = true;
+            state.deposit(active, cx.waker());
+        }
+        (Found::Nothing, armed)
+    }
+
+    /// Whether this task answers one of the new calls itself. Handlers that are tasks wake it when
+    /// they have something to send.
+    fn runs_inline(&self) -> bool {
+        self.batch
+            .calls
+            .iter()
+            .any(|call| !matches!(self.services.get(call.route.as_usize()), Some(Service::Task(_))))
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.active.as_ref().is_some_and(|active| active.connection.is_due(now))
     }
 
     fn connection_alarm(&self) -> Option<Instant> {
@@ -274,7 +321,7 @@ impl<R: Runtime> PeerTask<R> {
 
     /// Everything that must not happen under the lock.
     fn act(&mut self) -> bool {
-        let progress = !self.batch.calls.is_empty() || !self.batch.commands.is_empty();
+        let progress = !self.batch.commands.is_empty() || self.runs_inline();
         self.batch.wake();
         let mut calls = std::mem::take(&mut self.batch.calls);
         for call in calls.drain(..) {
@@ -332,25 +379,6 @@ impl<R: Runtime> PeerTask<R> {
     }
 
     fn poll_write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let Some(Active { connection, transport }) = &mut self.active else { return false };
-        let mut progress = false;
-        loop {
-            let bytes = connection.write_buf();
-            if bytes.is_empty() {
-                return progress;
-            }
-            match transport.poll_write(cx, bytes) {
-                Poll::Pending => return progress,
-                Poll::Ready(Ok(written)) if written > 0 => {
-                    progress = true;
-                    connection.handle_written(now, written);
-                }
-                Poll::Ready(outcome) => {
-                    let error = outcome.err().unwrap_or_else(|| ErrorKind::WriteZero.into());
-                    connection.handle_failure(error.into());
-                    return true;
-                }
-            }
-        }
+        self.active.as_mut().is_some_and(|active| active.poll_write(now, cx))
     }
 }

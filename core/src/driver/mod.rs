@@ -5,10 +5,12 @@
 //! have in common is in [`clock`]; [`time`] is for applications.
 
 mod accept;
+mod active;
 pub mod clock;
 mod link;
 pub mod runtime;
 pub mod time;
 
 pub(crate) use self::accept::{Doorway, accept_loop, admit};
+pub(crate) use self::active::Active;
 pub(crate) use self::link::PeerTask;

@@ -98,7 +98,8 @@ impl Start {
         fallback: Option<Duration>,
         mut start: impl FnMut(&mut State, Instant, Option<Duration>) -> Result<OutgoingKey, Refusal>,
     ) -> Poll<Result<OutgoingKey, CallError>> {
-        let now = shared.clock.instant();
+        let both = shared.clock.now();
+        let now = both.instant;
         let left = match &self.deadline {
             Some(alarm) if alarm.left(now) < Duration::from_millis(1) => {
                 return Poll::Ready(Err(CallError::DeadlineExceeded { may_have_run: false }));
@@ -106,7 +107,7 @@ impl Start {
             Some(alarm) => Some(alarm.left(now)),
             None => self.timeout,
         };
-        let first = shared.with(|state| {
+        let first = shared.with_write(both, |state| {
             let refusal = match start(state, now, left) {
                 Ok(key) => {
                     state.wait_read(key, cx.waker());

@@ -14,6 +14,7 @@ mod incoming;
 #[cfg(all(test, gridmux_shuttle))]
 mod interleavings;
 mod io_error;
+mod loan;
 mod outlet;
 mod peer;
 #[cfg(all(test, feature = "planted"))]
@@ -38,8 +39,9 @@ pub use self::peer::{PeerHandle, StateWatch, StreamRoute};
 pub use self::sink::ItemSink;
 pub use self::stream::{ClientCall, FromOpened, Opening, Receiver, Sender};
 
+pub(crate) use self::loan::StillLent;
 pub(crate) use self::service::{Served, Service, Services, inline, server_stream, unary};
 pub(crate) use self::service::{client_stream, two_way};
-pub(crate) use self::shared::{Batch, Shared};
+pub(crate) use self::shared::{Batch, Shared, State};
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) use self::{grid::lock, wakers::set};

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use super::call::with_data;
 use super::incoming::{Context, Input, Output};
-use super::shared::Shared;
+use super::shared::{Shared, State};
 use crate::driver::runtime::Runtime;
 use crate::mux::IncomingKey;
 use crate::outbox::Data;
 use crate::payload::{Body, Payload};
 use crate::route::RouteInfo;
+use crate::time::Now;
 
 /// An inline handler that takes longer than this is warned of.
 const SLOW: Duration = Duration::from_millis(1);
@@ -265,10 +266,12 @@ impl Guard {
     fn respond(&self, result: Result<Data<'_>, &str>) {
         self.done.store(true, Ordering::Relaxed);
         let now = self.shared.clock.now();
-        self.shared.with(|state| {
-            state.peer.respond(now, self.key, result);
-            state.handler_ended(self.key);
-        });
+        self.shared.with_write(now, |state| self.respond_in(state, now, result));
+    }
+
+    fn respond_in(&self, state: &mut State, now: Now, result: Result<Data<'_>, &str>) {
+        state.peer.respond(now, self.key, result);
+        state.handler_ended(self.key);
     }
 
     /// Answers with what a handler of single requests has returned.
@@ -327,7 +330,10 @@ impl Drop for Guard {
         }
         let text = "the handler was dropped";
         if self.single {
-            self.respond(Err(text));
+            // Left to the task of the link: if it is the runtime that ends, there is none, and the
+            // caller learns that the link was lost.
+            let now = self.shared.clock.now();
+            self.shared.with(|state| self.respond_in(state, now, Err(text)));
         } else {
             self.finish(Err(text.into()));
         }

@@ -4,10 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
+use super::loan::Holder;
 use super::sync::{Mutex, MutexGuard};
 use super::wakers::{List, Place, WaitList, WakeList, Wakers, set};
-use crate::connection::Connection;
-use crate::driver::runtime::{Clock, Transport};
+use crate::driver::Active;
+use crate::driver::runtime::Clock;
 use crate::error::{CallError, CancelReason, LinkError};
 use crate::event::{Event, IncomingCall, LinkCommand};
 use crate::mux::{IncomingKey, OutgoingKey, Received, Refusal};
@@ -52,7 +53,11 @@ struct Incoming {
 
 impl Incoming {
     fn wake_all(&mut self, wake: &mut impl Wakers) {
-        self.read.take().into_iter().chain(self.task.take()).for_each(|waker| wake.add(waker));
+        for waiting in [&mut self.read, &mut self.task] {
+            if let Some(waker) = waiting.take() {
+                wake.add(waker);
+            }
+        }
         self.write.wake_all(wake);
         self.watchers.wake_all(wake);
     }
@@ -72,7 +77,9 @@ pub(crate) struct State {
     parked: bool,
     armed: Option<Instant>,
     /// An accepted connection that the task is to take over.
-    pub(crate) newcomer: Option<(Connection, Box<dyn Transport>)>,
+    pub(crate) newcomer: Option<Box<Active>>,
+    /// Who has the connection.
+    pub(super) holder: Holder,
     /// Counts the changes of the link's state.
     pub(crate) changes: u64,
     /// The machine was replaced after a bug: what the task still has is the former one's.
@@ -95,10 +102,6 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.wakers.is_empty() && self.calls.is_empty() && self.commands.is_empty()
-    }
-
     /// Wakes everyone. Never under the lock.
     pub(crate) fn wake(&mut self) {
         for waker in self.wakers.drain(..) {
@@ -170,6 +173,7 @@ impl Shared {
                 parked: false,
                 armed: None,
                 newcomer: None,
+                holder: Holder::default(),
                 changes: 0,
                 replaced: false,
                 garbage: Vec::new(),
@@ -190,23 +194,41 @@ impl Shared {
     ///
     /// If the machine panics, which is a bug of ours, the link is lost and the node goes on.
     pub(crate) fn with<T: AfterBug>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        self.operate(None, act)
+    }
+
+    /// The same; if that has queued a lone message and the link is free, it is written at once.
+    pub(crate) fn with_write<T: AfterBug>(&self, now: Now, act: impl FnOnce(&mut State) -> T) -> T {
+        self.operate(Some(now), act)
+    }
+
+    fn operate<T: AfterBug>(&self, write_at: Option<Now>, act: impl FnOnce(&mut State) -> T) -> T {
         let mut wake = WakeList::default();
+        let mut lone = None;
         let mut state = self.lock();
         let done = catch_unwind(AssertUnwindSafe(|| {
             let result = act(&mut state);
             state.strike(false);
+            lone = write_at.and_then(|now| Some((now, state.lend(now)?)));
             state.drain_events(&mut wake);
-            state.wake_driver(&mut wake);
+            if lone.is_none() {
+                state.wake_driver(&mut wake);
+            }
             result
         }));
         if done.is_err() {
             state.recover(self.clock.now(), &mut wake);
         }
-        state.woken.drain(..).for_each(|waker| wake.add(waker));
+        while let Some(waker) = state.woken.pop() {
+            wake.add(waker);
+        }
         let garbage = std::mem::take(&mut state.garbage);
         drop(state);
         drop(garbage);
         wake.wake();
+        if let Some((now, active)) = lone {
+            self.write_lone(now, active);
+        }
         done.unwrap_or_else(|_| {
             self.log_bug();
             T::after_bug()
@@ -315,6 +337,18 @@ impl State {
         self.rouse_driver().into_iter().for_each(|driver| wake.add(driver));
     }
 
+    /// The same, in the midst of an operation.
+    pub(super) fn start_anew(&mut self, now: Now) {
+        let mut woken = std::mem::take(&mut self.woken);
+        self.recover(now, &mut woken);
+        self.woken = woken;
+    }
+
+    /// Somebody is to be woken by the operation that is under way.
+    pub(super) fn wake_later(&mut self, waker: Option<Waker>) {
+        self.woken.extend(waker);
+    }
+
     /// Whether the machine was replaced since this was asked last.
     pub(crate) fn take_replaced(&mut self) -> bool {
         std::mem::take(&mut self.replaced)
@@ -334,9 +368,10 @@ impl State {
         self.driver.take()
     }
 
-    /// The link's task goes to sleep until `armed`, unless there is something to do.
+    /// The link's task goes to sleep until `armed`, at the latest when the peer's alarm is, unless
+    /// there is something to do.
     pub(crate) fn park_driver(&mut self, waker: &Waker, armed: Option<Instant>) -> bool {
-        if self.newcomer.is_some() || self.replaced || self.peer.wants_drive(armed) {
+        if self.newcomer.is_some() || self.replaced || self.peer.has_output() {
             return false;
         }
         self.armed = armed;
@@ -439,8 +474,11 @@ impl State {
     /// Nobody waits any more for the call that was taken out of this slot.
     pub(crate) fn forget_slot(&mut self, key: OutgoingKey) {
         if let Some(waiting) = self.outgoing.get_mut(key.slot()) {
-            let old = [waiting.read.take(), waiting.write.take()];
-            self.garbage.extend(old.into_iter().flatten());
+            for old in [waiting.read.take(), waiting.write.take()] {
+                if let Some(old) = old {
+                    self.garbage.push(old);
+                }
+            }
         }
     }
 

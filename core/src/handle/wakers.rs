@@ -51,6 +51,9 @@ impl WaitList {
 
     /// Everyone is to be woken, and waits no more.
     pub(crate) fn wake_all(&mut self, wake: &mut impl Wakers) {
+        if self.places.is_empty() {
+            return;
+        }
         self.waiting = 0;
         let woken = if planted!(WakeOneOfMany, self.places.len() > 1) { 1 } else { usize::MAX };
         let waiting = self.places.drain(..).filter_map(|(_, waker)| waker);
@@ -185,7 +188,16 @@ impl Wakers for WakeList {
 impl WakeList {
     /// Wakes everyone. Never under the lock.
     pub(crate) fn wake(self) {
-        self.first.into_iter().flatten().chain(self.more).for_each(Waker::wake);
+        let [first, second] = self.first;
+        if let Some(waker) = first {
+            waker.wake();
+        }
+        if let Some(waker) = second {
+            waker.wake();
+        }
+        for waker in self.more {
+            waker.wake();
+        }
     }
 }
 

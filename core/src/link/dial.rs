@@ -1,6 +1,6 @@
 //! Who dials: PROTOCOL.md section 1.
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// Whether `local` is the side that dials `remote`. The two ends always reach opposite answers,
 /// unless the names are equal: then neither dials.
@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// assert!(dials(a, b) && !dials(b, a));
 /// ```
 pub fn dials(local: &str, remote: &str) -> bool {
-    let hash = |first: &str, second: &str| xxh3_64([first, second].concat().as_bytes());
+    let hash = |first: &str, second: &str| XxHash3_64::oneshot([first, second].concat().as_bytes());
     decides(hash(local, remote), hash(remote, local), local, remote)
 }
 

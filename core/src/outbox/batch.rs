@@ -8,7 +8,7 @@ use crate::wire::{
 };
 
 /// Buffers kept for reuse.
-const POOL: usize = 2;
+const POOL: usize = 8;
 
 /// Where the first part's header begins.
 const PARTS_START: usize = FRAME_ROOM + MERGE_HEADER_LEN;
@@ -47,6 +47,10 @@ impl Batches {
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    pub(super) fn is_one_message(&self) -> bool {
+        self.waiting.len() == 1 && self.waiting.front().is_some_and(|batch| batch.parts == 1)
     }
 
     /// The number of the batch that leaves next; all lower ones have left.

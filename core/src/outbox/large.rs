@@ -48,6 +48,9 @@ impl Lanes {
     /// The next large message that may leave when all batches below `first_batch` have left.
     /// What follows it, up to the next large one, is to be taken with [`Self::take_small`] at once.
     pub(super) fn take(&mut self, first_batch: u64) -> Option<(Owner, Entry)> {
+        if self.turns.is_empty() {
+            return None;
+        }
         let may_leave = |owner: &Owner| {
             let front = self.lanes.get(owner).and_then(VecDeque::front);
             front.is_some_and(|entry| {

@@ -186,6 +186,11 @@ impl Outbox {
         self.control.is_empty() && self.batches.is_empty() && self.lanes.is_empty()
     }
 
+    /// Whether all that waits is one message of a batch.
+    pub(crate) fn is_lone(&self) -> bool {
+        self.control.is_empty() && self.lanes.is_empty() && self.batches.is_one_message()
+    }
+
     /// Bytes of the application's messages that wait.
     pub(crate) fn data_bytes(&self) -> usize {
         self.data_bytes

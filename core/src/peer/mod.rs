@@ -203,6 +203,10 @@ impl Peer {
             return None;
         }
         self.in_flight = false;
+        if self.common.outbox.is_empty() {
+            self.drive_drain(now);
+            return None;
+        }
         let outgoing = &mut self.outgoing;
         let transmit = self.common.outbox.poll(|owner, at| {
             // The two id spaces are separate, and the peer's ids may be numbers of ours.
@@ -254,6 +258,16 @@ impl Peer {
     /// Whether a call of [`Self::poll_transmit`] would give something.
     pub fn has_transmit(&self) -> bool {
         self.link.id().is_some() && !self.common.outbox.is_empty()
+    }
+
+    /// Whether what waits is a single small message, while no more than one request is under way
+    /// in either direction: then there is nothing for it to wait for.
+    pub(crate) fn has_lone_message(&self) -> bool {
+        !self.in_flight
+            && self.link.id().is_some()
+            && self.common.outbox.is_lone()
+            && self.outgoing.open().0 <= 1
+            && self.incoming.open().0 <= 1
     }
 
     /// Whether whoever drives this peer and sleeps until `armed` (for ever, if `None`) has
@@ -310,7 +324,7 @@ impl Peer {
         peer
     }
 
-    fn has_output(&self) -> bool {
+    pub(crate) fn has_output(&self) -> bool {
         !self.commands.is_empty()
             || !self.common.events.is_empty()
             || !self.common.calls.is_empty()
@@ -342,7 +356,15 @@ impl Peer {
         };
         let drain = self.drain.next_stage().map(|at| (at, WakeReason::Drain));
         let mux = mux.map(|at| (at, WakeReason::Mux));
-        [link, drain, mux].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let mut next = link;
+        for timer in [drain, mux] {
+            if let Some((at, _)) = timer
+                && next.is_none_or(|(first, _)| at < first)
+            {
+                next = timer;
+            }
+        }
+        next
     }
 
     /// Time has passed.

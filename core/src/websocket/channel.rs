@@ -210,6 +210,12 @@ impl Channel {
         self.seal_frame(OpCode::Data(Data::Binary), buf, start)
     }
 
+    /// Whether [`Self::take_reply`] would give something.
+    pub(crate) fn has_reply(&self) -> bool {
+        !matches!(self.close, Close::Sent)
+            && (self.ping.is_some() || matches!(self.close, Close::Queued(_)))
+    }
+
     /// A frame that this layer itself has to send, ready to be written before the next message: the
     /// pong for the newest ping, then a close. Call until `None`.
     pub fn take_reply(&mut self) -> Option<Vec<u8>> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::reader::{Reader, truncated};
 use super::subroute::SubrouteId;
@@ -12,6 +12,14 @@ use super::{DecodeError, Flags, Op};
 
 /// The MessagePack header of an array of seven elements.
 const ARRAY_OF_7: u8 = 0x97;
+/// MessagePack's markers of numbers and byte strings (PROTOCOL.md section 2).
+const U8: u8 = 0xcc;
+const U16: u8 = 0xcd;
+const U32: u8 = 0xce;
+const U64: u8 = 0xcf;
+const BIN8: u8 = 0xc4;
+const BIN16: u8 = 0xc5;
+const BIN32: u8 = 0xc6;
 /// The longest header: the array's, six integers in their longest forms, the payload's.
 const MAX_HEADER_LEN: usize = 1 + 9 + 5 + 5 + 2 + 2 + 2 + 5;
 /// The length of the checksum.
@@ -258,14 +266,16 @@ fn debug(
 /// If `payload_len` is more than 4 GiB, which the format cannot hold.
 #[inline]
 pub fn encode_prefix(header: &Header, payload_len: usize, out: &mut Vec<u8>) {
-    out.push(ARRAY_OF_7);
-    put_uint(header.mux, out);
-    put_uint(header.seq.into(), out);
-    put_uint(header.deadline_ms.into(), out);
-    put_uint(header.handler.into(), out);
-    put_uint(header.op.as_u8().into(), out);
-    put_uint(header.flags.bits().into(), out);
-    put_bin_len(payload_len, out);
+    let mut prefix = Prefix { bytes: [0; MAX_HEADER_LEN], len: 0 };
+    prefix.put([ARRAY_OF_7]);
+    prefix.put_uint(header.mux);
+    prefix.put_uint(header.seq.into());
+    prefix.put_uint(header.deadline_ms.into());
+    prefix.put_uint(header.handler.into());
+    prefix.put_uint(header.op.as_u8().into());
+    prefix.put_uint(header.flags.bits().into());
+    prefix.put_bin_len(payload_len);
+    out.extend_from_slice(&prefix.bytes[..prefix.len]);
 }
 
 /// Appends the trailers that `flags` ask for to the message that begins at `start` in `out`: the
@@ -290,14 +300,64 @@ pub fn encode_trailers(
     }
 }
 
-/// The header of a bin value.
-pub(super) fn put_bin_len(len: usize, out: &mut Vec<u8>) {
-    let len = u32::try_from(len).expect("MessagePack holds at most 4 GiB");
-    rmp::encode::write_bin_len(out, len).expect("a Vec takes every byte");
+/// What comes before the payload, made here first: to write it costs less than to grow a vector by a
+/// byte or two, nine times.
+struct Prefix {
+    bytes: [u8; MAX_HEADER_LEN],
+    len: usize,
 }
 
-fn put_uint(number: u64, out: &mut Vec<u8>) {
-    rmp::encode::write_uint(out, number).expect("a Vec takes every byte");
+impl Prefix {
+    #[inline]
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.bytes[self.len..self.len + N].copy_from_slice(&bytes);
+        self.len += N;
+    }
+
+    /// In the shortest form that holds the number, as everywhere here.
+    #[inline]
+    fn put_uint(&mut self, number: u64) {
+        match number {
+            0..=0x7f => self.put([number as u8]),
+            0x80..=0xff => self.put([U8, number as u8]),
+            0x100..=0xffff => {
+                let [a, b] = (number as u16).to_be_bytes();
+                self.put([U16, a, b]);
+            }
+            0x1_0000..=0xffff_ffff => {
+                let [a, b, c, d] = (number as u32).to_be_bytes();
+                self.put([U32, a, b, c, d]);
+            }
+            _ => {
+                let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+                self.put([U64, a, b, c, d, e, f, g, h]);
+            }
+        }
+    }
+
+    /// The header of a bin value.
+    #[inline]
+    fn put_bin_len(&mut self, len: usize) {
+        match len {
+            0..=0xff => self.put([BIN8, len as u8]),
+            0x100..=0xffff => {
+                let [a, b] = (len as u16).to_be_bytes();
+                self.put([BIN16, a, b]);
+            }
+            _ => {
+                let len = u32::try_from(len).expect("MessagePack holds at most 4 GiB");
+                let [a, b, c, d] = len.to_be_bytes();
+                self.put([BIN32, a, b, c, d]);
+            }
+        }
+    }
+}
+
+/// Appends the header of a bin value.
+pub(super) fn put_bin_len(len: usize, out: &mut Vec<u8>) {
+    let mut prefix = Prefix { bytes: [0; MAX_HEADER_LEN], len: 0 };
+    prefix.put_bin_len(len);
+    out.extend_from_slice(&prefix.bytes[..prefix.len]);
 }
 
 const fn uint_len(number: u64) -> usize {
@@ -329,7 +389,7 @@ const fn trailers_len(flags: Flags) -> usize {
 /// The low half of XXH3-64.
 #[inline]
 fn crc(bytes: &[u8]) -> u32 {
-    xxh3_64(bytes) as u32
+    XxHash3_64::oneshot(bytes) as u32
 }
 
 /// Checks the checksum at the end of `bytes`, whose tail after the array is `rest`: gives `rest`

@@ -74,6 +74,15 @@ impl<'a> Reader<'a> {
         &mut self,
         field: &'static str,
     ) -> Result<T, DecodeError> {
+        // Most numbers are small.
+        if let Some((&number @ 0..=0x7f, left)) = self.left.split_first() {
+            self.left = left;
+            return T::try_from(number.into()).map_err(|_| range::<T>(field, u64::from(number)));
+        }
+        self.long_unsigned(field)
+    }
+
+    fn long_unsigned<T: TryFrom<u64>>(&mut self, field: &'static str) -> Result<T, DecodeError> {
         let number = match self.marker(field)? {
             Marker::FixPos(number) => number.into(),
             Marker::U8 => u8::from_be_bytes(self.array(field)?).into(),

@@ -35,6 +35,13 @@ impl Timestamp {
     /// The time so many nanoseconds after the Unix epoch, or before it if negative; the nearest
     /// one if a timestamp cannot hold it.
     pub fn from_unix_nanos(nanos: i128) -> Self {
+        // From 1677 to 2262 without a division of 128 bits.
+        if let Ok(nanos) = i64::try_from(nanos) {
+            let per_second = i64::from(NANOS_PER_SECOND);
+            // The remainder is below 1,000,000,000.
+            let rest = nanos.rem_euclid(per_second) as u32;
+            return Self { seconds: nanos.div_euclid(per_second), nanos: rest };
+        }
         match i64::try_from(nanos.div_euclid(NANOS_PER_SECOND_WIDE)) {
             // The remainder is below 1,000,000,000.
             Ok(seconds) => Self { seconds, nanos: nanos.rem_euclid(NANOS_PER_SECOND_WIDE) as u32 },

@@ -142,11 +142,13 @@ impl Inner {
         let conn = self.network.conn(id);
         let key = conn.key(end);
         let (from, to) = (conn.node(end), conn.node(end.other()));
+        // What its destructors write, a process that was killed has never written.
+        let alive = self.lives.get(conn.life(end)).alive;
         let pipe = conn.out(end);
         if let Some(kind) = pipe.writer_error {
             return Poll::Ready(Err(kind.into()));
         }
-        if pipe.finished {
+        if pipe.finished || !alive {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let room = usize::try_from(pipe.room()).unwrap_or(usize::MAX).min(buf.len());
