@@ -190,6 +190,34 @@ impl<'a> Bounds<'a> {
         self.pauses(node).iter().any(|pause| (pause.at..=pause.until).contains(&at))
     }
 
+    /// Nanoseconds by a node's clock, at least, in which it could not run between two times: it was
+    /// stopped, or its clock has jumped over them. Those until its next timer are not among them,
+    /// and no time of less than `shortest`.
+    pub(super) fn spared(&self, node: usize, from: u64, to: u64, shortest: u64) -> u64 {
+        let rate = self.rates(node, from).fold(slowest(self.knobs), u64::min);
+        let mut stops = Vec::<(u64, u64)>::new();
+        for pause in self.pauses(node).iter().filter(|pause| (from..=to).contains(&pause.at)) {
+            match stops.last_mut().filter(|(_, end)| pause.at <= *end) {
+                // The first end of two is that of both.
+                Some((_, end)) => *end = pause.until.min(*end),
+                None => stops.push((pause.at, pause.until.min(to))),
+            }
+        }
+        let stops = stops.into_iter().map(|(at, until)| scaled(until - at, rate, NOMINAL));
+        let jumps = self.evidence.faults().filter_map(|(fault, fired)| match fault {
+            Fault::Jump { node: whose, ahead } if *whose == node => {
+                (from..=to).contains(&fired.at).then_some(*ahead)
+            }
+            _ => None,
+        });
+        let counted = nanos(self.evidence.timings.ping_interval)
+            .saturating_add(shortest)
+            .saturating_add(self.knobs.slack)
+            .saturating_add(self.knobs.grain);
+        let spared = |stop: u64| stop.saturating_sub(counted);
+        stops.chain(jumps).map(spared).fold(0, u64::saturating_add)
+    }
+
     /// When a node must have done what its clock calls for `clock` nanoseconds after `from`, with
     /// so many wake-ups of tasks in between: timers are `slack` late, applications `laziness`,
     /// and a node that is stopped goes on where it was.

@@ -45,6 +45,10 @@ pub struct Evidence {
     pub gauges: Vec<Gauge>,
     /// By node, what its wall clock is ahead of the right time after the healing, in nanoseconds.
     pub walls: Vec<i64>,
+    /// The links that nodes of ours have given up because they missed a sign of life.
+    pub silences: Vec<Silence>,
+    /// The pings of links between nodes of ours, in the order in which they were dealt with.
+    pub pings: Vec<LinkPing>,
     /// When there was nothing left to happen before the run was over.
     pub starved_at: Option<u64>,
 }
@@ -115,6 +119,57 @@ pub struct DialAttempt {
     pub clock: u64,
     /// When it failed or was given up without a connection; `None` if there is one.
     pub over: Option<u64>,
+}
+
+/// A moment at a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Simulated time.
+    pub at: u64,
+    /// What the node's clock showed.
+    pub clock: u64,
+}
+
+/// A sign of life that a link must show (PROTOCOL.md section 7.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// Any byte.
+    Bytes,
+    /// An answer to a ping.
+    Pongs,
+}
+
+/// A node has given a link up because it missed a sign of life of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Who.
+    pub node: usize,
+    /// Of whom.
+    pub peer: usize,
+    /// What.
+    pub missed: Missed,
+    /// When it gave up.
+    pub at: Mark,
+    /// When it had taken the last such sign, at an instant before; if there was none, the first
+    /// bytes of the connection.
+    pub last: Mark,
+    /// Something of what had come was not what was sent.
+    pub falsified: bool,
+}
+
+/// A ping of a link that has come to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkPing {
+    /// Who was to answer.
+    pub node: usize,
+    /// Whom.
+    pub peer: usize,
+    /// When it had read the ping.
+    pub asked: u64,
+    /// When it had written a pong; `None` if it had written all that it had, and no pong.
+    pub answered: Option<u64>,
+    /// WebSocket messages which it began to write at a later instant, ahead of the pong.
+    pub behind: u64,
 }
 
 /// When the parts of a run began.

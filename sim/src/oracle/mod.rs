@@ -10,6 +10,7 @@
 //! | O5 | deadlines: never early, at most a wake-up late, at both ends |
 //! | O6 | a handler runs at most once, with the caller's bytes, and is told when its call is over |
 //! | O7 | the loss of a link ends all calls that were on it |
+//! | O10 | a link that is heard of lives, whatever the clocks do; its pongs wait for no data |
 //! | O11 | after the healing all of the core are connected within [`heal_bound`] |
 //! | O12 | one connection a pair, by the side that is to dial |
 //! | O14 | at rest nothing is left |
@@ -30,6 +31,7 @@ mod o04_orderly;
 mod o05_deadlines;
 mod o06_handlers;
 mod o07_loss;
+mod o10_alive;
 mod o11_connected;
 mod o12_one_link;
 mod o14_rest;
@@ -46,7 +48,8 @@ use std::collections::BTreeMap;
 use self::bounds::Bounds;
 pub use self::bounds::heal_bound;
 pub use self::evidence::{
-    ConnectionLife, DialAttempt, Evidence, Fired, Gauge, LinkView, NodeLife, PairState, Phases,
+    ConnectionLife, DialAttempt, Evidence, Fired, Gauge, LinkPing, LinkView, Mark, Missed,
+    NodeLife, PairState, Phases, Silence,
 };
 pub use self::o25_vacuity::Vacuity;
 use self::story::{Story, stories};
@@ -134,7 +137,7 @@ impl Bench<'_> {
 
 type Oracle = fn(&Case<'_>, &mut Bench<'_>);
 
-const ORACLES: [(OracleId, Oracle); 14] = [
+const ORACLES: [(OracleId, Oracle); 15] = [
     (OracleId(1), o01_once::judge),
     (OracleId(2), o02_items::judge),
     (OracleId(3), o03_explained::judge),
@@ -142,6 +145,7 @@ const ORACLES: [(OracleId, Oracle); 14] = [
     (OracleId(5), o05_deadlines::judge),
     (OracleId(6), o06_handlers::judge),
     (OracleId(7), o07_loss::judge),
+    (OracleId(10), o10_alive::judge),
     (OracleId(11), o11_connected::judge),
     (OracleId(12), o12_one_link::judge),
     (OracleId(14), o14_rest::judge),

@@ -47,6 +47,8 @@ impl Tale {
             pairs: Vec::new(),
             gauges: Vec::new(),
             walls: vec![0; nodes],
+            silences: Vec::new(),
+            pings: Vec::new(),
             starved_at: None,
         };
         let mut tale = Self { evidence };

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gridmux_core::driver::runtime::Clock as _;
+use gridmux_core::error::LinkError;
 use gridmux_core::handle::take_bugs;
 
 use super::chaos::{Act, Chaos, Left};
@@ -14,10 +16,10 @@ use super::{CHECKPOINT, Options, StepDigest};
 use crate::app::{self, Stage, Witness};
 use crate::history::CallId;
 use crate::keyed::{Keyed, name_key};
-use crate::oracle::{ConnectionLife, Evidence, PairState, Phases, heal_bound};
+use crate::oracle::{ConnectionLife, Evidence, Mark, Missed, PairState, Phases, heal_bound};
 use crate::script::{Call, Deed, Line, Moment, Script};
 use crate::trace::Happening;
-use crate::world::{Shared, Step};
+use crate::world::{ConnId, End, Shared, Step};
 
 /// Nothing takes so long: what is left then is stuck.
 const QUIET_WITHIN: u64 = 100_000_000_000;
@@ -158,7 +160,31 @@ impl<'a> Engine<'a> {
         if events.is_multiple_of(16) {
             self.settle();
         }
+        for (conn, end) in self.recorder.take_dropped() {
+            self.note_silence(conn, end);
+        }
         self.chaos.note_points();
+    }
+
+    /// Notes it if a node has just let go of a connection because it missed a sign of life.
+    fn note_silence(&self, conn: ConnId, end: End) {
+        let mut world = self.shared.world();
+        let of_conn = world.network.conn(conn);
+        let (node, peer, life) = (of_conn.node(end), of_conn.node(end.other()), of_conn.life(end));
+        let at = world.now;
+        drop(world);
+        let Some(running) = self.nodes.get(node) else { return };
+        let Some(Some(handle)) = running.peers.get(peer) else { return };
+        if running.runtime.life != life {
+            return;
+        }
+        let missed = match handle.inspect(|peer| peer.last_failure().cloned()) {
+            Some(LinkError::PeerSilent) => Missed::Bytes,
+            Some(LinkError::PeerDoesNotAnswer) => Missed::Pongs,
+            _ => return,
+        };
+        let clock = running.runtime.instant().as_nanos();
+        self.recorder.given_up(Mark { at, clock }, conn, end, missed);
     }
 
     /// Tells the monitors of the wire which nodes have nothing more to write or to handle.
@@ -172,7 +198,7 @@ impl<'a> Engine<'a> {
                 let settled = ours && world.is_settled(conn, end);
                 drop(world);
                 if settled && !handle.inspect(|peer| peer.has_transmit()) {
-                    self.recorder.flushed(conn, end);
+                    self.recorder.flushed(self.now(), conn, end);
                 }
             }
         }
@@ -377,6 +403,7 @@ impl<'a> Engine<'a> {
     pub(crate) fn evidence(&self) -> Evidence {
         let record = self.recorder.record();
         let (connections, dials) = (record.lives.clone(), record.dials.clone());
+        let (silences, pings) = (record.silences.clone(), record.pings.clone());
         drop(record);
         let world = self.shared.world();
         let walls = (0..self.script.nodes.len()).map(|node| world.wall_skew(node)).collect();
@@ -397,6 +424,8 @@ impl<'a> Engine<'a> {
             pairs: self.pairs(),
             gauges: core.iter().filter_map(|node| self.nodes.gauge(*node)).collect(),
             walls,
+            silences,
+            pings,
             starved_at: starved,
         }
     }

@@ -5,6 +5,7 @@ mod engine;
 mod facts;
 mod judge;
 mod nodes;
+mod pulse;
 pub(crate) mod recorder;
 mod trials;
 mod troubles;

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::pulse::{Answer, Pulse};
 use crate::app;
 use crate::census::FaultId;
 use crate::effects::WireWatch;
 use crate::monitor::{Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
-use crate::oracle::{ConnectionLife, DialAttempt};
+use crate::oracle::{ConnectionLife, DialAttempt, LinkPing, Mark, Missed, Silence};
 use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
 use crate::world::{ConnId, Damage, Dial, End, Ending, Hits, Observer, Placed};
@@ -58,6 +59,12 @@ pub(crate) struct Record {
     arrived: BTreeMap<(ConnId, End), u64>,
     pub(crate) messages: u64,
     pub(crate) watch: WireWatch,
+    /// By connection.
+    pulses: Vec<Pulse>,
+    pub(crate) pings: Vec<LinkPing>,
+    pub(crate) silences: Vec<Silence>,
+    /// Connections that were let go of since this was looked at last, with the ends that did.
+    dropped: Vec<(ConnId, End)>,
     points: Vec<(usize, u64)>,
 }
 
@@ -122,8 +129,21 @@ impl Recorder {
         }
     }
 
+    /// The connections that were let go of since this was asked last, with the ends that did.
+    pub(crate) fn take_dropped(&self) -> Vec<(ConnId, End)> {
+        std::mem::take(&mut self.record().dropped)
+    }
+
+    /// A node has given up a connection because it missed a sign of life.
+    pub(crate) fn given_up(&self, now: Mark, conn: ConnId, end: End, missed: Missed) {
+        let mut record = self.record();
+        let way = record.way(conn, end);
+        let silence = record.pulses[conn.0 as usize].given_up(now, end as usize, way, missed);
+        record.silences.extend(silence);
+    }
+
     /// A node has handled all that came to this end, and written all that it had.
-    pub(crate) fn flushed(&self, conn: ConnId, end: End) {
+    pub(crate) fn flushed(&self, at: u64, conn: ConnId, end: End) {
         let mut record = self.record();
         let nodes = record.lives[conn.0 as usize].nodes;
         let line = record.lines[conn.0 as usize];
@@ -134,6 +154,8 @@ impl Recorder {
         if let Some(monitor) = record.monitors.get_mut(&nodes) {
             monitor.flushed(line.number, role(end));
         }
+        let answer = record.pulses[conn.0 as usize].flushed(at, end as usize);
+        record.ping(conn, end, answer);
     }
 }
 
@@ -142,6 +164,20 @@ impl Record {
         let nodes = self.lives[conn.0 as usize].nodes;
         let number = self.lines[conn.0 as usize].number;
         self.monitors.get_mut(&nodes).map(|monitor| (monitor, number))
+    }
+
+    /// A node's own number, and its peer's.
+    fn way(&self, conn: ConnId, end: End) -> [usize; 2] {
+        let nodes = self.lives[conn.0 as usize].nodes;
+        [nodes[end as usize], nodes[end.other() as usize]]
+    }
+
+    /// What an end has done about a ping, if it has.
+    fn ping(&mut self, conn: ConnId, end: End, answer: Option<Answer>) {
+        let way = self.way(conn, end);
+        if way.iter().all(|node| self.kinds[*node] == NodeKind::Ours) {
+            self.pings.extend(answer.map(|answer| answer.of(way)));
+        }
     }
 
     fn seen(&mut self, at: u64, conn: ConnId, end: End, seen: &Seen, hits: &mut Hits) {
@@ -154,6 +190,8 @@ impl Record {
             self.messages += message.each().len() as u64;
         }
         self.watch.wrote(at, conn.0 as usize, end, seen);
+        let answer = self.pulses[conn.0 as usize].wrote(at, end as usize, seen);
+        self.ping(conn, end, answer);
         self.waiting.retain_mut(|waiting| waiting.goes_on(way, seen, hits));
         if let Some(trace) = &mut self.trace {
             let messages = briefs(&seen.kind);
@@ -212,6 +250,7 @@ impl Observer for Recorder {
             .entry(nodes)
             .or_insert_with(|| Monitor::new(settings(kinds, nodes, secure)));
         record.watch.connect();
+        record.pulses.push(Pulse::default());
         record.lines.push(Line { number: monitor.connect(), ..Line::default() });
         if let Some(trace) = &mut record.trace {
             trace.push(Event { at, what: Happening::Connected { conn, nodes } });
@@ -221,6 +260,7 @@ impl Observer for Recorder {
     fn wrote(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8], hits: &mut Hits) {
         let mut record = self.record();
         record.lines[conn.0 as usize].written[end as usize] += bytes.len() as u64;
+        record.pulses[conn.0 as usize].writes(at, end as usize, bytes.len() as u64);
         let mut all = Vec::new();
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.written(number, role(end), bytes, |seen| all.push(seen.clone()));
@@ -231,19 +271,22 @@ impl Observer for Recorder {
         record.points.extend(hits.points.drain(..).map(|line| (line, at)));
     }
 
-    fn taken(&mut self, conn: ConnId, end: End, bytes: u64) {
+    fn taken(&mut self, at: u64, clock: u64, conn: ConnId, end: End, bytes: u64) {
         let mut record = self.record();
         let by = end.other();
         let taken = &mut record.lines[conn.0 as usize].taken[by as usize];
         *taken += bytes;
         let offset = *taken;
+        record.pulses[conn.0 as usize].taken(Mark { at, clock }, end as usize, offset);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.delivered(number, role(by), offset);
         }
     }
 
     fn falsified(&mut self, conn: ConnId, end: End) {
-        if let Some((monitor, number)) = self.record().monitor(conn) {
+        let mut record = self.record();
+        record.pulses[conn.0 as usize].falsified(end as usize);
+        if let Some((monitor, number)) = record.monitor(conn) {
             monitor.distrust(number, role(end.other()));
         }
     }
@@ -268,6 +311,10 @@ impl Observer for Recorder {
         if how != Ending::Finished {
             life.broken_at[end as usize].get_or_insert(at);
         }
+        if how == Ending::Dropped {
+            record.dropped.push((conn, end));
+        }
+        let life = &record.lives[conn.0 as usize];
         if life.broken_at.iter().all(Option::is_some)
             && let Some((monitor, number)) = record.monitor(conn)
         {

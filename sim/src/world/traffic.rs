@@ -311,9 +311,9 @@ impl Inner {
         buf: &mut BytesMut,
         cx: &Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let (keyed, whole) = (self.keyed, self.knobs.whole);
+        let (now, keyed, whole) = (self.now, self.keyed, self.knobs.whole);
         let conn = self.network.conn(id);
-        let key = conn.key(end);
+        let (key, life) = (conn.key(end), conn.life(end));
         let pipe = conn.into(end);
         let spare = buf.capacity() - buf.len();
         let limit = match whole {
@@ -329,7 +329,8 @@ impl Inner {
                 pipe.writer.take().into_iter().for_each(Waker::wake);
             }
             if let Some(observer) = &mut self.observer {
-                observer.taken(id, end, count as u64);
+                let clock = self.lives.get(life).clock.monotonic(now);
+                observer.taken(now, clock, id, end, count as u64);
             }
             return Poll::Ready(Ok(count));
         }
