@@ -184,7 +184,7 @@ bugs! {
         "a Connect from any time in the future is accepted";
     SkewRefusalRetriedAtOnce = "skew-refusal-retried-at-once", None, "C5", "O15",
         "a refusal for the clocks is followed by the next attempt without a pause";
-    RetryFromFailure = "retry-from-failure", None, "D4", "O11",
+    RetryFromFailure = "retry-from-failure", None, "D4", "O15",
         "the retry spacing counts from the failure of an attempt, not from its start";
     FlapStorm = "flap-storm", None, "D6", "O15",
         "a link is dialled again at once however short it lived";
@@ -206,7 +206,7 @@ bugs! {
         "senders that wait for room in the queue are not woken when the link is lost";
     DrainForgetsHandlers = "drain-forgets-handlers", None, "D7", "O2",
         "the grace of a shutdown ends though handlers still serve the peer";
-    CallTakenWhileDraining = "call-taken-while-draining", None, "D7", "O2",
+    CallTakenWhileDraining = "call-taken-while-draining", None, "D7", "O16",
         "calls are taken in while shutting down";
     RedialAfterShutdown = "redial-after-shutdown", None, "D7", "O14",
         "a link that breaks during the grace is dialled again after it";

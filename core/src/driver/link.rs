@@ -42,6 +42,9 @@ pub(crate) struct PeerTask<R> {
     timer: Box<dyn Timer>,
     dial: Option<(LinkId, Dial)>,
     active: Option<Active>,
+    /// What the bugs of replaced connections keep.
+    #[cfg(feature = "planted")]
+    replaced: Vec<Active>,
     batch: Batch,
     yielded: bool,
     /// Whether the last frame held more than one message, and how many lone ones there were since.
@@ -117,6 +120,8 @@ impl<R: Runtime> PeerTask<R> {
             timer,
             dial: None,
             active: None,
+            #[cfg(feature = "planted")]
+            replaced: Vec::new(),
             batch: Batch::default(),
             yielded: false,
             merging: false,
@@ -129,6 +134,8 @@ impl<R: Runtime> PeerTask<R> {
         let now = self.runtime.now();
         let mut progress = self.poll_dial(now, cx);
         progress |= self.poll_read(now.instant, cx);
+        #[cfg(feature = "planted")]
+        self.hear_replaced(now, cx);
         if self.connection_alarm().is_some_and(|at| at <= now.instant) {
             // A write that can go on has not stalled, however late this task has come to try it.
             progress |= self.poll_write(now.instant, cx);
@@ -151,6 +158,8 @@ impl<R: Runtime> PeerTask<R> {
     fn recover(&mut self) -> Turn {
         self.shared.log_bug();
         self.active = None;
+        #[cfg(feature = "planted")]
+        self.replaced.clear();
         self.dial = None;
         self.batch.keep_wakers();
         let now = self.runtime.now();
@@ -195,6 +204,21 @@ impl<R: Runtime> PeerTask<R> {
         true
     }
 
+    /// Reads from the connections whose place another one has taken, and tells the peer.
+    #[cfg(feature = "planted")]
+    fn hear_replaced(&mut self, now: Now, cx: &mut Context<'_>) {
+        for Active { connection, transport } in &mut self.replaced {
+            while planted!(OldConnectionStillHeard, connection.wants_read()) {
+                match transport.poll_read(cx, connection.read_buf()) {
+                    Poll::Ready(Ok(bytes @ 1..)) => connection.handle_read(now.instant, bytes),
+                    Poll::Ready(_) => connection.handle_eof(),
+                    Poll::Pending => break,
+                }
+                self.shared.with(|state| connection.deliver(now, &mut state.peer));
+            }
+        }
+    }
+
     fn exchange(&mut self, now: Now, cx: &Context<'_>, progress: bool) -> (Found, Option<Instant>) {
         let mut former = None;
         let found = self.exchange_locked(now, cx, progress, &mut former);
@@ -221,6 +245,12 @@ impl<R: Runtime> PeerTask<R> {
         if let Some((connection, transport)) = state.newcomer.take() {
             let replaced = self.active.replace(Active { connection, transport });
             *former = replaced.or(former.take());
+            #[cfg(feature = "planted")]
+            if planted!(OldConnectionLeftOpen, former.is_some())
+                || planted!(OldConnectionStillHeard, former.is_some())
+            {
+                self.replaced.extend(former.take());
+            }
         }
         if state.peer.is_due(now.instant) {
             state.peer.handle_timeout(now);
@@ -252,7 +282,10 @@ impl<R: Runtime> PeerTask<R> {
         if progress || !self.batch.is_empty() || self.has_bytes() {
             return (Found::Work, None);
         }
-        if state.peer.is_drained() && self.active.is_none() {
+        if state.peer.is_drained()
+            && self.active.is_none()
+            && !planted!(RedialAfterShutdown, state.peer.next_alarm().is_some())
+        {
             return (Found::End, None);
         }
         let timers = [state.peer.next_alarm(), self.connection_alarm()];
