@@ -71,6 +71,8 @@ pub struct Fired {
 pub struct NodeLife {
     /// When its process started.
     pub born: u64,
+    /// When its grid was started, from which on it dials and is dialled.
+    pub started: Option<u64>,
     /// When it ended, if it has.
     pub died: Option<u64>,
 }
@@ -80,8 +82,12 @@ pub struct NodeLife {
 pub struct ConnectionLife {
     /// Who has dialled, and who has accepted.
     pub nodes: [usize; 2],
+    /// The how-manieth lives of the two.
+    pub lives: [u64; 2],
     /// When it was made, before any byte of it.
     pub opened_at: u64,
+    /// When the acceptor wrote the ConnectResponse that makes it a link.
+    pub accepted_at: Option<u64>,
     /// When each end dropped it or was told that it is broken, in the order of `nodes`; an end
     /// whose process has died, when that was.
     pub broken_at: [Option<u64>; 2],
@@ -243,9 +249,31 @@ impl Evidence {
         lives.filter(|(_, life)| life.born <= at && life.died.is_none_or(|died| died > at)).last()
     }
 
-    /// When the life began that a node leads at rest.
-    pub(super) fn last_birth(&self, node: usize) -> u64 {
-        self.life_at(node, self.phases.quiet).map_or(0, |(_, life)| life.born)
+    /// When the grid was started of the life that a node leads at rest.
+    pub(super) fn last_start(&self, node: usize) -> u64 {
+        let life = self.life_at(node, self.phases.quiet);
+        life.map_or(0, |(_, life)| life.started.unwrap_or(u64::MAX))
+    }
+
+    /// The connections that this life of a node has accepted from another node, in order, with
+    /// the times of that.
+    pub(super) fn accepted(
+        &self,
+        acceptor: usize,
+        life: u64,
+        dialler: usize,
+    ) -> Vec<(u64, &ConnectionLife)> {
+        let taken = |connection: &ConnectionLife| {
+            connection.nodes == [dialler, acceptor] && connection.lives[1] == life
+        };
+        let mut accepted: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|connection| taken(connection))
+            .filter_map(|connection| Some((connection.accepted_at?, connection)))
+            .collect();
+        accepted.sort_by_key(|(at, _)| *at);
+        accepted
     }
 
     /// The connections of two nodes, with the place of the first one's end.

@@ -20,6 +20,7 @@
 use gridmux_core::error::{CallError, CancelReason, LimitKind};
 
 use super::bounds::{call_bytes, nanos};
+use super::evidence::ConnectionLife;
 use super::story::{Serving, Story};
 use super::{Bench, Case, failure_text};
 use crate::history::{Entry, Sight};
@@ -178,7 +179,8 @@ impl Cause<'_> {
         let lives = |at: u64| {
             let is_open = |broken: Option<u64>| broken.is_none_or(|broken| broken > at);
             let mut connections = evidence.between(from, to);
-            connections.any(|(life, end)| life.opened_at <= at && is_open(life.broken_at[end]))
+            let is_made = |life: &ConnectionLife| life.accepted_at.is_some_and(|made| made <= at);
+            connections.any(|(life, end)| is_made(life) && is_open(life.broken_at[end]))
         };
         if !lives(self.issued.at) {
             return Some("no link when it was made");

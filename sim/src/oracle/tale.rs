@@ -34,7 +34,7 @@ impl Tale {
             limits: Limits::default(),
             entries: Vec::new(),
             fired: Vec::new(),
-            lives: vec![vec![NodeLife { born: 0, died: None }]; nodes],
+            lives: vec![vec![NodeLife { born: 0, started: Some(0), died: None }]; nodes],
             connections: Vec::new(),
             views: Vec::new(),
             dials: Vec::new(),
@@ -122,7 +122,13 @@ impl Tale {
     pub(crate) fn connect(&mut self, at: u64, one: usize, other: usize) -> &mut Self {
         let name = |node| self.evidence.script.node_name(node);
         let nodes = if dials(&name(one), &name(other)) { [one, other] } else { [other, one] };
-        let life = ConnectionLife { nodes, opened_at: at * MS, broken_at: [None; 2] };
+        let life = ConnectionLife {
+            nodes,
+            lives: nodes.map(|node| self.life(node)),
+            opened_at: at * MS,
+            accepted_at: Some(at * MS),
+            broken_at: [None; 2],
+        };
         self.evidence.connections.push(life);
         self.view(at + 1, one, other, true);
         self.view(at + 1, other, one, true);

@@ -1,6 +1,6 @@
 //! Runs a script, phase by phase: boot, chaos, heal, probe, drain, quiesce, shutdown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ const SHUTDOWN_WITHIN: u64 = 20_000_000_000;
 const GRACE: Duration = Duration::from_secs(1);
 const PROBED_WITHIN: u64 = 20_000_000_000;
 const SECOND: u64 = 1_000_000_000;
+/// Moments that are tried for one at which nothing is there for anybody.
+const LOOKS: u64 = 20;
 
 /// A run under way.
 pub(crate) struct Engine<'a> {
@@ -240,6 +242,7 @@ impl<'a> Engine<'a> {
                     peak.incoming = peak.incoming.max(figures.incoming);
                     peak.queued = peak.queued.max(figures.queued);
                     peak.received = peak.received.max(figures.received);
+                    peak.instances = peak.instances.max(figures.instances);
                 }
             }
         }
@@ -329,6 +332,7 @@ impl<'a> Engine<'a> {
 
     /// Applications drop what they still have; afterwards nothing may be left of any call.
     fn drain(&mut self) {
+        self.look_again("a call", |engine| engine.stage.history.len());
         self.phase("drain");
         self.phases.drain = self.now();
         for id in self.stage.running() {
@@ -351,26 +355,56 @@ impl<'a> Engine<'a> {
         self.stage.running().is_empty() && self.nodes.alive().all(quiet)
     }
 
+    /// Has everybody who waits look again, at a moment when nothing is there for anybody: who goes
+    /// on then has missed a wake-up.
+    fn look_again(&mut self, whose: &'static str, progress: impl Fn(&Self) -> usize) {
+        for _ in 0..LOOKS {
+            self.go_until(self.now());
+            if self.shared.world().is_waiting() {
+                let before = progress(self);
+                self.shared.wake_all();
+                self.go_until(self.now());
+                if progress(self) > before {
+                    self.inside.lost_wakes.push((self.now(), whose));
+                }
+                return;
+            }
+            self.go_until(self.now() + SECOND / 100);
+        }
+    }
+
     fn shut_all_down(&mut self) {
         self.phase("shutdown");
-        let down: Arc<std::sync::Mutex<BTreeSet<usize>>> = Arc::default();
+        let down: Arc<std::sync::Mutex<BTreeMap<usize, (u64, u64)>>> = Arc::default();
         let mut alive = BTreeSet::new();
         for (node, running) in self.nodes.alive() {
             let Some(grid) = running.grid.clone() else { continue };
             alive.insert(node);
-            let down = down.clone();
+            let (down, runtime) = (down.clone(), running.runtime.clone());
             running.runtime.spawn_keyed(name_key("the end"), async move {
                 grid.shutdown(GRACE).await;
-                down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(node);
+                let (now, _, life) = runtime.whereabouts();
+                let mut down = down.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                down.insert(node, (now, life));
             });
         }
         let until = self.now() + SHUTDOWN_WITHIN;
-        let is_down = |_: &Self| {
-            down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len() == alive.len()
+        let down = || down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let is_down = |_: &Self| down().len() == alive.len();
+        if !self.go_until_that(until, is_down) {
+            self.look_again("a shutdown", |_| down().len());
+        }
+        // Whoever dials still does within the longest time between two attempts.
+        self.go_until(self.now() + 3 * SECOND);
+        let down = down();
+        let dials = self.recorder.record().dials.clone();
+        let is_late = |node: &usize| {
+            let Some((at, life)) = down.get(node).copied() else { return false };
+            dials.iter().any(|dial| (dial.from, dial.life) == (*node, life) && dial.at > at)
         };
-        self.go_until_that(until, is_down);
-        let down = down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        self.farewell.not_shut_down = alive.difference(&down).copied().collect();
+        self.farewell.dialled_after = alive.iter().copied().filter(is_late).collect();
+        self.farewell.not_shut_down =
+            alive.into_iter().filter(|node| !down.contains_key(node)).collect();
         self.nodes.kill_foreign();
         let grids = self.nodes.take_all();
         drop(grids);
@@ -439,7 +473,8 @@ impl<'a> Engine<'a> {
         inside.panics = std::mem::take(&mut self.shared.world().panics);
         let world_counts = self.shared.world().counts;
         let mut record = self.recorder.record();
-        let mut excuses = std::collections::BTreeMap::new();
+        inside.hoards = std::mem::take(&mut record.hoards);
+        let mut excuses = BTreeMap::new();
         let mut wire = Vec::new();
         for (nodes, monitor) in std::mem::take(&mut record.monitors) {
             wire.extend(monitor.violations().iter().map(|one| (nodes, one.clone())));

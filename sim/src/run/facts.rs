@@ -1,5 +1,6 @@
 //! All that is known of a run when it is over.
 
+use super::meal::Hoard;
 use super::trials::Tried;
 use crate::effects::{WireCounts, WorldCounts};
 use crate::oracle::Evidence;
@@ -20,6 +21,8 @@ pub struct Peak {
     pub queued: usize,
     /// Bytes received and not taken.
     pub received: usize,
+    /// Former processes of the peer's name that it remembered.
+    pub instances: usize,
 }
 
 /// What the machines themselves have shown.
@@ -37,6 +40,10 @@ pub struct Inside {
     pub panics: Vec<String>,
     /// Machines' panics that the driver has caught.
     pub bugs: u64,
+    /// Somebody who was asked again went on, though nothing had happened: when, and what.
+    pub lost_wakes: Vec<(u64, &'static str)>,
+    /// Readers that had more room than they may.
+    pub hoards: Vec<Hoard>,
     /// Tasks ran and ran while time stood still.
     pub busy_at: Option<u64>,
     /// A tick with nothing due has changed a machine: when, and which.
@@ -52,6 +59,8 @@ pub struct Farewell {
     pub quiet: Option<u64>,
     /// The nodes whose shutdown did not end in time.
     pub not_shut_down: Vec<usize>,
+    /// The nodes that have dialled after their shutdown.
+    pub dialled_after: Vec<usize>,
     /// Tasks that were left when all nodes had shut down.
     pub tasks_left: usize,
     /// When all was over.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::Facts;
+use super::meal::Hoard;
 use crate::census::Tally;
 use crate::effects::effects;
 use crate::history::Sight;
@@ -16,6 +17,9 @@ pub(super) struct Ran {
     pub(super) census: BTreeMap<&'static str, Tally>,
     pub(super) checkpoints: Vec<u64>,
 }
+
+/// So many replaced processes of a name an acceptor remembers (PROTOCOL.md section 7.11).
+const REMEMBERED_INSTANCES: usize = 16;
 
 /// What a run has come to.
 pub(super) fn judge(facts: &Facts, ran: Ran) -> Outcome {
@@ -96,6 +100,9 @@ fn inside(facts: &Facts) -> Vec<Failure> {
     if inside.bugs > 0 {
         fail(18, Class::Panic, "a machine has panicked", format!("{} times", inside.bugs), end);
     }
+    for (at, what) in &inside.lost_wakes {
+        fail(23, Class::Liveness, "a wake-up was lost", (*what).into(), *at);
+    }
     for panic in &inside.panics {
         fail(18, Class::Panic, "a task has panicked", panic.clone(), end);
     }
@@ -106,6 +113,10 @@ fn inside(facts: &Facts) -> Vec<Failure> {
     if let Some((at, problem)) = &inside.broken {
         fail(24, Class::Safety, "an invariant of a machine is broken", problem.clone(), *at);
     }
+    for Hoard { at, node, peer, room, bound } in &inside.hoards {
+        let detail = format!("n{node} of n{peer}: {room} bytes, not {bound}");
+        fail(13, Class::Safety, "a reader holds more room than it may", detail, *at);
+    }
     let limits = &facts.evidence.limits;
     for peak in &inside.peaks {
         let bounds = [
@@ -113,6 +124,7 @@ fn inside(facts: &Facts) -> Vec<Failure> {
             ("calls served", peak.incoming, limits.incoming_muxes),
             ("queued bytes", peak.queued, limits.queued_bytes + limits.message),
             ("received bytes", peak.received, limits.received_bytes),
+            ("processes remembered", peak.instances, REMEMBERED_INSTANCES),
         ];
         for (what, value, bound) in bounds {
             if value > bound {
@@ -136,6 +148,9 @@ fn at_end(facts: &Facts) -> Vec<Failure> {
     }
     for node in &farewell.not_shut_down {
         fail("a shutdown does not end", format!("n{node}"));
+    }
+    for node in &farewell.dialled_after {
+        fail("a node dials after its shutdown", format!("n{node}"));
     }
     if farewell.tasks_left > 0 {
         fail("tasks are left after the shutdown", format!("{}", farewell.tasks_left));

@@ -4,6 +4,7 @@ pub(crate) mod chaos;
 mod engine;
 mod facts;
 mod judge;
+mod meal;
 mod nodes;
 mod pulse;
 pub(crate) mod recorder;

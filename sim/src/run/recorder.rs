@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::meal::{Hoard, Meal};
 use super::pulse::{Answer, Pulse};
 use crate::app;
 use crate::census::FaultId;
 use crate::effects::WireWatch;
-use crate::monitor::{Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
+use crate::monitor::{Body, Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
 use crate::oracle::{ConnectionLife, DialAttempt, LinkPing, Mark, Missed, Silence};
 use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
@@ -61,6 +62,9 @@ pub(crate) struct Record {
     pub(crate) watch: WireWatch,
     /// By connection.
     pulses: Vec<Pulse>,
+    /// By connection and the end that reads.
+    meals: Vec<[Meal; 2]>,
+    pub(crate) hoards: Vec<Hoard>,
     pub(crate) pings: Vec<LinkPing>,
     pub(crate) silences: Vec<Silence>,
     /// Connections that were let go of since this was looked at last, with the ends that did.
@@ -184,10 +188,17 @@ impl Record {
         let nodes = self.lives[conn.0 as usize].nodes;
         let way = (nodes[end as usize], nodes[end.other() as usize]);
         self.lines[conn.0 as usize].whole[end as usize] = seen.end;
+        if !matches!(seen.kind, Kind::Control(_)) {
+            // Which may stand between the fragments of a message.
+            self.meals[conn.0 as usize][end.other() as usize].comes(seen.end);
+        }
         let number = self.lines[conn.0 as usize].frames[end as usize];
         self.lines[conn.0 as usize].frames[end as usize] += 1;
         if let Kind::Message(message) = &seen.kind {
             self.messages += message.each().len() as u64;
+            if end == End::Acceptor && is_acceptance(message) {
+                self.lives[conn.0 as usize].accepted_at.get_or_insert(at);
+            }
         }
         self.watch.wrote(at, conn.0 as usize, end, seen);
         let answer = self.pulses[conn.0 as usize].wrote(at, end as usize, seen);
@@ -240,10 +251,11 @@ impl Observer for Recorder {
         }
     }
 
-    fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2]) {
+    fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2], lives: [u64; 2]) {
         let mut guard = self.record();
         let record = &mut *guard;
-        record.lives.push(ConnectionLife { nodes, opened_at: at, broken_at: [None; 2] });
+        let (opened_at, accepted_at, broken_at) = (at, None, [None; 2]);
+        record.lives.push(ConnectionLife { nodes, lives, opened_at, accepted_at, broken_at });
         let (kinds, secure) = (&record.kinds, record.secure);
         let monitor = record
             .monitors
@@ -251,6 +263,7 @@ impl Observer for Recorder {
             .or_insert_with(|| Monitor::new(settings(kinds, nodes, secure)));
         record.watch.connect();
         record.pulses.push(Pulse::default());
+        record.meals.push(Default::default());
         record.lines.push(Line { number: monitor.connect(), ..Line::default() });
         if let Some(trace) = &mut record.trace {
             trace.push(Event { at, what: Happening::Connected { conn, nodes } });
@@ -277,15 +290,26 @@ impl Observer for Recorder {
         let taken = &mut record.lines[conn.0 as usize].taken[by as usize];
         *taken += bytes;
         let offset = *taken;
+        record.meals[conn.0 as usize][by.other() as usize].taken(offset);
         record.pulses[conn.0 as usize].taken(Mark { at, clock }, end as usize, offset);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.delivered(number, role(by), offset);
         }
     }
 
+    fn offered(&mut self, at: u64, conn: ConnId, end: End, room: u64) {
+        let mut record = self.record();
+        let [node, peer] = record.way(conn, end);
+        let hoard = record.meals[conn.0 as usize][end as usize].offered(room);
+        if let (Some(bound), NodeKind::Ours) = (hoard, record.kinds[node]) {
+            record.hoards.push(Hoard { at, node, peer, room, bound });
+        }
+    }
+
     fn falsified(&mut self, conn: ConnId, end: End) {
         let mut record = self.record();
         record.pulses[conn.0 as usize].falsified(end as usize);
+        record.meals[conn.0 as usize][end as usize].falsified();
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.distrust(number, role(end.other()));
         }
@@ -329,6 +353,10 @@ impl Observer for Recorder {
             trace.push(Event { at, what: Happening::Ended { conn, end, how } });
         }
     }
+}
+
+fn is_acceptance(message: &Message) -> bool {
+    matches!(message.body.as_deref(), Some(Body::ConnectResponse { accepted: true, .. }))
 }
 
 /// How many messages of this op a frame carries.
