@@ -5,7 +5,7 @@ use std::time::Duration;
 use gridmux_core::timings::Timings;
 
 use super::evidence::{Evidence, Fired};
-use crate::script::{Call, Fault, Script};
+use crate::script::{Call, Fault, NodeKind, Script};
 use crate::world::{Damage, Knobs, NOMINAL};
 
 /// The grid's timers are a wheel of 1 ms: at most a tick late. A second one is for deadlines,
@@ -280,7 +280,11 @@ impl<'a> Bounds<'a> {
         let Knobs { latency: (_, latency), slack, .. } = *self.knobs;
         let traffic = self.traffic(one, other);
         let turns = 2 + 2 * traffic / buffer.max(1);
+        // The links of ours are not lazy; all tasks of other nodes are.
+        let is_ours = |node: usize| self.evidence.script.nodes.get(node) == Some(&NodeKind::Ours);
+        let lazy = if is_ours(one) && is_ours(other) { 0 } else { self.knobs.laziness };
         latency
+            .saturating_add(lazy)
             .saturating_mul(turns)
             .saturating_add(transfer(traffic, rate))
             .saturating_add(slack.saturating_mul(2))

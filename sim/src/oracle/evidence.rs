@@ -3,6 +3,7 @@
 use gridmux_core::limits::Limits;
 use gridmux_core::timings::Timings;
 
+use super::inside::{Farewell, Inside, Wire};
 use crate::history::Entry;
 use crate::script::{Fault, Script};
 
@@ -51,6 +52,12 @@ pub struct Evidence {
     pub pings: Vec<LinkPing>,
     /// When there was nothing left to happen before the run was over.
     pub starved_at: Option<u64>,
+    /// What the machines have shown, to the end.
+    pub inside: Inside,
+    /// How the end went.
+    pub farewell: Farewell,
+    /// What the monitors of the wire have found, to the end.
+    pub wire: Wire,
 }
 
 /// A fault that has come.

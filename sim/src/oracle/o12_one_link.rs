@@ -1,5 +1,6 @@
 //! O12: one connection a pair, agreed by both ends, opened by the side that is to dial. No node
 //! takes one before it has started, and one that takes another's place leaves that closed.
+//! No stranger is let in: of that, hostile peers tell.
 //!
 //! Not judged: what a node had with a peer that it has taken out.
 
@@ -34,6 +35,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         judge_pair(case, bench, pair);
     }
     judge_acceptors(case, bench);
+    bench.pass_on_complaints(case);
 }
 
 /// What the nodes of ours have accepted.

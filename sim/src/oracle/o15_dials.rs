@@ -8,6 +8,8 @@
 //! - A process whose link another process of its name has taken keeps away for as long as that
 //!   one has it: it is not let in again (PROTOCOL.md section 7.11).
 //!
+//! And no task is polled without end while time stands still: nobody waits by asking again.
+//!
 //! Not judged: the first attempt to a peer that was removed and added again; and what was dialled
 //! while the node was stopped, whose times are not those at which it was decided.
 
@@ -23,6 +25,10 @@ use crate::verdict::Class;
 const WAKES: u64 = 8;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
+    if let Some(at) = case.evidence.inside.busy_at {
+        let rule = "tasks run while time stands still";
+        bench.fail(Class::Liveness, rule, at, String::new());
+    }
     let dials = &case.evidence.dials;
     for (place, dial) in dials.iter().enumerate() {
         if case.evidence.script.nodes.get(dial.from) != Some(&NodeKind::Ours) {
@@ -219,6 +225,13 @@ mod tests {
     fn attempts_one_to_two_seconds_apart_are_good() {
         dials(&[(0, Some(1)), (1_000, Some(1_001)), (3_000, None)]).is_good(15);
         dials(&[(0, Some(4_000)), (4_000, None)]).is_good(15);
+    }
+
+    #[test]
+    fn a_busy_loop_is_bad() {
+        let mut tale = dials(&[(0, None)]);
+        tale.evidence.inside.busy_at = Some(3 * MS);
+        assert_eq!(tale.broken(15), ["tasks run while time stands still"]);
     }
 
     #[test]

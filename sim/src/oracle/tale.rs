@@ -6,8 +6,8 @@ use gridmux_core::timings::Timings;
 
 use super::o12_one_link::dials;
 use super::{
-    ConnectionLife, Evidence, Fired, LinkView, NodeLife, PairState, Phases, Verdicts,
-    judge_without, oracles,
+    ConnectionLife, Evidence, Farewell, Fired, Inside, LinkView, NodeLife, PairState, Phases,
+    Verdicts, Wire, judge_without, oracles,
 };
 use crate::history::{CallId, Entry, Sight};
 use crate::script::{Call, Deed, Fault, Line, Moment, Route, Script};
@@ -50,6 +50,9 @@ impl Tale {
             silences: Vec::new(),
             pings: Vec::new(),
             starved_at: None,
+            inside: Inside::default(),
+            farewell: Farewell { quiet: Some(300_000 * MS), ..Farewell::default() },
+            wire: Wire::default(),
         };
         let mut tale = Self { evidence };
         for (one, other) in (0..nodes).flat_map(|one| (one + 1..nodes).map(move |b| (one, b))) {

@@ -9,14 +9,17 @@ use gridmux_core::error::LinkError;
 use gridmux_core::handle::take_bugs;
 
 use super::chaos::{Act, Chaos, Left};
-use super::facts::{Facts, Farewell, Inside, Peak};
+use super::facts::Facts;
 use super::nodes::Nodes;
 use super::recorder::Recorder;
 use super::{CHECKPOINT, Options, StepDigest};
 use crate::app::{self, Stage, Witness};
 use crate::history::CallId;
 use crate::keyed::{Keyed, name_key};
-use crate::oracle::{ConnectionLife, Evidence, Mark, Missed, PairState, Phases, heal_bound};
+use crate::oracle::{
+    ConnectionLife, Evidence, Farewell, Inside, Mark, Missed, PairState, Peak, Phases, Wire,
+    heal_bound,
+};
 use crate::script::{Call, Deed, Line, Moment, Script};
 use crate::trace::Happening;
 use crate::world::{ConnId, End, Shared, Step};
@@ -461,12 +464,16 @@ impl<'a> Engine<'a> {
             silences,
             pings,
             starved_at: starved,
+            inside: Inside::default(),
+            farewell: Farewell::default(),
+            wire: Wire::default(),
         }
     }
 
     /// All that is known, once it is over.
-    fn collect(&mut self, evidence: Evidence) -> Facts {
-        let mut inside = std::mem::take(&mut self.inside);
+    fn collect(&mut self, mut evidence: Evidence) -> Facts {
+        let inside = &mut evidence.inside;
+        *inside = std::mem::take(&mut self.inside);
         inside.bugs = take_bugs();
         inside.tried = std::mem::take(&mut self.nodes.tried);
         inside.complaints = self.nodes.complaints.take();
@@ -474,24 +481,16 @@ impl<'a> Engine<'a> {
         let world_counts = self.shared.world().counts;
         let mut record = self.recorder.record();
         inside.hoards = std::mem::take(&mut record.hoards);
-        let mut excuses = BTreeMap::new();
-        let mut wire = Vec::new();
+        let wire = &mut evidence.wire;
+        wire.messages = record.messages;
         for (nodes, monitor) in std::mem::take(&mut record.monitors) {
-            wire.extend(monitor.violations().iter().map(|one| (nodes, one.clone())));
+            wire.violations.extend(monitor.violations().iter().map(|one| (nodes, one.clone())));
             for (excuse, count) in monitor.excuses() {
-                *excuses.entry(*excuse).or_default() += count;
+                *wire.excuses.entry(*excuse).or_default() += count;
             }
         }
-        Facts {
-            evidence,
-            inside,
-            farewell: std::mem::take(&mut self.farewell),
-            wire,
-            wire_excuses: excuses,
-            wire_messages: record.messages,
-            world_counts,
-            wire_counts: record.watch.counts,
-        }
+        evidence.farewell = std::mem::take(&mut self.farewell);
+        Facts { evidence, world_counts, wire_counts: record.watch.counts }
     }
 }
 

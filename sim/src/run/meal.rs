@@ -8,21 +8,6 @@ use crate::world::READ_BUFFER;
 /// Room that a reader has beyond what has come of a message, for the next piece of it.
 const PIECE: u64 = 4 << 10;
 
-/// A reader had more room than it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hoard {
-    /// When, in simulated nanoseconds.
-    pub at: u64,
-    /// Who reads.
-    pub node: usize,
-    /// What comes from whom.
-    pub peer: usize,
-    /// Bytes of room.
-    pub room: u64,
-    /// Bytes that it may have.
-    pub bound: u64,
-}
-
 /// What one end reads.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meal {

@@ -13,11 +13,10 @@ use gridmux_core::node::authority;
 use gridmux_core::timings::Timings;
 
 use super::chaos::Victims;
-use super::facts::Peak;
 use super::trials::{self, Tried};
 use crate::app::{self, Stage};
 use crate::keyed::name_key;
-use crate::oracle::{Gauge, LinkView, NodeLife};
+use crate::oracle::{Gauge, LinkView, NodeLife, Peak};
 use crate::peers::{self, Complaints, Foreign, Here};
 use crate::script::{NodeKind, Script, Trial};
 use crate::world::{Death, Shared, SimRuntime};

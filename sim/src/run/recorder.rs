@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::meal::{Hoard, Meal};
+use super::meal::Meal;
 use super::pulse::{Answer, Pulse};
 use crate::app;
 use crate::census::FaultId;
 use crate::effects::WireWatch;
 use crate::monitor::{Body, Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
-use crate::oracle::{ConnectionLife, DialAttempt, LinkPing, Mark, Missed, Silence};
+use crate::oracle::{ConnectionLife, DialAttempt, Hoard, LinkPing, Mark, Missed, Silence};
 use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
 use crate::world::{ConnId, Damage, Dial, End, Ending, Hits, Observer, Placed};
