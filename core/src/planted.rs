@@ -170,8 +170,8 @@ bugs! {
         "what was queued for a lost connection leaves on the next one";
     OldConnectionStillHeard = "old-connection-still-heard", None, "B6", "O8",
         "frames of an older connection are taken for the current one's";
-    StaleLossKillsLink = "stale-loss-kills-link", None, "B6", "O8",
-        "the end of an older connection ends the current one";
+    StaleLossKillsLink = "stale-loss-kills-link", None, "B6", "O11",
+        "the end of a connection that is given up counts for what has come since: the next attempt, or link";
     OldConnectionLeftOpen = "old-connection-left-open", None, "D3", "O12",
         "the connection that a newer one replaces is not closed";
     InstanceIgnored = "instance-ignored", None, "D3", "O15",
@@ -219,7 +219,7 @@ bugs! {
         "the memory of one huge message is kept for the life of the connection";
     LargeOvertakesSmall = "large-overtakes-small", None, "A9", "O16",
         "a large message overtakes smaller ones of its own call";
-    TailLostAfterClose = "tail-lost-after-close", None, "B11", "O2",
+    TailLostAfterClose = "tail-lost-after-close", None, "B11", "O16",
         "what follows a disconnect in a merged message is lost";
     MaskOffsetForgotten = "mask-offset-forgotten", None, "B1", "O2",
         "the mask of a large message begins anew with each piece";

@@ -259,7 +259,7 @@ impl<'a> Bounds<'a> {
     // ---- paths ----
 
     /// All bytes that the script can have two nodes send each other.
-    fn traffic(&self, one: usize, other: usize) -> u64 {
+    pub(super) fn traffic(&self, one: usize, other: usize) -> u64 {
         let between = |call: &&Call| {
             (call.from, call.to) == (one, other) || (call.from, call.to) == (other, one)
         };

@@ -59,6 +59,8 @@ pub struct Inside {
     pub lost_wakes: Vec<(u64, &'static str)>,
     /// Readers that had more room than they may.
     pub hoards: Vec<Hoard>,
+    /// What nodes of ours took for malformed though it was as the peer had sent it: when, and what.
+    pub misread: Vec<(u64, String)>,
     /// Tasks ran and ran while time stood still.
     pub busy_at: Option<u64>,
 }

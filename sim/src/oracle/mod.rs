@@ -20,6 +20,7 @@
 //! | O15 | dials keep their distance |
 //! | O16 | who may send what when, and how it is written (on the wire) |
 //! | O18 | bad input harms nothing but what brought it; nothing panics |
+//! | O20 | bytes mean the same however they are split |
 //! | O21 | after the healing, a call and a stream each way succeed |
 //! | O22 | a script does the same every time it runs ([`same_again`]) |
 //! | O23 | nobody waits while nothing is left to happen |
@@ -49,6 +50,7 @@ mod o14_rest;
 mod o15_dials;
 mod o16_grammar;
 mod o18_bad_input;
+mod o20_codec;
 mod o21_probes;
 mod o22_same_again;
 mod o23_starved;
@@ -172,7 +174,7 @@ impl Bench<'_> {
 
 type Oracle = fn(&Case<'_>, &mut Bench<'_>);
 
-const ORACLES: [(OracleId, Oracle); 21] = [
+const ORACLES: [(OracleId, Oracle); 22] = [
     (OracleId(1), o01_once::judge),
     (OracleId(2), o02_items::judge),
     (OracleId(3), o03_explained::judge),
@@ -190,6 +192,7 @@ const ORACLES: [(OracleId, Oracle); 21] = [
     (OracleId(15), o15_dials::judge),
     (OracleId(16), o16_grammar::judge),
     (OracleId(18), o18_bad_input::judge),
+    (OracleId(20), o20_codec::judge),
     (OracleId(21), o21_probes::judge),
     (OracleId(23), o23_starved::judge),
     (OracleId(24), o24_invariants::judge),

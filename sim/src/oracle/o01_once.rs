@@ -1,15 +1,20 @@
-//! O1: each call resolves exactly once, and by the end of the drain all have.
+//! O1: each call resolves exactly once, and by the end of the drain all have. Between nodes that
+//! no fault comes near, a plain request is answered as soon as the paths and its handler let it.
 //!
 //! Not judged: calls that their application has dropped, and calls of a process that has died.
 
 use super::story::Story;
 use super::{Bench, Case};
 use crate::history::{Entry, Sight};
+use crate::script::{Finish, Route};
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for story in case.stories.iter().filter(|story| story.ours[0]) {
         match (story.issued(), story.caller.first()) {
-            (Some(issued), _) => judge_call(case, bench, story, issued),
+            (Some(issued), _) => {
+                judge_call(case, bench, story, issued);
+                judge_calm(case, bench, story, issued);
+            }
             (None, Some(entry)) => {
                 bench.unsafe_call("a call is seen that was never made", entry.at, story, "");
             }
@@ -49,11 +54,47 @@ fn judge_call(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, issued:
     }
 }
 
+/// Wake-ups of a node that takes a message and says something to it.
+const WAKES: u64 = 8;
+
+/// A plain request that meets no trouble does not wait for anything but its handler.
+fn judge_calm(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, issued: &Entry) {
+    let (call, bounds) = (story.call, &case.bounds);
+    let (from, to) = (call.from, call.to);
+    let plain = call.route == Route::Echo && call.plan.finish == Finish::Ok;
+    let room = case.evidence.script.limits.queued_bytes as u64;
+    if !plain || !story.ours[1] || call.wait_link.is_some() || bounds.traffic(from, to) > room {
+        return;
+    }
+    let asked = bounds.by(from, issued.at, 0, WAKES).saturating_add(bounds.delivery(from, to));
+    let ran = bounds.by(to, asked, call.plan.after, WAKES);
+    let due = bounds.by(from, ran.saturating_add(bounds.delivery(to, from)), 0, WAKES);
+    if due >= case.evidence.phases.drain || !bounds.is_calm(from, to, issued.at, due) {
+        return;
+    }
+    bench.judged();
+    let over = |entry: &&Entry| matches!(entry.sight, Sight::Ended(_) | Sight::Dropped);
+    if story.caller.iter().copied().find(over).is_none_or(|entry| entry.at > due) {
+        bench.late_call("a request waits though all is calm", due, story, "");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::history::Sight::{Dropped, Ended, Issued};
-    use crate::oracle::tale::{LOST, Tale, call};
+    use crate::oracle::tale::{LOST, MS, Tale, call};
+    use crate::script::Fault;
     use crate::script::Route::Echo;
+
+    #[test]
+    fn a_request_that_waits_for_nothing_is_bad() {
+        let ends = |at: u64| Tale::of(call(Echo), &[(5, Issued), (at, Ended(Ok(true)))]);
+        ends(50).is_good(1);
+        assert_eq!(ends(5_000).broken(1), ["a request waits though all is calm"]);
+        let mut troubled = ends(5_000);
+        troubled.fault(4, 6, Fault::Stall { from: 0, to: 1, lasts: 2 * MS });
+        troubled.is_good(1);
+    }
 
     #[test]
     fn a_call_with_one_end_is_good() {

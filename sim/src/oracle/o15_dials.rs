@@ -74,7 +74,8 @@ fn judge_turns(case: &Case<'_>, bench: &mut Bench<'_>, nodes: [usize; 2], life: 
             .evidence
             .views_of(acceptor, dialler)
             .any(|view| !view.up && (taken_at..=over).contains(&view.at));
-        let broken = newer.broken_at[1].is_some_and(|broken| broken <= at);
+        // The one that gives way is dropped in this very instant.
+        let broken = newer.broken_at.iter().flatten().any(|broken| *broken < at);
         if lost || broken || since.len() >= REMEMBERED {
             continue;
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gridmux_core::driver::runtime::Clock as _;
 use gridmux_core::error::LinkError;
 use gridmux_core::handle::take_bugs;
+use gridmux_core::websocket::CloseCode;
 
 use super::chaos::{Act, Chaos, Left};
 use super::facts::Facts;
@@ -20,7 +21,7 @@ use crate::oracle::{
     ConnectionLife, Evidence, Farewell, Inside, Mark, Missed, PairState, Peak, Phases, Wire,
     heal_bound,
 };
-use crate::script::{Call, Deed, Line, Moment, Script};
+use crate::script::{Call, Deed, Line, Moment, NodeKind, Script};
 use crate::trace::Happening;
 use crate::world::{ConnId, End, Shared, Step};
 
@@ -166,13 +167,14 @@ impl<'a> Engine<'a> {
             self.settle();
         }
         for (conn, end) in self.recorder.take_dropped() {
-            self.note_silence(conn, end);
+            self.note_end(conn, end);
         }
         self.chaos.note_points();
     }
 
-    /// Notes it if a node has just let go of a connection because it missed a sign of life.
-    fn note_silence(&self, conn: ConnId, end: End) {
+    /// Notes it if a node has just let go of a connection because it missed a sign of life, or did
+    /// not understand the peer.
+    fn note_end(&mut self, conn: ConnId, end: End) {
         let mut world = self.shared.world();
         let of_conn = world.network.conn(conn);
         let (node, peer, life) = (of_conn.node(end), of_conn.node(end.other()), of_conn.life(end));
@@ -186,6 +188,13 @@ impl<'a> Engine<'a> {
         let missed = match handle.inspect(|peer| peer.last_failure().cloned()) {
             Some(LinkError::PeerSilent) => Missed::Bytes,
             Some(LinkError::PeerDoesNotAnswer) => Missed::Pongs,
+            Some(error) if is_malformed(&error) => {
+                let hostile = matches!(self.script.nodes[peer], NodeKind::Hostile(_));
+                if !hostile && self.recorder.is_as_sent(conn, end) {
+                    self.inside.misread.push((at, format!("n{node} of n{peer}: {error}")));
+                }
+                return;
+            }
             _ => return,
         };
         let clock = running.runtime.instant().as_nanos();
@@ -491,6 +500,15 @@ impl<'a> Engine<'a> {
         }
         evidence.farewell = std::mem::take(&mut self.farewell);
         Facts { evidence, world_counts, wire_counts: record.watch.counts }
+    }
+}
+
+/// Whether a link was given up for what the peer's bytes mean.
+fn is_malformed(error: &LinkError) -> bool {
+    match error {
+        LinkError::Malformed(_) => true,
+        LinkError::WebSocket(error) => error.close_code() == CloseCode::Protocol,
+        _ => false,
     }
 }
 

@@ -38,6 +38,10 @@ impl Meal {
         self.falsified = true;
     }
 
+    pub(super) fn is_falsified(&self) -> bool {
+        self.falsified
+    }
+
     /// The reader has so much room; how much it may have, if that is less. Of a message that is
     /// being read it may have room for as much again as has come of it.
     pub(super) fn offered(&self, room: u64) -> Option<u64> {

@@ -138,6 +138,11 @@ impl Recorder {
         std::mem::take(&mut self.record().dropped)
     }
 
+    /// Whether all that has come to an end is what was sent.
+    pub(crate) fn is_as_sent(&self, conn: ConnId, end: End) -> bool {
+        !self.record().meals[conn.0 as usize][end as usize].is_falsified()
+    }
+
     /// A node has given up a connection because it missed a sign of life.
     pub(crate) fn given_up(&self, now: Mark, conn: ConnId, end: End, missed: Missed) {
         let mut record = self.record();

@@ -156,7 +156,7 @@ fn call(own: Draw, script: &Script, n: u64, favourites: &[(u64, Route)]) -> Call
 }
 
 /// Payloads are at most so large that they travel in some hundreds of pieces.
-fn most(script: &Script) -> u32 {
+pub(super) fn most(script: &Script) -> u32 {
     // With what a message has beside its payload, within the limit.
     let limit = u32::try_from(script.limits.message).unwrap_or(u32::MAX).saturating_sub(1_024);
     match script.knobs.whole {

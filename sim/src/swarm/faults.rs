@@ -320,15 +320,19 @@ fn restarts(own: Draw, script: &Script, at: u64) -> Vec<Line> {
 }
 
 /// What one end has sent stands still on its way; that end then loses the connection, and the
-/// other one hears the rest of it later, and of its end last.
-fn overlap(own: Draw, script: &Script, at: u64) -> [Line; 2] {
+/// other one hears the rest of it later, and of its end last. Meanwhile it may have no room for
+/// what it has to say itself.
+fn overlap(own: Draw, script: &Script, at: u64) -> Vec<Line> {
     let (from, to) = own.pair("pair", script.nodes.len());
     let lasts = own.range("lasts", SECOND / 2, 6 * SECOND);
     let before = own.spread("before", MILLI / 10, 200 * MILLI);
-    let line = |at, fault| Line { moment: Moment::At(at), deed: Deed::Fault(fault) };
     let late = lasts + own.spread("late", MILLI, SECOND);
-    [
-        line(at, Fault::Stall { from, to, lasts }),
-        line(at + before, Fault::Reset { one: from, other: to, late }),
-    ]
+    let squeeze = Fault::Squeeze { from: to, to: from, rate: 2_000, lasts };
+    let squeezed = own.one_in("squeezed", 2).then_some((at, squeeze));
+    let faults = [
+        (at, Fault::Stall { from, to, lasts }),
+        (at + before, Fault::Reset { one: from, other: to, late }),
+    ];
+    let line = |(at, fault)| Line { moment: Moment::At(at), deed: Deed::Fault(fault) };
+    squeezed.into_iter().chain(faults).map(line).collect()
 }

@@ -14,7 +14,7 @@ pub(super) fn draw(draw: Draw) -> Limits {
         return usual;
     }
     Limits {
-        queued_bytes: draw.pick("queued", &[1 << 10, 8 << 10, 64 << 10, usual.queued_bytes]),
+        queued_bytes: draw.pick("queued", &[300, 1 << 10, 8 << 10, 64 << 10]),
         unauthenticated: draw.pick("unproved", &[3, 8, usual.unauthenticated]),
         ..usual
     }

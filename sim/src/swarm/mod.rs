@@ -3,6 +3,7 @@
 //! Each seed has a swarm configuration of its own: kinds of faults and of calls that it favours
 //! and others that it leaves out altogether, so that no kind always drowns another one.
 
+mod bulk;
 mod calls;
 mod draw;
 mod faults;
@@ -82,6 +83,7 @@ pub fn script(seed: u64, profile: Profile) -> Script {
         lines.extend(storm::draw(draw.of("storm"), &script));
     }
     script.lines = lines;
+    bulk::add(draw.of("bulk"), &mut script);
     script
 }
 
