@@ -9,12 +9,13 @@
 //! - A ping that was read is answered. Of all that is not being written by then, one WebSocket
 //!   message may go ahead of the pong: the one that was fetched already.
 //!
-//! Not judged: pongs and pings that were changed on their way, and links that are too slow for an
+//! Not judged: hostile peers, pongs and pings that were changed on their way, and links that are too slow for an
 //! answer in time.
 
 use super::bounds::nanos;
 use super::evidence::{LinkPing, Missed, Silence};
 use super::{Bench, Case};
+use crate::script::NodeKind;
 use crate::verdict::Class;
 
 /// Less than that is no pause.
@@ -28,7 +29,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         judge_silence(case, bench, silence);
     }
     for ping in &case.evidence.pings {
-        judge_ping(bench, ping);
+        judge_ping(case, bench, ping);
     }
 }
 
@@ -36,6 +37,9 @@ fn judge_silence(case: &Case<'_>, bench: &mut Bench<'_>, silence: &Silence) {
     let Silence { node, peer, missed, at, last, falsified } = *silence;
     if missed == Missed::Pongs && falsified {
         return bench.excuse("pongs may have been changed");
+    }
+    if matches!(case.evidence.script.nodes.get(peer), Some(NodeKind::Hostile(_))) {
+        return bench.excuse("a hostile peer is silent");
     }
     bench.judged();
     let timings = &case.evidence.timings;
@@ -62,10 +66,18 @@ fn judge_silence(case: &Case<'_>, bench: &mut Bench<'_>, silence: &Silence) {
     }
 }
 
-fn judge_ping(bench: &mut Bench<'_>, ping: &LinkPing) {
+/// Wake-ups from the end of a link to the application's own view of it.
+const WAKES: u64 = 4;
+
+fn judge_ping(case: &Case<'_>, bench: &mut Bench<'_>, ping: &LinkPing) {
     let LinkPing { node, peer, asked, answered, behind } = *ping;
     bench.judged();
     let Some(answered) = answered else {
+        let told = case.bounds.by(node, asked, 0, WAKES);
+        let mut views = case.evidence.views_of(node, peer);
+        if views.any(|view| !view.up && (asked..=told).contains(&view.at)) {
+            return bench.excuse("the link ended as the ping was read");
+        }
         let detail = format!("n{node} has read it of n{peer} at {asked}");
         return bench.fail(Class::Safety, "a ping of the link is not answered", asked, detail);
     };

@@ -143,6 +143,7 @@ mod tests {
     fn two_connections_are_bad() {
         let mut tale = Tale::new(2);
         tale.connect(5, 0, 1).evidence.pairs[0].open.push(1);
+        tale.evidence.connections[1].accepted_at = None;
         assert_eq!(tale.broken(12), ["a pair has more than one connection"]);
     }
 
@@ -150,6 +151,7 @@ mod tests {
     fn a_connection_that_was_replaced_and_is_left_open_is_bad() {
         let mut tale = Tale::new(2);
         tale.connect(5, 0, 1).evidence.connections[0].broken_at[1] = Some(5 * MS);
+        tale.evidence.pairs[0].open = vec![1];
         tale.is_good(12);
         tale.evidence.connections[0].broken_at[1] = None;
         assert_eq!(tale.broken(12), ["a connection that was replaced is left open"]);

@@ -190,7 +190,7 @@ impl<'a> Engine<'a> {
             Some(LinkError::PeerDoesNotAnswer) => Missed::Pongs,
             Some(error) if is_malformed(&error) => {
                 let hostile = matches!(self.script.nodes[peer], NodeKind::Hostile(_));
-                if !hostile && self.recorder.is_as_sent(conn, end) {
+                if !hostile && self.recorder.is_orderly_link(conn, end) {
                     self.inside.misread.push((at, format!("n{node} of n{peer}: {error}")));
                 }
                 return;
@@ -332,6 +332,8 @@ impl<'a> Engine<'a> {
                 self.played.lines.push(Line { moment, deed: Deed::Call(call) });
             }
         }
+        // By then all have begun: applications may be lazy.
+        self.go_until(self.now() + self.script.knobs.laziness);
         let until = self.now() + PROBED_WITHIN + 400 * self.turn();
         self.go_until_that(until, |engine| engine.stage.running().iter().all(|id| *id < first));
     }

@@ -138,9 +138,11 @@ impl Recorder {
         std::mem::take(&mut self.record().dropped)
     }
 
-    /// Whether all that has come to an end is what was sent.
-    pub(crate) fn is_as_sent(&self, conn: ConnId, end: End) -> bool {
-        !self.record().meals[conn.0 as usize][end as usize].is_falsified()
+    /// Whether a connection has become a link, and all that has come to an end is what was sent.
+    pub(crate) fn is_orderly_link(&self, conn: ConnId, end: End) -> bool {
+        let record = self.record();
+        let as_sent = !record.meals[conn.0 as usize][end as usize].is_falsified();
+        as_sent && record.lives[conn.0 as usize].accepted_at.is_some()
     }
 
     /// A node has given up a connection because it missed a sign of life.
