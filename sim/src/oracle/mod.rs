@@ -233,7 +233,7 @@ mod tests {
     use crate::script::Route;
     use crate::verdict::OracleId;
 
-    /// A call that has two ends, of which nothing explains the first, and a handler for ever.
+    /// A call that has two ends, both late, of which nothing explains the first, and a handler for ever.
     fn wrong() -> Tale {
         let sights = [(5, Issued), (6, Started(true)), (50, Ended(Err(LOST)))];
         let mut tale = Tale::of(call(Route::Echo), &sights);
@@ -246,10 +246,10 @@ mod tests {
     fn all_oracles_judge_and_the_earliest_failure_comes_first() {
         let verdicts = judge(&wrong().evidence);
         let found: Vec<_> = verdicts.failures.iter().map(|failure| failure.oracle.0).collect();
-        assert_eq!(found, [3, 1, 6, 5]);
+        assert_eq!(found, [1, 3, 1, 6, 5]);
         assert!(verdicts.failures.iter().all(|failure| failure.call == Some(0)));
         assert!(verdicts.failures.is_sorted_by_key(|failure| failure.at));
-        assert_eq!(verdicts.failures[1].at, 51 * MS);
+        assert_eq!(verdicts.failures[2].at, 51 * MS);
     }
 
     #[test]
