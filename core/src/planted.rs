@@ -170,8 +170,8 @@ bugs! {
         "what was queued for a lost connection leaves on the next one";
     OldConnectionStillHeard = "old-connection-still-heard", None, "B6", "O8",
         "frames of an older connection are taken for the current one's";
-    StaleLossKillsLink = "stale-loss-kills-link", None, "B6", "O8",
-        "the end of an older connection ends the current one";
+    StaleLossKillsLink = "stale-loss-kills-link", None, "B6", "O11",
+        "the end of a connection that is given up counts for what has come since: the next attempt, or link";
     OldConnectionLeftOpen = "old-connection-left-open", None, "D3", "O12",
         "the connection that a newer one replaces is not closed";
     InstanceIgnored = "instance-ignored", None, "D3", "O15",
@@ -184,7 +184,7 @@ bugs! {
         "a Connect from any time in the future is accepted";
     SkewRefusalRetriedAtOnce = "skew-refusal-retried-at-once", None, "C5", "O15",
         "a refusal for the clocks is followed by the next attempt without a pause";
-    RetryFromFailure = "retry-from-failure", None, "D4", "O11",
+    RetryFromFailure = "retry-from-failure", None, "D4", "O15",
         "the retry spacing counts from the failure of an attempt, not from its start";
     FlapStorm = "flap-storm", None, "D6", "O15",
         "a link is dialled again at once however short it lived";
@@ -206,7 +206,7 @@ bugs! {
         "senders that wait for room in the queue are not woken when the link is lost";
     DrainForgetsHandlers = "drain-forgets-handlers", None, "D7", "O2",
         "the grace of a shutdown ends though handlers still serve the peer";
-    CallTakenWhileDraining = "call-taken-while-draining", None, "D7", "O2",
+    CallTakenWhileDraining = "call-taken-while-draining", None, "D7", "O16",
         "calls are taken in while shutting down";
     RedialAfterShutdown = "redial-after-shutdown", None, "D7", "O14",
         "a link that breaks during the grace is dialled again after it";
@@ -219,7 +219,7 @@ bugs! {
         "the memory of one huge message is kept for the life of the connection";
     LargeOvertakesSmall = "large-overtakes-small", None, "A9", "O16",
         "a large message overtakes smaller ones of its own call";
-    TailLostAfterClose = "tail-lost-after-close", None, "B11", "O2",
+    TailLostAfterClose = "tail-lost-after-close", None, "B11", "O16",
         "what follows a disconnect in a merged message is lost";
     MaskOffsetForgotten = "mask-offset-forgotten", None, "B1", "O2",
         "the mask of a large message begins anew with each piece";

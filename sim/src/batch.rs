@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::census::Tally;
+use crate::oracle::SAME_AGAIN;
 use crate::rows::ROWS;
-use crate::verdict::{Class, Failure, OracleId, Outcome};
-
-/// The rule that is broken by a seed of which two runs differ (O22).
-pub const TWO_RUNS_DIFFER: &str = "two runs of one seed differ";
+use crate::verdict::{Failure, OracleId, Outcome};
 
 /// A kind of failure: the oracle, and the words of its rule.
 pub type Kind = (OracleId, &'static str);
@@ -80,6 +78,13 @@ impl Batch {
         outcome.failures.first().is_some_and(|failure| self.fail(seed, failure))
     }
 
+    /// Adds that a seed was run again, and how that has failed, if it has; whether nothing has
+    /// failed so before.
+    pub fn add_again(&mut self, seed: u64, failure: Option<&Failure>) -> bool {
+        *self.judged.entry(SAME_AGAIN).or_default() += 1;
+        failure.is_some_and(|failure| self.fail(seed, failure))
+    }
+
     /// Counts a seed as failed; whether nothing has failed so before.
     pub fn fail(&mut self, seed: u64, failure: &Failure) -> bool {
         self.failures += 1;
@@ -128,21 +133,9 @@ impl Batch {
     }
 }
 
-/// The failure of a seed of which two runs differ.
-pub fn two_runs_differ(detail: String) -> Failure {
-    Failure {
-        oracle: OracleId(22),
-        class: Class::Nondeterminism,
-        rule: TWO_RUNS_DIFFER,
-        detail,
-        at: 0,
-        call: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Batch, two_runs_differ};
+    use super::{Batch, SAME_AGAIN};
     use crate::census::Tally;
     use crate::rows::ROWS;
     use crate::verdict::{Class, Failure, Figures, OracleId, Outcome};
@@ -163,11 +156,13 @@ mod tests {
         assert!(!batch.add(4, &failed(&[failure(1, "a")])));
         assert!(batch.add(5, &failed(&[failure(1, "b")])));
         assert!(!batch.add(6, &Outcome::default()));
-        assert!(batch.fail(7, &two_runs_differ("…".into())));
+        assert!(batch.add_again(7, Some(&failure(22, "c"))));
+        assert!(!batch.add_again(6, None));
         let groups: Vec<_> =
             batch.groups_by_seed().iter().map(|group| (group.first, group.count)).collect();
         assert_eq!(groups, [(3, 2), (5, 1), (7, 1)]);
         assert_eq!((batch.seeds, batch.failures), (4, 4));
+        assert_eq!(batch.judged[&SAME_AGAIN], 2);
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gridmux_core::planted::{Bug, Planted, plant, strikes_so_far};
 
-use crate::batch::{Kind, two_runs_differ};
+use crate::batch::Kind;
 use crate::guard;
 use crate::minimise::{Minimised, minimise};
+use crate::oracle::same_again;
 use crate::run::Options;
 use crate::script::Script;
 use crate::swarm::{Profile, script};
@@ -188,9 +189,8 @@ pub fn with_bug(planted: &Planted, script: &Script) -> (Outcome, u64) {
     let (mut outcome, strikes) = run_with(planted.bug, script);
     if planted.caught_by == "O22" && strikes > 0 {
         let (again, _) = run_with(planted.bug, script);
-        if again.digest != outcome.digest {
-            let detail = format!("{:016x}, then {:016x}", outcome.digest, again.digest);
-            outcome.failures.insert(0, two_runs_differ(detail));
+        if let Some(failure) = same_again(&outcome, &again) {
+            outcome.failures.insert(0, failure);
         }
     }
     (outcome, strikes)

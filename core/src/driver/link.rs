@@ -42,6 +42,9 @@ pub(crate) struct PeerTask<R> {
     active: Option<Box<Active>>,
     /// The connection was left to whoever has a lone message to write.
     lends: bool,
+    /// What the bugs of replaced connections keep.
+    #[cfg(feature = "planted")]
+    replaced: Vec<Box<Active>>,
     batch: Batch,
     yielded: bool,
     /// Whether the last frame held more than one message, and how many lone ones there were since.
@@ -121,6 +124,8 @@ impl<R: Runtime> PeerTask<R> {
             dial: None,
             active: None,
             lends: false,
+            #[cfg(feature = "planted")]
+            replaced: Vec::new(),
             batch: Batch::default(),
             yielded: false,
             merging: false,
@@ -136,6 +141,8 @@ impl<R: Runtime> PeerTask<R> {
         let now = self.runtime.now();
         let mut progress = self.poll_dial(now, cx);
         progress |= self.poll_read(now.instant, cx);
+        #[cfg(feature = "planted")]
+        self.hear_replaced(now, cx);
         if self.is_due(now.instant) {
             // A write that can go on has not stalled, however late this task has come to try it.
             progress |= self.poll_write(now.instant, cx);
@@ -158,6 +165,8 @@ impl<R: Runtime> PeerTask<R> {
     fn recover(&mut self) -> Turn {
         self.shared.log_bug();
         self.active = None;
+        #[cfg(feature = "planted")]
+        self.replaced.clear();
         self.dial = None;
         self.batch.keep_wakers();
         let now = self.runtime.now();
@@ -221,6 +230,22 @@ impl<R: Runtime> PeerTask<R> {
         progress
     }
 
+    /// Reads from the connections whose place another one has taken, and tells the peer.
+    #[cfg(feature = "planted")]
+    fn hear_replaced(&mut self, now: Now, cx: &mut Context<'_>) {
+        for active in &mut self.replaced {
+            let Active { connection, transport, .. } = &mut **active;
+            while planted!(OldConnectionStillHeard, connection.wants_read()) {
+                match transport.poll_read(cx, connection.read_buf()) {
+                    Poll::Ready(Ok(bytes @ 1..)) => connection.handle_read(now.instant, bytes),
+                    Poll::Ready(_) => connection.handle_eof(),
+                    Poll::Pending => break,
+                }
+                self.shared.with(|state| connection.deliver(now, &mut state.peer));
+            }
+        }
+    }
+
     fn exchange(&mut self, now: Now, cx: &Context<'_>, progress: bool) -> (Found, Option<Instant>) {
         let mut former = None;
         let found = self.exchange_locked(now, cx, progress, &mut former);
@@ -246,6 +271,12 @@ impl<R: Runtime> PeerTask<R> {
         }
         if let Some(newcomer) = state.newcomer.take() {
             *former = self.active.replace(newcomer).or(former.take());
+            #[cfg(feature = "planted")]
+            if planted!(OldConnectionLeftOpen, former.is_some())
+                || planted!(OldConnectionStillHeard, former.is_some())
+            {
+                self.replaced.extend(former.take());
+            }
         }
         if state.peer.is_due(now.instant) {
             state.peer.handle_timeout(now);
@@ -280,7 +311,10 @@ impl<R: Runtime> PeerTask<R> {
         if at_work {
             return (Found::Work, None);
         }
-        if state.peer.is_drained() && self.active.is_none() {
+        if state.peer.is_drained()
+            && self.active.is_none()
+            && !planted!(RedialAfterShutdown, state.peer.next_alarm().is_some())
+        {
             return (Found::End, None);
         }
         let timers = [state.peer.next_alarm(), self.connection_alarm()];

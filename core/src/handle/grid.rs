@@ -266,6 +266,9 @@ impl<R: Runtime> Grid<R> {
     pub fn add_peer(&self, name: &str) -> Result<PeerHandle, ConfigError> {
         crate::node::check_name(name)?;
         let inner = &self.inner;
+        if planted!(AddPeerReplaces, inner.doorway.peer(name).is_some()) {
+            inner.doorway.remove(name);
+        }
         if name == inner.node.name || inner.doorway.peer(name).is_some() {
             return Err(ConfigError::NameTaken(name.into()));
         }

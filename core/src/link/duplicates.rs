@@ -21,6 +21,11 @@ impl Duplicates {
             || planted!(InstanceIgnored)
     }
 
+    /// How many replaced instances are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.replaced.len()
+    }
+
     /// This instance has connected.
     pub(crate) fn on_connected(&mut self, instance: [u8; 16]) {
         self.replaced.retain(|id| *id != instance);

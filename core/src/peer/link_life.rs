@@ -10,6 +10,7 @@ use crate::link::{
     is_duplicate_reason, link_message,
 };
 use crate::time::{Instant, Now};
+use crate::websocket::UpgradeError;
 use crate::wire::{Connect, Flags, Header, MessageRef, Op, Ping};
 
 impl Peer {
@@ -198,8 +199,9 @@ impl Peer {
                 LinkError::Rejected(text) if is_duplicate_reason(text) => {
                     self.retry.after_duplicate(now, timings, &mut self.rng);
                 }
-                LinkError::Rejected(text)
-                    if planted!(SkewRefusalRetriedAtOnce, text.contains("clocks differ")) =>
+                LinkError::Rejected(reason)
+                | LinkError::Upgrade(UpgradeError::Refused { reason, .. })
+                    if planted!(SkewRefusalRetriedAtOnce, reason.contains("clocks differ")) =>
                 {
                     self.retry.at(now);
                 }

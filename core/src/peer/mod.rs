@@ -413,6 +413,11 @@ impl Peer {
         self.common.timers.armed()
     }
 
+    /// Former processes of this name that are remembered, for tests and simulation.
+    pub fn remembered_instances(&self) -> usize {
+        self.duplicates.remembered()
+    }
+
     /// Internal consistency of every machine, for tests and simulation.
     ///
     /// # Panics

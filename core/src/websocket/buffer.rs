@@ -215,7 +215,9 @@ impl Assembly {
     /// The message. Nothing is left.
     pub(super) fn take(&mut self) -> Bytes {
         if planted!(HugeMessageKept) {
-            return self.bytes.split().freeze();
+            let message = Bytes::copy_from_slice(&self.bytes);
+            self.bytes.clear();
+            return message;
         }
         std::mem::take(&mut self.bytes).freeze()
     }

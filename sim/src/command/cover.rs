@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use gridmux_sim::batch::Batch;
 use gridmux_sim::guard;
-use gridmux_sim::oracle::oracles;
+use gridmux_sim::oracle::{oracles, same_again};
 use gridmux_sim::parallel::{cores, in_order};
 use gridmux_sim::rows::ROWS;
 use gridmux_sim::run::Options;
@@ -13,6 +13,9 @@ use serde_json::json;
 
 use super::exit::{Done, Exit};
 use super::subject::Swarm;
+
+/// One seed in so many runs twice.
+const AGAIN: u64 = 64;
 
 /// Show what seeds have covered: faults and their effects, oracles, excuses.
 ///
@@ -40,14 +43,20 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Done {
     args.swarm.check()?;
     let mut batch = Batch::default();
-    let work = |seed| {
+    let work = |seed: u64| {
         let script = args.swarm.script(seed).ok()?;
-        Some(guard::outcome(&script, &Options::default()))
+        let ran = || guard::outcome(&script, &Options::default());
+        let outcome = ran();
+        let again = seed.is_multiple_of(AGAIN).then(|| same_again(&outcome, &ran()));
+        Some((outcome, again))
     };
     let end = args.from.saturating_add(args.seeds);
     in_order(args.from..end, args.jobs.unwrap_or_else(cores), work, |seed, outcome| {
-        if let Some(outcome) = outcome {
+        if let Some((outcome, again)) = outcome {
             batch.add(seed, &outcome);
+            if let Some(again) = again {
+                batch.add_again(seed, again.as_ref());
+            }
         }
         ControlFlow::Continue(())
     });

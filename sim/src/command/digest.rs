@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::str::FromStr;
 
 use gridmux_sim::guard;
+use gridmux_sim::oracle::Fingerprint;
 use gridmux_sim::parallel::{cores, in_order};
 use gridmux_sim::run::Options;
 use gridmux_sim::script::Script;
@@ -41,19 +42,18 @@ pub(super) struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Digest {
     pub(super) seed: u64,
-    digest: u64,
-    events: u64,
+    pub(super) print: Fingerprint,
 }
 
 impl Digest {
     pub(super) fn of(seed: u64, outcome: &Outcome) -> Self {
-        Self { seed, digest: outcome.digest, events: outcome.figures.events }
+        Self { seed, print: Fingerprint::of(outcome) }
     }
 }
 
 impl Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:016x} {}", self.seed, self.digest, self.events)
+        write!(f, "{} {}", self.seed, self.print)
     }
 }
 
@@ -61,13 +61,8 @@ impl FromStr for Digest {
     type Err = ();
 
     fn from_str(line: &str) -> Result<Self, ()> {
-        let words: Vec<_> = line.split_ascii_whitespace().collect();
-        let [seed, digest, events] = words[..] else { return Err(()) };
-        Ok(Self {
-            seed: seed.parse().map_err(drop)?,
-            digest: u64::from_str_radix(digest, 16).map_err(drop)?,
-            events: events.parse().map_err(drop)?,
-        })
+        let (seed, print) = line.split_once(' ').ok_or(())?;
+        Ok(Self { seed: seed.parse().map_err(drop)?, print: print.parse()? })
     }
 }
 
@@ -127,11 +122,11 @@ pub(super) fn of_another_process(
 
 #[cfg(test)]
 mod tests {
-    use super::Digest;
+    use super::{Digest, Fingerprint};
 
     #[test]
     fn a_digest_is_read_as_it_is_printed() {
-        let digest = Digest { seed: 7, digest: 0xab, events: 12 };
+        let digest = Digest { seed: 7, print: Fingerprint { digest: 0xab, events: 12 } };
         assert_eq!(digest.to_string(), "7 00000000000000ab 12");
         assert_eq!(digest.to_string().parse(), Ok(digest));
         for bad in ["", "7 ab", "7 ab 12 1", "x ab 12"] {

@@ -6,12 +6,13 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gridmux_sim::batch::{Batch, Group, two_runs_differ};
+use gridmux_sim::batch::{Batch, Group};
 use gridmux_sim::guard;
+use gridmux_sim::oracle::{same_again, same_elsewhere};
 use gridmux_sim::parallel::{cores, in_order};
 use gridmux_sim::rows::ROWS;
 use gridmux_sim::run::Options;
-use gridmux_sim::verdict::Outcome;
+use gridmux_sim::verdict::{Failure, Outcome};
 use serde::Serialize;
 
 use super::digest::{Digest, of_another_process};
@@ -88,8 +89,8 @@ impl Args {
 /// What a thread has found out about a seed.
 struct Seed {
     outcome: Outcome,
-    /// The second run, of those that have one.
-    again: Option<Digest>,
+    /// How a second run differs, of those that have one.
+    again: Option<Option<Failure>>,
     took: Duration,
 }
 
@@ -149,7 +150,8 @@ fn one(args: &Args, seed: u64, watchdog: &Watchdog) -> Seed {
     let script = args.swarm.script(seed).unwrap_or_else(|trouble| panic!("{}", trouble.text));
     let (outcome, took) = watchdog.watch(seed, || guard::outcome(&script, &options));
     let checked = seed.is_multiple_of(args.every().get());
-    let again = checked.then(|| Digest::of(seed, &guard::outcome(&script, &Options::default())));
+    let again = || same_again(&outcome, &guard::outcome(&script, &Options::default()));
+    let again = checked.then(again);
     Seed { outcome, again, took }
 }
 
@@ -157,13 +159,10 @@ impl Known {
     fn add(&mut self, seed: u64, result: &Seed) {
         self.batch.add(seed, &result.outcome);
         self.slowest = self.slowest.max((result.took, seed));
-        let Some(again) = result.again else { return };
-        let digest = Digest::of(seed, &result.outcome);
-        if again == digest {
-            self.checked.push(digest);
-        } else {
-            let detail = format!("in one process: {digest}, then {again}");
-            self.batch.fail(seed, &two_runs_differ(detail));
+        let Some(again) = &result.again else { return };
+        self.batch.add_again(seed, again.as_ref());
+        if again.is_none() {
+            self.checked.push(Digest::of(seed, &result.outcome));
         }
     }
 }
@@ -175,12 +174,9 @@ fn check_elsewhere(args: &Args, known: &mut Known) -> Done<()> {
     let others: BTreeMap<u64, Digest> =
         others.into_iter().map(|digest| (digest.seed, digest)).collect();
     for digest in &known.checked {
-        let other = others.get(&digest.seed);
-        if other != Some(digest) {
-            let other = other.map_or("nothing".into(), Digest::to_string);
-            let detail = format!("in this process: {digest}, in another one: {other}");
-            known.batch.fail(digest.seed, &two_runs_differ(detail));
-        }
+        let other = others.get(&digest.seed).map(|other| other.print);
+        let failure = same_elsewhere(digest.print, other);
+        known.batch.add_again(digest.seed, failure.as_ref());
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub(crate) fn effects(facts: &Facts) -> BTreeMap<Row, Tally> {
         streams::count(&facts.evidence, &story, &mut felt);
     }
     calls::count_bursts(&facts.evidence, &mut felt);
-    let refused = facts.inside.tried.iter().filter(|tried| tried.is_refused());
+    let refused = facts.evidence.inside.tried.iter().filter(|tried| tried.is_refused());
     felt.add("A8", refused.count() as u64);
     links::count(&facts.evidence, &mut felt);
     facts.world_counts.count(&mut felt);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gridmux_core::timings::Timings;
 
 use super::evidence::{Evidence, Fired};
-use crate::script::{Call, Fault, Script};
+use crate::script::{Call, Fault, NodeKind, Script};
 use crate::world::{Damage, Knobs, NOMINAL};
 
 /// The grid's timers are a wheel of 1 ms: at most a tick late. A second one is for deadlines,
@@ -212,6 +212,34 @@ impl<'a> Bounds<'a> {
         self.pauses(node).iter().any(|pause| (pause.at..=pause.until).contains(&at))
     }
 
+    /// Nanoseconds by a node's clock, at least, in which it could not run between two times: it was
+    /// stopped, or its clock has jumped over them. Those until its next timer are not among them,
+    /// and no time of less than `shortest`.
+    pub(super) fn spared(&self, node: usize, from: u64, to: u64, shortest: u64) -> u64 {
+        let rate = self.rates(node, from).fold(slowest(self.knobs), u64::min);
+        let mut stops = Vec::<(u64, u64)>::new();
+        for pause in self.pauses(node).iter().filter(|pause| (from..=to).contains(&pause.at)) {
+            match stops.last_mut().filter(|(_, end)| pause.at <= *end) {
+                // The first end of two is that of both.
+                Some((_, end)) => *end = pause.until.min(*end),
+                None => stops.push((pause.at, pause.until.min(to))),
+            }
+        }
+        let stops = stops.into_iter().map(|(at, until)| scaled(until - at, rate, NOMINAL));
+        let jumps = self.evidence.faults().filter_map(|(fault, fired)| match fault {
+            Fault::Jump { node: whose, ahead } if *whose == node => {
+                (from..=to).contains(&fired.at).then_some(*ahead)
+            }
+            _ => None,
+        });
+        let counted = nanos(self.evidence.timings.ping_interval)
+            .saturating_add(shortest)
+            .saturating_add(self.knobs.slack)
+            .saturating_add(self.knobs.grain);
+        let spared = |stop: u64| stop.saturating_sub(counted);
+        stops.chain(jumps).map(spared).fold(0, u64::saturating_add)
+    }
+
     /// When a node must have done what its clock calls for `clock` nanoseconds after `from`, with
     /// so many wake-ups of tasks in between: timers are `slack` late, applications `laziness`,
     /// and a node that is stopped goes on where it was.
@@ -253,7 +281,7 @@ impl<'a> Bounds<'a> {
     // ---- paths ----
 
     /// All bytes that the script can have two nodes send each other.
-    fn traffic(&self, one: usize, other: usize) -> u64 {
+    pub(super) fn traffic(&self, one: usize, other: usize) -> u64 {
         let between = |call: &&Call| {
             (call.from, call.to) == (one, other) || (call.from, call.to) == (other, one)
         };
@@ -274,7 +302,11 @@ impl<'a> Bounds<'a> {
         let Knobs { latency: (_, latency), slack, .. } = *self.knobs;
         let traffic = self.traffic(one, other);
         let turns = 2 + 2 * traffic / buffer.max(1);
+        // The links of ours are not lazy; all tasks of other nodes are.
+        let is_ours = |node: usize| self.evidence.script.nodes.get(node) == Some(&NodeKind::Ours);
+        let lazy = if is_ours(one) && is_ours(other) { 0 } else { self.knobs.laziness };
         latency
+            .saturating_add(lazy)
             .saturating_mul(turns)
             .saturating_add(transfer(traffic, rate))
             .saturating_add(slack.saturating_mul(2))

@@ -3,6 +3,7 @@
 use gridmux_core::limits::Limits;
 use gridmux_core::timings::Timings;
 
+use super::inside::{Farewell, Inside, Wire};
 use crate::history::{CallId, Entry};
 use crate::script::{Fault, Script};
 
@@ -47,8 +48,18 @@ pub struct Evidence {
     pub walls: Vec<i64>,
     /// Calls whose cancel has left in the same message as the call itself.
     pub stillborn: Vec<CallId>,
+    /// The links that nodes of ours have given up because they missed a sign of life.
+    pub silences: Vec<Silence>,
+    /// The pings of links between nodes of ours, in the order in which they were dealt with.
+    pub pings: Vec<LinkPing>,
     /// When there was nothing left to happen before the run was over.
     pub starved_at: Option<u64>,
+    /// What the machines have shown, to the end.
+    pub inside: Inside,
+    /// How the end went.
+    pub farewell: Farewell,
+    /// What the monitors of the wire have found, to the end.
+    pub wire: Wire,
 }
 
 /// A fault that has come.
@@ -69,6 +80,8 @@ pub struct Fired {
 pub struct NodeLife {
     /// When its process started.
     pub born: u64,
+    /// When its grid was started, from which on it dials and is dialled.
+    pub started: Option<u64>,
     /// When it ended, if it has.
     pub died: Option<u64>,
 }
@@ -78,8 +91,12 @@ pub struct NodeLife {
 pub struct ConnectionLife {
     /// Who has dialled, and who has accepted.
     pub nodes: [usize; 2],
+    /// The how-manieth lives of the two.
+    pub lives: [u64; 2],
     /// When it was made, before any byte of it.
     pub opened_at: u64,
+    /// When the acceptor wrote the ConnectResponse that makes it a link.
+    pub accepted_at: Option<u64>,
     /// When each end dropped it or was told that it is broken, in the order of `nodes`; an end
     /// whose process has died, when that was.
     pub broken_at: [Option<u64>; 2],
@@ -117,6 +134,57 @@ pub struct DialAttempt {
     pub clock: u64,
     /// When it failed or was given up without a connection; `None` if there is one.
     pub over: Option<u64>,
+}
+
+/// A moment at a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Simulated time.
+    pub at: u64,
+    /// What the node's clock showed.
+    pub clock: u64,
+}
+
+/// A sign of life that a link must show (PROTOCOL.md section 7.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// Any byte.
+    Bytes,
+    /// An answer to a ping.
+    Pongs,
+}
+
+/// A node has given a link up because it missed a sign of life of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Who.
+    pub node: usize,
+    /// Of whom.
+    pub peer: usize,
+    /// What.
+    pub missed: Missed,
+    /// When it gave up.
+    pub at: Mark,
+    /// When it had taken the last such sign, at an instant before; if there was none, the first
+    /// bytes of the connection.
+    pub last: Mark,
+    /// Something of what had come was not what was sent.
+    pub falsified: bool,
+}
+
+/// A ping of a link that has come to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkPing {
+    /// Who was to answer.
+    pub node: usize,
+    /// Whom.
+    pub peer: usize,
+    /// When it had read the ping.
+    pub asked: u64,
+    /// When it had written a pong; `None` if it had written all that it had, and no pong.
+    pub answered: Option<u64>,
+    /// WebSocket messages which it began to write at a later instant, ahead of the pong.
+    pub behind: u64,
 }
 
 /// When the parts of a run began.
@@ -190,9 +258,31 @@ impl Evidence {
         lives.filter(|(_, life)| life.born <= at && life.died.is_none_or(|died| died > at)).last()
     }
 
-    /// When the life began that a node leads at rest.
-    pub(super) fn last_birth(&self, node: usize) -> u64 {
-        self.life_at(node, self.phases.quiet).map_or(0, |(_, life)| life.born)
+    /// When the grid was started of the life that a node leads at rest.
+    pub(super) fn last_start(&self, node: usize) -> u64 {
+        let life = self.life_at(node, self.phases.quiet);
+        life.map_or(0, |(_, life)| life.started.unwrap_or(u64::MAX))
+    }
+
+    /// The connections that this life of a node has accepted from another node, in order, with
+    /// the times of that.
+    pub(super) fn accepted(
+        &self,
+        acceptor: usize,
+        life: u64,
+        dialler: usize,
+    ) -> Vec<(u64, &ConnectionLife)> {
+        let taken = |connection: &ConnectionLife| {
+            connection.nodes == [dialler, acceptor] && connection.lives[1] == life
+        };
+        let mut accepted: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|connection| taken(connection))
+            .filter_map(|connection| Some((connection.accepted_at?, connection)))
+            .collect();
+        accepted.sort_by_key(|(at, _)| *at);
+        accepted
     }
 
     /// The connections of two nodes, with the place of the first one's end.

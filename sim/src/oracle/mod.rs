@@ -1,5 +1,5 @@
-//! The judges of a run: each looks at what the applications have seen, and at nothing of the
-//! machines that made it.
+//! The judges of a run: each looks at what the applications have seen and at what went over the
+//! wire, and but for O13, O14 and O24 at nothing of the machines that made it.
 //!
 //! | | rule |
 //! | --- | --- |
@@ -10,12 +10,21 @@
 //! | O5 | deadlines: never early, at most a wake-up late, at both ends |
 //! | O6 | a handler runs at most once, with the caller's bytes, and is told when its call is over |
 //! | O7 | the loss of a link ends all calls that were on it |
+//! | O8 | no id is used again, and nothing crosses from one connection to another (on the wire) |
+//! | O9 | nobody sends beyond its credits, or gives back more than it got (on the wire) |
+//! | O10 | a link that is heard of lives, whatever the clocks do; its pongs wait for no data |
 //! | O11 | after the healing all of the core are connected within [`heal_bound`] |
 //! | O12 | one connection a pair, by the side that is to dial |
-//! | O14 | at rest nothing is left |
+//! | O13 | queues and tables keep below their limits |
+//! | O14 | at rest nothing is left, and after the shutdown no task |
 //! | O15 | dials keep their distance |
+//! | O16 | who may send what when, and how it is written (on the wire) |
+//! | O18 | bad input harms nothing but what brought it; nothing panics |
+//! | O20 | bytes mean the same however they are split |
 //! | O21 | after the healing, a call and a stream each way succeed |
+//! | O22 | a script does the same every time it runs ([`same_again`]) |
 //! | O23 | nobody waits while nothing is left to happen |
+//! | O24 | the machines' own invariants hold |
 //! | O25 | runs count for what they have proved |
 //!
 //! What explains an error is counted by class in [`Verdicts::excuses`]; so is every case that a
@@ -23,6 +32,7 @@
 
 mod bounds;
 mod evidence;
+mod inside;
 mod o01_once;
 mod o02_items;
 mod o03_explained;
@@ -30,13 +40,23 @@ mod o04_orderly;
 mod o05_deadlines;
 mod o06_handlers;
 mod o07_loss;
+mod o08_epochs;
+mod o09_credits;
+mod o10_alive;
 mod o11_connected;
 mod o12_one_link;
+mod o13_limits;
 mod o14_rest;
 mod o15_dials;
+mod o16_grammar;
+mod o18_bad_input;
+mod o20_codec;
 mod o21_probes;
+mod o22_same_again;
 mod o23_starved;
+mod o24_invariants;
 mod o25_vacuity;
+mod on_wire;
 pub(crate) mod story;
 #[cfg(test)]
 pub(crate) mod tale;
@@ -46,8 +66,11 @@ use std::collections::BTreeMap;
 use self::bounds::Bounds;
 pub use self::bounds::heal_bound;
 pub use self::evidence::{
-    ConnectionLife, DialAttempt, Evidence, Fired, Gauge, LinkView, NodeLife, PairState, Phases,
+    ConnectionLife, DialAttempt, Evidence, Fired, Gauge, LinkPing, LinkView, Mark, Missed,
+    NodeLife, PairState, Phases, Silence,
 };
+pub use self::inside::{Farewell, Hoard, Inside, Peak, Wire};
+pub use self::o22_same_again::{Fingerprint, SAME_AGAIN, same_again, same_elsewhere};
 pub use self::o25_vacuity::Vacuity;
 use self::story::{Story, stories};
 use crate::verdict::{Class, Failure, OracleId};
@@ -92,12 +115,29 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// It had something to judge.
     fn judged(&mut self) {
-        *self.verdicts.judged.entry(self.oracle).or_default() += 1;
+        self.judged_times(1);
+    }
+
+    /// It had so many things to judge.
+    fn judged_times(&mut self, count: u64) {
+        *self.verdicts.judged.entry(self.oracle).or_default() += count;
     }
 
     /// Something explains what was seen.
     fn excuse(&mut self, class: &'static str) {
-        *self.verdicts.excuses.entry(class).or_default() += 1;
+        self.excuse_times(class, 1);
+    }
+
+    /// It explains so many things.
+    fn excuse_times(&mut self, class: &'static str, count: u64) {
+        *self.verdicts.excuses.entry(class).or_default() += count;
+    }
+
+    /// What peers that are not ours complain of, as far as it is this oracle's.
+    fn pass_on_complaints(&mut self, case: &Case<'_>) {
+        let ours = |complaint: &&Failure| complaint.oracle == self.oracle;
+        let complaints = case.evidence.inside.complaints.iter().filter(ours).cloned();
+        self.verdicts.failures.extend(complaints);
     }
 
     fn fail(&mut self, class: Class, rule: &'static str, at: u64, detail: String) {
@@ -134,7 +174,7 @@ impl Bench<'_> {
 
 type Oracle = fn(&Case<'_>, &mut Bench<'_>);
 
-const ORACLES: [(OracleId, Oracle); 14] = [
+const ORACLES: [(OracleId, Oracle); 22] = [
     (OracleId(1), o01_once::judge),
     (OracleId(2), o02_items::judge),
     (OracleId(3), o03_explained::judge),
@@ -142,18 +182,29 @@ const ORACLES: [(OracleId, Oracle); 14] = [
     (OracleId(5), o05_deadlines::judge),
     (OracleId(6), o06_handlers::judge),
     (OracleId(7), o07_loss::judge),
+    (OracleId(8), o08_epochs::judge),
+    (OracleId(9), o09_credits::judge),
+    (OracleId(10), o10_alive::judge),
     (OracleId(11), o11_connected::judge),
     (OracleId(12), o12_one_link::judge),
+    (OracleId(13), o13_limits::judge),
     (OracleId(14), o14_rest::judge),
     (OracleId(15), o15_dials::judge),
+    (OracleId(16), o16_grammar::judge),
+    (OracleId(18), o18_bad_input::judge),
+    (OracleId(20), o20_codec::judge),
     (OracleId(21), o21_probes::judge),
     (OracleId(23), o23_starved::judge),
+    (OracleId(24), o24_invariants::judge),
     (OracleId(25), o25_vacuity::judge),
 ];
 
 /// The oracles that there are.
 pub fn oracles() -> impl Iterator<Item = OracleId> {
-    ORACLES.iter().map(|(id, _)| *id)
+    let of_one_run = ORACLES.iter().map(|(id, _)| *id);
+    let before = of_one_run.clone().take_while(|id| *id < SAME_AGAIN);
+    let after = of_one_run.skip_while(|id| *id < SAME_AGAIN);
+    before.chain([SAME_AGAIN]).chain(after)
 }
 
 /// Has all oracles judge a run.
@@ -182,7 +233,7 @@ mod tests {
     use crate::script::Route;
     use crate::verdict::OracleId;
 
-    /// A call that has two ends, of which nothing explains the first, and a handler for ever.
+    /// A call that has two ends, both late, of which nothing explains the first, and a handler for ever.
     fn wrong() -> Tale {
         let sights = [(5, Issued), (6, Started(true)), (50, Ended(Err(LOST)))];
         let mut tale = Tale::of(call(Route::Echo), &sights);
@@ -195,10 +246,10 @@ mod tests {
     fn all_oracles_judge_and_the_earliest_failure_comes_first() {
         let verdicts = judge(&wrong().evidence);
         let found: Vec<_> = verdicts.failures.iter().map(|failure| failure.oracle.0).collect();
-        assert_eq!(found, [3, 1, 6, 5]);
+        assert_eq!(found, [1, 3, 1, 6, 5]);
         assert!(verdicts.failures.iter().all(|failure| failure.call == Some(0)));
         assert!(verdicts.failures.is_sorted_by_key(|failure| failure.at));
-        assert_eq!(verdicts.failures[1].at, 51 * MS);
+        assert_eq!(verdicts.failures[2].at, 51 * MS);
     }
 
     #[test]

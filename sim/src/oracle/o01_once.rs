@@ -1,6 +1,6 @@
-//! O1: each call resolves exactly once, and by the end of the drain all have; a single request
-//! between two of ours does once its handler has answered, after a delivery and a few wake-ups,
-//! where it is calm.
+//! O1: each call resolves exactly once, and by the end of the drain all have. Where it is calm, a
+//! single request between two of ours does so once its handler has answered, after a delivery and a
+//! few wake-ups, and a plain one is answered as soon as the paths and its handler let it.
 //!
 //! Not judged: calls that their application has dropped, and calls of a process that has died.
 
@@ -8,11 +8,15 @@ use super::bounds::nanos;
 use super::story::Story;
 use super::{Bench, Case};
 use crate::history::{Entry, Sight};
+use crate::script::{Finish, Route};
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for story in case.stories.iter().filter(|story| story.ours[0]) {
         match (story.issued(), story.caller.first()) {
-            (Some(issued), _) => judge_call(case, bench, story, issued),
+            (Some(issued), _) => {
+                judge_call(case, bench, story, issued);
+                judge_calm(case, bench, story, issued);
+            }
             (None, Some(entry)) => {
                 bench.unsafe_call("a call is seen that was never made", entry.at, story, "");
             }
@@ -21,8 +25,8 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     }
 }
 
-/// Wake-ups from the handler's answer to the caller's own record of it.
-const WAKES: u64 = 6;
+/// Wake-ups of a node that takes a message and says something to it.
+const WAKES: u64 = 8;
 
 /// What a handler answers in time, its caller gets.
 fn judge_answered(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, issued: &Entry) {
@@ -87,12 +91,44 @@ fn judge_call(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, issued:
     }
 }
 
+/// A plain request that meets no trouble does not wait for anything but its handler.
+fn judge_calm(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, issued: &Entry) {
+    let (call, bounds) = (story.call, &case.bounds);
+    let (from, to) = (call.from, call.to);
+    let plain = call.route == Route::Echo && call.plan.finish == Finish::Ok;
+    let room = case.evidence.script.limits.queued_bytes as u64;
+    if !plain || !story.ours[1] || call.wait_link.is_some() || bounds.traffic(from, to) > room {
+        return;
+    }
+    let asked = bounds.by(from, issued.at, 0, WAKES).saturating_add(bounds.delivery(from, to));
+    let ran = bounds.by(to, asked, call.plan.after, WAKES);
+    let due = bounds.by(from, ran.saturating_add(bounds.delivery(to, from)), 0, WAKES);
+    if due >= case.evidence.phases.drain || !bounds.is_calm(from, to, issued.at, due) {
+        return;
+    }
+    bench.judged();
+    let over = |entry: &&Entry| matches!(entry.sight, Sight::Ended(_) | Sight::Dropped);
+    if story.caller.iter().copied().find(over).is_some_and(|entry| entry.at > due) {
+        bench.late_call("a request waits though all is calm", due, story, "");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::history::Sight::{Dropped, Ended, Issued, Returned, Started};
     use crate::oracle::tale::{EXPIRED, LOST, MS, Tale, call};
     use crate::script::Fault;
     use crate::script::Route::Echo;
+
+    #[test]
+    fn a_request_that_waits_for_nothing_is_bad() {
+        let ends = |at: u64| Tale::of(call(Echo), &[(5, Issued), (at, Ended(Ok(true)))]);
+        ends(8).is_good(1);
+        assert_eq!(ends(5_000).broken(1), ["a request waits though all is calm"]);
+        let mut troubled = ends(5_000);
+        troubled.fault(4, 6, Fault::Stall { from: 0, to: 1, lasts: 2 * MS });
+        troubled.is_good(1);
+    }
 
     #[test]
     fn a_call_with_one_end_is_good() {

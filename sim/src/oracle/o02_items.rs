@@ -1,11 +1,16 @@
 //! O2: items of a stream arrive without loss, duplication, reordering or change up to the end,
 //! in both directions; everything sent before an orderly end arrives; nothing comes after it.
+//! The grace of a shutdown is kept: no handler is cancelled for it earlier, by its node's clock.
 //!
 //! Not judged: whether bytes are the right ones where a byte was changed on a path without CRC.
 
+use gridmux_core::error::CancelReason;
+
+use super::evidence::Fired;
 use super::story::{Serving, Story};
 use super::{Bench, Case};
 use crate::history::{Entry, Sight};
+use crate::script::Fault;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for story in case.stories.iter().filter(|story| story.ours[0]) {
@@ -19,6 +24,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         for serving in &story.servings {
             judge_way(case, bench, story, &story.caller, sent, &serving.entries);
             judge_input_end(bench, story, serving);
+            judge_grace(case, bench, story, serving);
         }
         if let Some(serving) = story.servings.first() {
             judge_way(case, bench, story, &serving.entries, outputs, &story.caller);
@@ -41,6 +47,29 @@ fn judge_ends(bench: &mut Bench<'_>, story: &Story<'_>) {
             return;
         }
         ended |= matches!(entry.sight, Sight::Ended(_));
+    }
+}
+
+/// A handler that a shutdown cancels had the whole grace.
+fn judge_grace(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, serving: &Serving<'_>) {
+    let shut = |entry: &&Entry| entry.sight == Sight::Cancelled(CancelReason::ShuttingDown);
+    let Some(told) = serving.entries.iter().copied().find(shut) else { return };
+    if case.evidence.is_dead(serving.node, serving.life, told.at) {
+        // Its process ends, in whatever way.
+        return;
+    }
+    let mut faults = case.evidence.faults().filter(|(_, fired)| fired.at <= told.at);
+    let ends_it = |(fault, fired): (&Fault, Fired)| match fault {
+        Fault::Shutdown { node, grace, .. } if *node == serving.node => {
+            case.bounds.most_clock(*node, fired.at, told.at) >= *grace
+        }
+        Fault::Remove { node, peer, .. } => (*node, *peer) == (serving.node, story.call.from),
+        _ => false,
+    };
+    bench.judged();
+    if !faults.any(ends_it) {
+        let rule = "a handler is cancelled within the grace of a shutdown";
+        bench.unsafe_call(rule, told.at, story, "");
     }
 }
 
@@ -157,7 +186,7 @@ mod tests {
         AfterEnd, Closed, Ended, InputEnded, InputTaken, Issued, Opened, OutputSent, Returned,
         Sent, Started, Taken,
     };
-    use crate::oracle::tale::{Tale, call};
+    use crate::oracle::tale::{MS, Tale, call};
     use crate::script::{Fault, Route};
     use crate::world::Damage;
 
@@ -180,6 +209,20 @@ mod tests {
             (11, Taken(1, true)),
             (12, Ended(Ok(true))),
         ]
+    }
+
+    #[test]
+    fn a_grace_that_is_cut_short_is_bad() {
+        let cancelled = Sight::Cancelled(CancelReason::ShuttingDown);
+        let sights = [(5, Issued), (5, Opened), (6, Started(true)), (60, cancelled)];
+        let rule = "a handler is cancelled within the grace of a shutdown";
+        let mut tale = Tale::of(call(Route::Talk), &sights);
+        let shutdown = |grace| Fault::Shutdown { node: 1, grace, back: None };
+        assert_eq!(tale.broken(2), [rule], "there was none");
+        tale.fault(50, 50, shutdown(20 * MS));
+        assert_eq!(tale.broken(2), [rule]);
+        tale.fault(52, 52, shutdown(5 * MS));
+        tale.is_good(2);
     }
 
     fn told(sights: &[(u64, Sight)]) -> Vec<&'static str> {

@@ -14,6 +14,7 @@
 //! | `ShuttingDown`, `PeerShuttingDown`, `PeerRemoved` | such a fault |
 //! | `PeerViolation` | a route whose ends disagree |
 //! | `Ended` of a `send` | a handler that has returned in order |
+//! | a `ConfigError` | the mistake that it names, if one was [tried](crate::script::Trial) |
 //! | any | a peer that is not ours; for what the peer says or does not say, a byte that was changed on the way |
 //!
 //! Each is counted by class.
@@ -21,16 +22,19 @@
 use gridmux_core::error::{CallError, CancelReason, LimitKind};
 
 use super::bounds::{call_bytes, nanos};
+use super::evidence::ConnectionLife;
 use super::o05_deadlines::reader_lag;
 use super::story::{Serving, Story};
 use super::{Bench, Case, failure_text};
 use crate::history::{Entry, Sight};
 use crate::script::{Close, Deed, Fault, Finish};
+use crate::verdict::Class;
 
 /// Wake-ups between a ping that is due and the handler's own record of its silence.
 const SILENCE_WAKES: u64 = 6;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
+    judge_trials(case, bench);
     for story in case.stories.iter().filter(|story| story.ours[0]) {
         if story.ours[1] {
             judge_silence(case, bench, story);
@@ -81,6 +85,20 @@ fn judge_silence(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
             bench.excuse("the callee heard no ping");
         } else {
             bench.unsafe_call("an unexplained CallerSilent", told.at, story, "");
+        }
+    }
+}
+
+/// A configuration that cannot work is refused, by the error that names the mistake.
+fn judge_trials(case: &Case<'_>, bench: &mut Bench<'_>) {
+    // Refusals explain themselves, too.
+    bench.pass_on_complaints(case);
+    for tried in &case.evidence.inside.tried {
+        bench.judged();
+        if !tried.is_refused() {
+            let rule = "a mistake in a configuration was not refused";
+            let at = case.evidence.farewell.end;
+            bench.fail(Class::Safety, rule, at, format!("{tried:?}"));
         }
     }
 }
@@ -224,7 +242,8 @@ impl Cause<'_> {
         let lives = |at: u64| {
             let is_open = |broken: Option<u64>| broken.is_none_or(|broken| broken > at);
             let mut connections = evidence.between(from, to);
-            connections.any(|(life, end)| life.opened_at <= at && is_open(life.broken_at[end]))
+            let is_made = |life: &ConnectionLife| life.accepted_at.is_some_and(|made| made <= at);
+            connections.any(|(life, end)| is_made(life) && is_open(life.broken_at[end]))
         };
         if !lives(self.issued.at) {
             return Some("no link when it was made");
@@ -419,14 +438,15 @@ fn as_u64(value: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use gridmux_core::error::{CallError, CancelReason, LimitKind, Violation};
+    use gridmux_core::error::{CallError, CancelReason, ConfigError, LimitKind, Violation};
 
     use crate::history::Sight::{
         Cancelled, Ended, Issued, OutputSent, Panicked, Returned, SendFailed, Started,
     };
     use crate::oracle::failure_text;
     use crate::oracle::tale::{EXPIRED, LOST, MS, Tale, call};
-    use crate::script::{Call, Close, Deed, Fault, Finish, Line, Moment, NodeKind, Route};
+    use crate::run::Tried;
+    use crate::script::{Call, Close, Deed, Fault, Finish, Line, Moment, NodeKind, Route, Trial};
     use crate::world::Damage;
 
     const NOT_RUN: CallError = CallError::Disconnected { may_have_run: false };
@@ -453,6 +473,19 @@ mod tests {
         let id = before.call(call(Route::Echo));
         before.see(5, id, Issued).see(5, id, Ended(Err(NOT_RUN)));
         is_excused(&before, "no link when it was made");
+    }
+
+    #[test]
+    fn a_mistake_in_a_configuration_must_be_refused_for_what_it_is() {
+        let tried = |answer| {
+            let mut tale = Tale::new(2);
+            tale.evidence.inside.tried.push(Tried { node: 0, trial: Trial::OwnTwice, answer });
+            tale
+        };
+        tried(Some(ConfigError::DuplicateName("a".into()))).is_good(3);
+        let rule = ["a mistake in a configuration was not refused"];
+        assert_eq!(tried(None).broken(3), rule);
+        assert_eq!(tried(Some(ConfigError::UnknownPeer("a".into()))).broken(3), rule);
     }
 
     #[test]

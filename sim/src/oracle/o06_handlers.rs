@@ -139,7 +139,7 @@ mod tests {
         Cancelled, Dropped, Ended, HandlerDropped, Issued, OutputSent, Returned, Started,
     };
     use crate::oracle::tale::{EXPIRED, LOST, MS, Tale, call};
-    use crate::script::{Fault, NodeKind, Route};
+    use crate::script::{Call, Fault, NodeKind, Route};
 
     const NOT_TOLD: &str = "a handler is not told that its call is over";
 
@@ -218,6 +218,22 @@ mod tests {
         tale.is_good(6);
         tale.evidence.entries.pop();
         assert_eq!(tale.broken(6), [NOT_TOLD]);
+    }
+
+    #[test]
+    fn a_lazy_go_caller_writes_a_large_message_with_many_rests() {
+        let lazy = |kind| {
+            let mut tale = told(2_050, Dropped);
+            let script = &mut tale.evidence.script;
+            script.knobs.laziness = 100 * MS;
+            script.knobs.buffer = 4_096;
+            let large = Call { size: Some(40_000), ..Call::new("large", 0, 1, Route::Talk) };
+            script.nodes[0] = kind;
+            tale.call(large);
+            tale
+        };
+        assert_eq!(lazy(NodeKind::Ours).broken(6), [NOT_TOLD]);
+        lazy(NodeKind::Go).is_good(6);
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
             bench.excuse("clocks too far apart");
             continue;
         }
-        let births = pair.nodes.map(|node| evidence.last_birth(node));
-        let due = births.into_iter().fold(evidence.phases.heal, u64::max).saturating_add(bound);
+        let starts = pair.nodes.map(|node| evidence.last_start(node));
+        let due = starts.into_iter().fold(evidence.phases.heal, u64::max).saturating_add(bound);
         if due >= evidence.phases.quiet {
             bench.excuse("started too late to be connected in time");
             continue;
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_later_birth_moves_the_bound() {
         let mut tale = connects(51_000);
-        tale.evidence.lives[0][0].born = 12_000 * MS;
+        tale.evidence.lives[0][0].started = Some(12_000 * MS);
         tale.is_good(11);
     }
 

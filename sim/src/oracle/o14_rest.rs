@@ -1,14 +1,22 @@
 //! O14: at rest nothing is left: no open call, no byte queued or held, no timer of a call, no task
 //! beyond those that the links need, and at most one timer of the system for each peer.
 //!
+//! After the drain everything comes to rest, every shutdown ends, no node dials after its own, and no task
+//! is left.
+//!
 //! A handler that runs to its end, and has none, is allowed what it holds: one open call, one
 //! task and one timer each.
 
-use super::{Bench, Case};
+use super::{Bench, Case, heal_bound};
 use crate::script::Route;
 use crate::verdict::Class;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
+    judge_gauges(case, bench);
+    judge_end(case, bench);
+}
+
+fn judge_gauges(case: &Case<'_>, bench: &mut Bench<'_>) {
     let at = case.evidence.phases.quiet;
     let peers = case.evidence.script.nodes.len().saturating_sub(1) as u64;
     for gauge in &case.evidence.gauges {
@@ -34,6 +42,32 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     }
 }
 
+fn judge_end(case: &Case<'_>, bench: &mut Bench<'_>) {
+    let (evidence, farewell) = (case.evidence, &case.evidence.farewell);
+    if let Some((at, detail)) = &evidence.inside.timers {
+        bench.fail(Class::Safety, "more timers than calls", *at, detail.clone());
+    }
+    let bound = heal_bound(&evidence.script, &evidence.timings);
+    let mut fail = |rule, detail| bench.fail(Class::Liveness, rule, farewell.end, detail);
+    match farewell.quiet.map(|quiet| quiet.saturating_sub(evidence.phases.drain)) {
+        None => fail("something is left of calls that are over", String::new()),
+        // Who was let go of knows it when a dead link has been found.
+        Some(late) if late > bound => {
+            fail("something is left of calls too long", format!("{late} ns after the drain"));
+        }
+        Some(_) => {}
+    }
+    for node in &farewell.not_shut_down {
+        fail("a shutdown does not end", format!("n{node}"));
+    }
+    for node in &farewell.dialled_after {
+        fail("a node dials after its shutdown", format!("n{node}"));
+    }
+    if farewell.tasks_left > 0 {
+        fail("tasks are left after the shutdown", farewell.tasks_left.to_string());
+    }
+}
+
 /// How many handlers of routes that run to their end still do at a node.
 fn endless(case: &Case<'_>, node: usize) -> u64 {
     let run_on = case.stories.iter().filter(|story| story.call.route == Route::RunToEnd);
@@ -51,8 +85,8 @@ fn endless(case: &Case<'_>, node: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use crate::history::Sight::{Dropped, Issued, Started};
-    use crate::oracle::Gauge;
     use crate::oracle::tale::{Tale, call};
+    use crate::oracle::{Farewell, Gauge};
     use crate::script::Route;
 
     const CALM: Gauge = Gauge {
@@ -89,6 +123,22 @@ mod tests {
         ] {
             assert_eq!(rests(gauge).broken(14), [rule]);
         }
+    }
+
+    #[test]
+    fn an_end_at_which_something_stays_is_bad() {
+        let ends = |spoil: fn(&mut Farewell)| {
+            let mut tale = rests(CALM);
+            spoil(&mut tale.evidence.farewell);
+            tale.broken(14)
+        };
+        assert_eq!(ends(|_| {}), [""; 0]);
+        let left = ends(|farewell| farewell.quiet = None);
+        assert_eq!(left, ["something is left of calls that are over"]);
+        let hangs = ends(|farewell| farewell.not_shut_down.push(1));
+        assert_eq!(hangs, ["a shutdown does not end"]);
+        let tasks = ends(|farewell| farewell.tasks_left = 1);
+        assert_eq!(tasks, ["tasks are left after the shutdown"]);
     }
 
     #[test]

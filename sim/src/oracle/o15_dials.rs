@@ -5,9 +5,15 @@
 //! - After an attempt that has failed, the next one starts `retry_max` after its *start*, or at
 //!   once if it took longer; plus wake-ups and pauses. Not judged where the dialler does not dial
 //!   any more: it shuts down, has removed the peer, was told of a duplicate, or has a link.
+//! - A process whose link another process of its name has taken keeps away for as long as that
+//!   one has it: it is not let in again (PROTOCOL.md section 7.11).
+//!
+//! And no task is polled without end while time stands still: nobody waits by asking again.
 //!
 //! Not judged: the first attempt to a peer that was removed and added again; and what was dialled
 //! while the node was stopped, whose times are not those at which it was decided.
+
+use std::collections::BTreeSet;
 
 use super::bounds::nanos;
 use super::evidence::DialAttempt;
@@ -19,6 +25,10 @@ use crate::verdict::Class;
 const WAKES: u64 = 8;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
+    if let Some(at) = case.evidence.inside.busy_at {
+        let rule = "tasks run while time stands still";
+        bench.fail(Class::Liveness, rule, at, String::new());
+    }
     let dials = &case.evidence.dials;
     for (place, dial) in dials.iter().enumerate() {
         if case.evidence.script.nodes.get(dial.from) != Some(&NodeKind::Ours) {
@@ -30,6 +40,56 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         let former = dials[..place].iter().rev().find(same);
         judge_early(case, bench, dial, former);
         judge_late(case, bench, dial, dials[place + 1..].iter().find(same));
+    }
+    for (acceptor, lives) in case.evidence.lives.iter().enumerate() {
+        for (life, _) in (0_u64..).zip(lives) {
+            for dialler in 0..case.evidence.lives.len() {
+                judge_turns(case, bench, [dialler, acceptor], life);
+            }
+        }
+    }
+}
+
+/// Instances of a name that an acceptor remembers, at least.
+const REMEMBERED: usize = 16;
+
+/// Whether a process that was replaced is let in while the one that took its place is connected.
+fn judge_turns(case: &Case<'_>, bench: &mut Bench<'_>, nodes: [usize; 2], life: u64) {
+    let [dialler, acceptor] = nodes;
+    if case.evidence.script.nodes.get(acceptor) != Some(&NodeKind::Ours) {
+        return;
+    }
+    let accepted = case.evidence.accepted(acceptor, life, dialler);
+    for (place, pair) in accepted.windows(2).enumerate() {
+        let [(taken_at, newer), (at, again)] = *pair else { continue };
+        let process = again.lives[0];
+        let before = || accepted[..place].iter().map(|(_, one)| one.lives[0]);
+        if newer.lives[0] == process || !before().any(|other| other == process) {
+            continue;
+        }
+        bench.judged();
+        let since: BTreeSet<u64> = before().rev().take_while(|other| *other != process).collect();
+        let over = case.bounds.by(acceptor, at, 0, WAKES);
+        let lost = case
+            .evidence
+            .views_of(acceptor, dialler)
+            .any(|view| !view.up && (taken_at..=over).contains(&view.at));
+        // The one that gives way is dropped in this very instant.
+        let broken = newer.broken_at.iter().flatten().any(|broken| *broken < at);
+        if lost || broken || since.len() >= REMEMBERED {
+            continue;
+        }
+        let removes = |fault: &Fault| {
+            matches!(fault, Fault::Remove { node, peer, .. }
+                if (*node, *peer) == (acceptor, dialler))
+        };
+        if case.bounds.has_come(at, removes) {
+            bench.excuse("removed and added again");
+            continue;
+        }
+        let detail = format!("life {process} of n{dialler} at n{acceptor}");
+        let rule = "a process takes its name back from the one that replaced it";
+        bench.fail(Class::Safety, rule, at, detail);
     }
 }
 
@@ -120,8 +180,8 @@ fn judge_late(
 
 #[cfg(test)]
 mod tests {
-    use crate::oracle::DialAttempt;
     use crate::oracle::tale::{MS, Tale};
+    use crate::oracle::{ConnectionLife, DialAttempt, LinkView};
     use crate::script::Fault;
 
     /// Node 0 has no link with node 1, and dials: when, and when that was over.
@@ -137,9 +197,42 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_takes_its_name_back_is_bad() {
+        let mut tale = Tale::new(2);
+        tale.evidence.views.clear();
+        let first = tale.evidence.connections[0];
+        let nodes = first.nodes;
+        let taken = |at: u64, process: u64| ConnectionLife {
+            lives: [process, 0],
+            opened_at: at * MS,
+            accepted_at: Some(at * MS),
+            ..first
+        };
+        tale.evidence.connections.extend([taken(50, 1), taken(90, 0)]);
+        let rule = "a process takes its name back from the one that replaced it";
+        assert_eq!(tale.broken(15), [rule]);
+        let view =
+            LinkView { node: nodes[1], life: 0, peer: nodes[0], at: 70 * MS, clock: 0, up: false };
+        tale.evidence.views.push(view);
+        tale.is_good(15);
+        tale.evidence.views.clear();
+        tale.evidence.connections[1].broken_at[1] = Some(80 * MS);
+        tale.is_good(15);
+        tale.evidence.connections[1] = taken(50, 0);
+        assert_eq!(tale.broken(15), [""; 0], "one process all the time");
+    }
+
+    #[test]
     fn attempts_one_to_two_seconds_apart_are_good() {
         dials(&[(0, Some(1)), (1_000, Some(1_001)), (3_000, None)]).is_good(15);
         dials(&[(0, Some(4_000)), (4_000, None)]).is_good(15);
+    }
+
+    #[test]
+    fn a_busy_loop_is_bad() {
+        let mut tale = dials(&[(0, None)]);
+        tale.evidence.inside.busy_at = Some(3 * MS);
+        assert_eq!(tale.broken(15), ["tasks run while time stands still"]);
     }
 
     #[test]

@@ -1,9 +1,15 @@
-//! O23: nobody waits while nothing is left to happen.
+//! O23: nobody waits while nothing is left to happen, and nobody waits for what has come: whoever
+//! is asked again while nothing happens does not go on.
 
 use super::{Bench, Case};
+use crate::verdict::Class;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     bench.judged();
+    for (at, what) in &case.evidence.inside.lost_wakes {
+        let rule = "somebody was not woken";
+        bench.fail(Class::Liveness, rule, *at, format!("{what} goes on when it is asked again"));
+    }
     let Some(at) = case.evidence.starved_at else { return };
     for story in case.stories.iter().filter(|story| story.ours[0]) {
         let Some(issued) = story.issued() else { continue };
@@ -26,6 +32,13 @@ mod tests {
         tale.is_good(23);
         tale.evidence.starved_at = Some(9 * MS);
         tale.is_good(23);
+    }
+
+    #[test]
+    fn a_wake_up_that_was_lost_is_bad() {
+        let mut tale = Tale::new(2);
+        tale.evidence.inside.lost_wakes.push((9 * MS, "a shutdown"));
+        assert_eq!(tale.broken(23), ["somebody was not woken"]);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use gridmux_core::timings::Timings;
 
 use super::o12_one_link::dials;
 use super::{
-    ConnectionLife, Evidence, Fired, LinkView, NodeLife, PairState, Phases, Verdicts,
-    judge_without, oracles,
+    ConnectionLife, Evidence, Farewell, Fired, Inside, LinkView, NodeLife, PairState, Phases,
+    Verdicts, Wire, judge_without, oracles,
 };
 use crate::history::{CallId, Entry, Sight};
 use crate::script::{Call, Deed, Fault, Line, Moment, Route, Script};
@@ -34,7 +34,7 @@ impl Tale {
             limits: Limits::default(),
             entries: Vec::new(),
             fired: Vec::new(),
-            lives: vec![vec![NodeLife { born: 0, died: None }]; nodes],
+            lives: vec![vec![NodeLife { born: 0, started: Some(0), died: None }]; nodes],
             connections: Vec::new(),
             views: Vec::new(),
             dials: Vec::new(),
@@ -48,7 +48,12 @@ impl Tale {
             gauges: Vec::new(),
             walls: vec![0; nodes],
             stillborn: Vec::new(),
+            silences: Vec::new(),
+            pings: Vec::new(),
             starved_at: None,
+            inside: Inside::default(),
+            farewell: Farewell { quiet: Some(300_000 * MS), ..Farewell::default() },
+            wire: Wire::default(),
         };
         let mut tale = Self { evidence };
         for (one, other) in (0..nodes).flat_map(|one| (one + 1..nodes).map(move |b| (one, b))) {
@@ -121,7 +126,13 @@ impl Tale {
     pub(crate) fn connect(&mut self, at: u64, one: usize, other: usize) -> &mut Self {
         let name = |node| self.evidence.script.node_name(node);
         let nodes = if dials(&name(one), &name(other)) { [one, other] } else { [other, one] };
-        let life = ConnectionLife { nodes, opened_at: at * MS, broken_at: [None; 2] };
+        let life = ConnectionLife {
+            nodes,
+            lives: nodes.map(|node| self.life(node)),
+            opened_at: at * MS,
+            accepted_at: Some(at * MS),
+            broken_at: [None; 2],
+        };
         self.evidence.connections.push(life);
         self.view(at + 1, one, other, true);
         self.view(at + 1, other, one, true);

@@ -6,14 +6,17 @@ use gridmux_core::wire::{ConnectResponse, MessageRef, Op};
 
 use crate::verdict::{Class, Failure, OracleId};
 
+/// A rule, and the oracle that it is part of.
+pub(super) type Rule = (OracleId, &'static str);
+
 /// What such peers have to complain about.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Complaints(Arc<Mutex<Vec<Failure>>>);
 
 impl Complaints {
     /// One of ours has broken a rule.
-    pub(super) fn add(&self, rule: &'static str, at: u64, detail: String) {
-        let (oracle, class) = (OracleId(18), Class::Safety);
+    pub(super) fn add(&self, (oracle, rule): Rule, at: u64, detail: String) {
+        let class = Class::Safety;
         let failure = Failure { oracle, class, rule, detail, at, call: None };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
     }
@@ -25,15 +28,15 @@ impl Complaints {
 }
 
 /// The rule that an answer to a first message breaks; whether that was to be refused is known.
-pub(super) fn broken_by_answer(answer: &[u8], to_be_refused: bool) -> Option<&'static str> {
+pub(super) fn broken_by_answer(answer: &[u8], to_be_refused: bool) -> Option<Rule> {
     let message = MessageRef::decode(answer).ok()?.message;
     if message.header.op != Op::ConnectResponse {
-        return Some("a first message is answered by something else");
+        return Some((OracleId(18), "a first message is answered by something else"));
     }
     let response = ConnectResponse::decode(message.payload).ok()?;
     match (response.accepted, response.rejected_reason.is_empty()) {
-        (true, _) if to_be_refused => Some("a stranger is let in"),
-        (false, true) => Some("a refusal without a reason"),
+        (true, _) if to_be_refused => Some((OracleId(12), "a stranger is let in")),
+        (false, true) => Some((OracleId(3), "a refusal without a reason")),
         _ => None,
     }
 }
@@ -50,9 +53,9 @@ mod tests {
     fn strangers_are_refused_with_a_reason() {
         assert_eq!(broken_by_answer(&response([1; 16], false, "no"), true), None);
         assert_eq!(broken_by_answer(&response([1; 16], true, ""), false), None);
-        let wrong = |answer: &[u8], refused| broken_by_answer(answer, refused).is_some();
-        assert!(wrong(&response([1; 16], true, ""), true));
-        assert!(wrong(&response([1; 16], false, ""), true));
-        assert!(wrong(&say::encode(Header::new(Op::Pong), None, &[]), true));
+        let oracle = |answer: &[u8], refused| broken_by_answer(answer, refused).unwrap().0.0;
+        assert_eq!(oracle(&response([1; 16], true, ""), true), 12);
+        assert_eq!(oracle(&response([1; 16], false, ""), true), 3);
+        assert_eq!(oracle(&say::encode(Header::new(Op::Pong), None, &[]), true), 18);
     }
 }

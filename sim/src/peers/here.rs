@@ -14,10 +14,11 @@ use gridmux_core::node::{DEFAULT_ROUTE, authority};
 use gridmux_core::websocket::{ClientUpgrade, Role, UpgradeRequest};
 use gridmux_core::wire::{Connect, ConnectResponse, Header, MessageRef, Op, Timestamp};
 
-use super::complaints::Complaints;
+use super::complaints::{Complaints, Rule};
 use super::line::Line;
 use super::say;
 use crate::app::Stage;
+use crate::census::FaultId;
 use crate::keyed::Purpose;
 use crate::oracle::LinkView;
 use crate::script::NodeKind;
@@ -84,7 +85,7 @@ impl Here {
     }
 
     /// One of ours has broken a rule.
-    pub(super) fn complain(&self, rule: &'static str, victim: usize, detail: &str) {
+    pub(super) fn complain(&self, rule: Rule, victim: usize, detail: &str) {
         if self.kinds.get(victim) == Some(&NodeKind::Ours) {
             let (at, node, _) = self.runtime.whereabouts();
             self.complaints.add(rule, at, format!("n{victim}, says n{node}: {detail}"));
@@ -138,28 +139,52 @@ impl Here {
 
     /// Asks for the upgrade.
     pub(super) async fn upgrade(&self, line: &mut Line, peer: usize) -> Option<()> {
+        let upgrade = self.request_upgrade(line, peer)?;
+        line.flush().await.ok()?;
+        upgraded(line, &upgrade).await
+    }
+
+    /// The request for the upgrade, which is not sent yet.
+    fn request_upgrade(&self, line: &mut Line, peer: usize) -> Option<ClientUpgrade> {
         let host = authority(&self.names[peer])?;
         let nanos = self.wall().to_unix_nanos();
         let key = self.runtime.random().unwrap_or_default();
         let (upgrade, request) =
             ClientUpgrade::new(host, DEFAULT_ROUTE, &self.token(), nanos, key).ok()?;
-        line.send_bytes(&request).await.ok()?;
-        line.read_head(|received| upgrade.handle(received).map_err(drop).transpose()).await?.ok()
+        line.push_bytes(&request);
+        Some(upgrade)
     }
 
     /// Connects in all order, as the dialler.
     pub(super) async fn introduce(&self, line: &mut Line, peer: usize) -> Option<()> {
         self.upgrade(line, peer).await?;
-        let hello = hello(self.instance(), self.name(), self.wall(), self.token());
+        let hello = self.hello();
         let answer = self.within(DIAL, async {
             line.send(&hello).await.ok()?;
             line.receive().await
         });
-        let answer = answer.await??;
-        let decoded = MessageRef::decode(&answer).ok()?.message;
-        let is_response = decoded.header.op == Op::ConnectResponse;
-        let response = ConnectResponse::decode(decoded.payload).ok()?;
-        (is_response && response.accepted).then_some(())
+        is_accepted(&answer.await??)
+    }
+
+    /// The same without waiting for the answer to the upgrade, which is the fault.
+    pub(super) async fn introduce_eagerly(
+        &self,
+        line: &mut Line,
+        peer: usize,
+        fault: FaultId,
+    ) -> Option<()> {
+        let upgrade = self.request_upgrade(line, peer)?;
+        line.push(&self.hello());
+        line.mark(fault);
+        line.flush().await.ok()?;
+        upgraded(line, &upgrade).await?;
+        let answer = self.within(DIAL, line.receive());
+        is_accepted(&answer.await??)
+    }
+
+    /// Our Connect.
+    pub(super) fn hello(&self) -> Vec<u8> {
+        hello(self.instance(), self.name(), self.wall(), self.token())
     }
 
     /// Answers an upgrade with a `101`.
@@ -201,6 +226,19 @@ impl Here {
         }
         Ok(peer)
     }
+}
+
+/// The answer to a request for the upgrade, which must be a good one.
+async fn upgraded(line: &mut Line, upgrade: &ClientUpgrade) -> Option<()> {
+    line.read_head(|received| upgrade.handle(received).map_err(drop).transpose()).await?.ok()
+}
+
+/// Whether a ConnectResponse says yes.
+fn is_accepted(answer: &[u8]) -> Option<()> {
+    let decoded = MessageRef::decode(answer).ok()?.message;
+    let is_response = decoded.header.op == Op::ConnectResponse;
+    let response = ConnectResponse::decode(decoded.payload).ok()?;
+    (is_response && response.accepted).then_some(())
 }
 
 /// A Connect.

@@ -11,6 +11,12 @@ use gridmux_core::websocket::{Channel, CloseCode, Incoming, MAX_HEADER_LEN, Role
 use crate::census::FaultId;
 use crate::world::{End, SimRuntime, SimTransport};
 
+/// The first byte of a frame: opcodes, and the bit of the last fragment.
+const CONTINUATION: u8 = 0;
+const BINARY: u8 = 2;
+const PING: u8 = 9;
+const FINAL: u8 = 0x80;
+
 /// The longest message that is read.
 const LONGEST: usize = 64 << 20;
 
@@ -64,6 +70,44 @@ impl Line {
         let start = self.channel.seal(&mut frame, MAX_HEADER_LEN);
         let frame = &frame[start..];
         self.out.extend_from_slice(&frame[..most.min(frame.len())]);
+    }
+
+    /// A message in three fragments, with a WebSocket ping between each two.
+    pub(super) fn push_in_fragments(&mut self, message: &[u8]) {
+        let third = message.len().div_ceil(3).max(1);
+        let mut parts = message.chunks(third).peekable();
+        let mut opcode = BINARY;
+        while let Some(part) = parts.next() {
+            let is_last = parts.peek().is_none();
+            self.push_raw(if is_last { FINAL | opcode } else { opcode }, part);
+            opcode = CONTINUATION;
+            if !is_last {
+                self.push_raw(FINAL | PING, b"still here?");
+            }
+        }
+    }
+
+    /// A frame that begins with this byte, of any length.
+    fn push_raw(&mut self, first: u8, payload: &[u8]) {
+        let masks = self.transport.end == End::Dialler;
+        let masked = if masks { 0x80 } else { 0 };
+        self.out.extend_from_slice(&[first]);
+        match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+            (Ok(len @ ..126), _) => self.out.extend_from_slice(&[masked | len]),
+            (_, Ok(len)) => {
+                self.out.extend_from_slice(&[masked | 126]);
+                self.out.extend_from_slice(&len.to_be_bytes());
+            }
+            _ => {
+                self.out.extend_from_slice(&[masked | 127]);
+                self.out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+            }
+        }
+        if masks {
+            // A mask of zeros leaves the payload as it is.
+            self.out.extend_from_slice(&[0; 4]);
+        }
+        self.out.extend_from_slice(payload);
     }
 
     /// A frame of another kind, which may claim to be longer than it is.

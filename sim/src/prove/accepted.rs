@@ -4,6 +4,8 @@
 const ACCEPTED: &[(&str, &str, &str)] = &[
     ("connect-error-dropped", "O3", "the end that comes at last is not that of a refusal"),
     ("wrong-direction-disconnect", "O3", "nothing explains the end of the peer's own call"),
+    ("loss-not-told", "O7", "those who wait for room are calls, which outlive their link"),
+    ("taken-back-is-sent", "O3", "the error that says that no handler has run is wrong"),
     ("credit-on-receipt", "O3", "the sender overruns the receiver: a violation without a cause"),
 ];
 

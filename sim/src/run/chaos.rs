@@ -21,6 +21,8 @@ pub(crate) trait Victims {
     fn is_running(&self, node: usize) -> bool;
     /// Starts a node's process, unless it runs.
     fn start(&mut self, node: usize);
+    /// Has a node start, whose first process has only listened so far.
+    fn open_gate(&mut self, _node: usize) {}
     /// Ends a node's process, if it runs.
     fn kill(&mut self, node: usize, how: Death);
     /// Asks a node that runs to end in order within `grace` nanoseconds, and has the world cue
@@ -41,6 +43,8 @@ pub(crate) trait Victims {
 pub(crate) enum Act {
     /// A node boots.
     Start(usize),
+    /// A node that only listens is to start.
+    OpenGate(usize),
     /// The moment of a line has come.
     Line(usize),
     /// A fault is over.
@@ -96,6 +100,10 @@ impl<'a> Chaos<'a> {
             let key = [node as u64, 0, 9];
             let at = Keyed::new(self.script.seed).below(Purpose::Clock, key, SECOND / 2);
             self.schedule(at, Act::Start(node));
+            let gates = self.script.gates.iter().filter(|(gated, _)| *gated == node);
+            for (_, wait) in gates {
+                self.schedule(at + wait, Act::OpenGate(node));
+            }
         }
         for (index, line) in self.script.lines.iter().enumerate() {
             let fault = match &line.deed {
@@ -167,6 +175,7 @@ impl<'a> Chaos<'a> {
     pub(crate) fn act(&mut self, number: u64, victims: &mut impl Victims) -> Left {
         match self.acts[number as usize].clone() {
             Act::Start(node) => self.start(node, victims),
+            Act::OpenGate(node) => victims.open_gate(node),
             Act::Line(index) => match &self.script.lines[index].deed {
                 Deed::Fault(fault) => self.come(index, fault, victims),
                 Deed::Call(_) | Deed::Cancel(_) => return Left::Line(index),

@@ -1,23 +1,29 @@
 //! Runs a script, phase by phase: boot, chaos, heal, probe, drain, quiesce, shutdown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gridmux_core::driver::runtime::Clock as _;
+use gridmux_core::error::LinkError;
 use gridmux_core::handle::take_bugs;
+use gridmux_core::websocket::CloseCode;
 
 use super::chaos::{Act, Chaos, Left};
-use super::facts::{Facts, Farewell, Inside, Peak};
+use super::facts::Facts;
 use super::nodes::Nodes;
 use super::recorder::Recorder;
 use super::{CHECKPOINT, Options, StepDigest};
 use crate::app::{self, Stage, Witness};
 use crate::history::CallId;
 use crate::keyed::{Keyed, name_key};
-use crate::oracle::{ConnectionLife, Evidence, PairState, Phases, heal_bound};
-use crate::script::{Call, Deed, Line, Moment, Script};
+use crate::oracle::{
+    ConnectionLife, Evidence, Farewell, Inside, Mark, Missed, PairState, Peak, Phases, Wire,
+    heal_bound,
+};
+use crate::script::{Call, Deed, Line, Moment, NodeKind, Script};
 use crate::trace::Happening;
-use crate::world::{Shared, Step};
+use crate::world::{ConnId, End, Shared, Step};
 
 /// Nothing takes so long: what is left then is stuck.
 const QUIET_WITHIN: u64 = 100_000_000_000;
@@ -25,6 +31,8 @@ const SHUTDOWN_WITHIN: u64 = 20_000_000_000;
 const GRACE: Duration = Duration::from_secs(1);
 const PROBED_WITHIN: u64 = 20_000_000_000;
 const SECOND: u64 = 1_000_000_000;
+/// Moments that are tried for one at which nothing is there for anybody.
+const LOOKS: u64 = 20;
 
 /// A run under way.
 pub(crate) struct Engine<'a> {
@@ -158,7 +166,39 @@ impl<'a> Engine<'a> {
         if events.is_multiple_of(16) {
             self.settle();
         }
+        for (conn, end) in self.recorder.take_dropped() {
+            self.note_end(conn, end);
+        }
         self.chaos.note_points();
+    }
+
+    /// Notes it if a node has just let go of a connection because it missed a sign of life, or did
+    /// not understand the peer.
+    fn note_end(&mut self, conn: ConnId, end: End) {
+        let mut world = self.shared.world();
+        let of_conn = world.network.conn(conn);
+        let (node, peer, life) = (of_conn.node(end), of_conn.node(end.other()), of_conn.life(end));
+        let at = world.now;
+        drop(world);
+        let Some(running) = self.nodes.get(node) else { return };
+        let Some(Some(handle)) = running.peers.get(peer) else { return };
+        if running.runtime.life != life {
+            return;
+        }
+        let missed = match handle.inspect(|peer| peer.last_failure().cloned()) {
+            Some(LinkError::PeerSilent) => Missed::Bytes,
+            Some(LinkError::PeerDoesNotAnswer) => Missed::Pongs,
+            Some(error) if is_malformed(&error) => {
+                let hostile = matches!(self.script.nodes[peer], NodeKind::Hostile(_));
+                if !hostile && self.recorder.is_orderly_link(conn, end) {
+                    self.inside.misread.push((at, format!("n{node} of n{peer}: {error}")));
+                }
+                return;
+            }
+            _ => return,
+        };
+        let clock = running.runtime.instant().as_nanos();
+        self.recorder.given_up(Mark { at, clock }, conn, end, missed);
     }
 
     /// Tells the monitors of the wire which nodes have nothing more to write or to handle.
@@ -172,7 +212,7 @@ impl<'a> Engine<'a> {
                 let settled = ours && world.is_settled(conn, end);
                 drop(world);
                 if settled && !handle.inspect(|peer| peer.has_transmit()) {
-                    self.recorder.flushed(conn, end);
+                    self.recorder.flushed(self.now(), conn, end);
                 }
             }
         }
@@ -220,6 +260,7 @@ impl<'a> Engine<'a> {
                     peak.incoming = peak.incoming.max(figures.incoming);
                     peak.queued = peak.queued.max(figures.queued);
                     peak.received = peak.received.max(figures.received);
+                    peak.instances = peak.instances.max(figures.instances);
                 }
             }
         }
@@ -297,6 +338,8 @@ impl<'a> Engine<'a> {
                 self.played.lines.push(Line { moment, deed: Deed::Call(call) });
             }
         }
+        // By then all have begun: applications may be lazy.
+        self.go_until(self.now() + self.script.knobs.laziness);
         let until = self.now() + PROBED_WITHIN + 400 * self.turn();
         self.go_until_that(until, |engine| engine.stage.running().iter().all(|id| *id < first));
     }
@@ -309,6 +352,7 @@ impl<'a> Engine<'a> {
 
     /// Applications drop what they still have; afterwards nothing may be left of any call.
     fn drain(&mut self) {
+        self.look_again("a call", |engine| engine.stage.history.len());
         self.phase("drain");
         self.phases.drain = self.now();
         for id in self.stage.running() {
@@ -331,26 +375,56 @@ impl<'a> Engine<'a> {
         self.stage.running().is_empty() && self.nodes.alive().all(quiet)
     }
 
+    /// Has everybody who waits look again, at a moment when nothing is there for anybody: who goes
+    /// on then has missed a wake-up.
+    fn look_again(&mut self, whose: &'static str, progress: impl Fn(&Self) -> usize) {
+        for _ in 0..LOOKS {
+            self.go_until(self.now());
+            if self.shared.world().is_waiting() {
+                let before = progress(self);
+                self.shared.wake_all();
+                self.go_until(self.now());
+                if progress(self) > before {
+                    self.inside.lost_wakes.push((self.now(), whose));
+                }
+                return;
+            }
+            self.go_until(self.now() + SECOND / 100);
+        }
+    }
+
     fn shut_all_down(&mut self) {
         self.phase("shutdown");
-        let down: Arc<std::sync::Mutex<BTreeSet<usize>>> = Arc::default();
+        let down: Arc<std::sync::Mutex<BTreeMap<usize, (u64, u64)>>> = Arc::default();
         let mut alive = BTreeSet::new();
         for (node, running) in self.nodes.alive() {
             let Some(grid) = running.grid.clone() else { continue };
             alive.insert(node);
-            let down = down.clone();
+            let (down, runtime) = (down.clone(), running.runtime.clone());
             running.runtime.spawn_keyed(name_key("the end"), async move {
                 grid.shutdown(GRACE).await;
-                down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(node);
+                let (now, _, life) = runtime.whereabouts();
+                let mut down = down.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                down.insert(node, (now, life));
             });
         }
         let until = self.now() + SHUTDOWN_WITHIN;
-        let is_down = |_: &Self| {
-            down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len() == alive.len()
+        let down = || down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let is_down = |_: &Self| down().len() == alive.len();
+        if !self.go_until_that(until, is_down) {
+            self.look_again("a shutdown", |_| down().len());
+        }
+        // Whoever dials still does within the longest time between two attempts.
+        self.go_until(self.now() + 3 * SECOND);
+        let down = down();
+        let dials = self.recorder.record().dials.clone();
+        let is_late = |node: &usize| {
+            let Some((at, life)) = down.get(node).copied() else { return false };
+            dials.iter().any(|dial| (dial.from, dial.life) == (*node, life) && dial.at > at)
         };
-        self.go_until_that(until, is_down);
-        let down = down.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        self.farewell.not_shut_down = alive.difference(&down).copied().collect();
+        self.farewell.dialled_after = alive.iter().copied().filter(is_late).collect();
+        self.farewell.not_shut_down =
+            alive.into_iter().filter(|node| !down.contains_key(node)).collect();
         self.nodes.kill_foreign();
         let grids = self.nodes.take_all();
         drop(grids);
@@ -384,6 +458,7 @@ impl<'a> Engine<'a> {
         let record = self.recorder.record();
         let (connections, dials) = (record.lives.clone(), record.dials.clone());
         let stillborn = record.stillborn.clone();
+        let (silences, pings) = (record.silences.clone(), record.pings.clone());
         drop(record);
         let world = self.shared.world();
         let walls = (0..self.script.nodes.len()).map(|node| world.wall_skew(node)).collect();
@@ -405,37 +480,45 @@ impl<'a> Engine<'a> {
             gauges: core.iter().filter_map(|node| self.nodes.gauge(*node)).collect(),
             walls,
             stillborn,
+            silences,
+            pings,
             starved_at: starved,
+            inside: Inside::default(),
+            farewell: Farewell::default(),
+            wire: Wire::default(),
         }
     }
 
     /// All that is known, once it is over.
-    fn collect(&mut self, evidence: Evidence) -> Facts {
-        let mut inside = std::mem::take(&mut self.inside);
+    fn collect(&mut self, mut evidence: Evidence) -> Facts {
+        let inside = &mut evidence.inside;
+        *inside = std::mem::take(&mut self.inside);
         inside.bugs = take_bugs();
         inside.tried = std::mem::take(&mut self.nodes.tried);
         inside.complaints = self.nodes.complaints.take();
         inside.panics = std::mem::take(&mut self.shared.world().panics);
         let world_counts = self.shared.world().counts;
         let mut record = self.recorder.record();
-        let mut excuses = std::collections::BTreeMap::new();
-        let mut wire = Vec::new();
+        inside.hoards = std::mem::take(&mut record.hoards);
+        let wire = &mut evidence.wire;
+        wire.messages = record.messages;
         for (nodes, monitor) in std::mem::take(&mut record.monitors) {
-            wire.extend(monitor.violations().iter().map(|one| (nodes, one.clone())));
+            wire.violations.extend(monitor.violations().iter().map(|one| (nodes, one.clone())));
             for (excuse, count) in monitor.excuses() {
-                *excuses.entry(*excuse).or_default() += count;
+                *wire.excuses.entry(*excuse).or_default() += count;
             }
         }
-        Facts {
-            evidence,
-            inside,
-            farewell: std::mem::take(&mut self.farewell),
-            wire,
-            wire_excuses: excuses,
-            wire_messages: record.messages,
-            world_counts,
-            wire_counts: record.watch.counts,
-        }
+        evidence.farewell = std::mem::take(&mut self.farewell);
+        Facts { evidence, world_counts, wire_counts: record.watch.counts }
+    }
+}
+
+/// Whether a link was given up for what the peer's bytes mean.
+fn is_malformed(error: &LinkError) -> bool {
+    match error {
+        LinkError::Malformed(_) => true,
+        LinkError::WebSocket(error) => error.close_code() == CloseCode::Protocol,
+        _ => false,
     }
 }
 

@@ -1,82 +1,13 @@
 //! All that is known of a run when it is over.
 
-use super::trials::Tried;
 use crate::effects::{WireCounts, WorldCounts};
 use crate::oracle::Evidence;
-use crate::verdict::Failure;
-
-/// The largest figures of a node with one peer that were seen at any time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Peak {
-    /// Who.
-    pub node: usize,
-    /// With whom.
-    pub peer: usize,
-    /// Calls and streams of its own that were open.
-    pub outgoing: usize,
-    /// Calls and streams that it served.
-    pub incoming: usize,
-    /// Bytes queued to send.
-    pub queued: usize,
-    /// Bytes received and not taken.
-    pub received: usize,
-    /// Timers of calls.
-    pub timers: usize,
-}
-
-/// What the machines themselves have shown.
-#[derive(Clone, Debug, Default)]
-pub struct Inside {
-    /// The largest figures.
-    pub peaks: Vec<Peak>,
-    /// More timers than calls were seen: when first, and where.
-    pub timers: Option<(u64, String)>,
-    /// The first invariant of a machine that was broken, and when that was seen.
-    pub broken: Option<(u64, String)>,
-    /// What the nodes that are not ours have seen ours do wrong.
-    pub complaints: Vec<Failure>,
-    /// Mistakes in configurations that were tried.
-    pub tried: Vec<Tried>,
-    /// What panicked, in the words of the panic.
-    pub panics: Vec<String>,
-    /// Machines' panics that the driver has caught.
-    pub bugs: u64,
-    /// Tasks ran and ran while time stood still.
-    pub busy_at: Option<u64>,
-    /// A tick with nothing due has changed a machine: when, and which.
-    pub stirred: Option<(u64, String)>,
-}
-
-/// How the end went.
-#[derive(Clone, Debug, Default)]
-pub struct Farewell {
-    /// When all of the core were connected, if they were.
-    pub connected: Option<u64>,
-    /// When nothing was left of any call, if that came.
-    pub quiet: Option<u64>,
-    /// The nodes whose shutdown did not end in time.
-    pub not_shut_down: Vec<usize>,
-    /// Tasks that were left when all nodes had shut down.
-    pub tasks_left: usize,
-    /// When all was over.
-    pub end: u64,
-}
 
 /// All that is known of a run.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// What a user could have seen, and the network.
+    /// What the oracles judge by.
     pub evidence: Evidence,
-    /// What the machines have shown.
-    pub inside: Inside,
-    /// How the end went.
-    pub farewell: Farewell,
-    /// What the monitors of the wire have found, between whom: the dialler first.
-    pub wire: Vec<([usize; 2], crate::monitor::Violation)>,
-    /// What excuses the monitors have used.
-    pub wire_excuses: std::collections::BTreeMap<&'static str, u64>,
-    /// Messages that the monitors have judged.
-    pub wire_messages: u64,
     /// What the simulated machines did.
     pub world_counts: WorldCounts,
     /// What came of messages on the wire.

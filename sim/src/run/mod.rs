@@ -4,7 +4,9 @@ pub(crate) mod chaos;
 mod engine;
 mod facts;
 mod judge;
+mod meal;
 mod nodes;
+mod pulse;
 pub(crate) mod recorder;
 mod trials;
 mod troubles;
@@ -18,7 +20,7 @@ use crate::script::{Call, Input, Plan, Route, Script};
 use crate::trace::Trace;
 use crate::verdict::Outcome;
 
-pub use self::facts::{Facts, Farewell, Inside, Peak};
+pub use self::facts::Facts;
 #[cfg(test)]
 pub(crate) use self::recorder::Recorder;
 pub use self::trials::Tried;

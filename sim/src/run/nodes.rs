@@ -13,11 +13,10 @@ use gridmux_core::node::authority;
 use gridmux_core::timings::Timings;
 
 use super::chaos::Victims;
-use super::facts::Peak;
 use super::trials::{self, Tried};
 use crate::app::{self, Stage};
 use crate::keyed::name_key;
-use crate::oracle::{Gauge, LinkView, NodeLife};
+use crate::oracle::{Gauge, LinkView, NodeLife, Peak};
 use crate::peers::{self, Complaints, Foreign, Here};
 use crate::script::{NodeKind, Script, Trial};
 use crate::world::{Death, Shared, SimRuntime};
@@ -55,6 +54,8 @@ pub(crate) struct Nodes {
     first_generation: u32,
     pub(crate) timings: Timings,
     pub(crate) limits: Limits,
+    /// The nodes whose first process starts later.
+    gated: Vec<usize>,
     trials: Vec<(usize, Trial)>,
     pub(crate) tried: Vec<Tried>,
     running: Vec<Option<Running>>,
@@ -78,6 +79,7 @@ impl Nodes {
             first_generation: script.first_generation,
             timings: Timings::default(),
             limits: script.limits.clone(),
+            gated: script.gates.iter().map(|(node, _)| *node).collect(),
             trials: script.trials.clone(),
             tried: Vec::new(),
             running: (0..count).map(|_| None).collect(),
@@ -104,7 +106,10 @@ impl Nodes {
 
     fn open(&mut self, node: usize, runtime: SimRuntime, listens: bool) -> Option<Running> {
         let (born, ..) = runtime.whereabouts();
-        self.lives[node].push(NodeLife { born, died: None });
+        let waits = self.lives[node].is_empty() && self.gated.contains(&node);
+        let waits = waits && self.kinds[node] == NodeKind::Ours;
+        let started = (!waits).then_some(born);
+        self.lives[node].push(NodeLife { born, started, died: None });
         if self.kinds[node] != NodeKind::Ours {
             let foreign = peers::start(self.kinds[node], self.here(node, &runtime)?, listens);
             let peers = self.names.iter().map(|_| None).collect();
@@ -125,7 +130,9 @@ impl Nodes {
                 let address = authority(name).unwrap_or_default();
                 grid.listen(address).map_err(|error| error.to_string())?;
             }
-            grid.start();
+            if !waits {
+                grid.start();
+            }
             Ok(grid)
         });
         match opened {
@@ -216,6 +223,7 @@ impl Nodes {
                     queued: stats.queued_bytes,
                     received: stats.received_bytes,
                     timers: handle.inspect(|peer| peer.armed_timers()),
+                    instances: handle.inspect(|peer| peer.remembered_instances()),
                 })
             };
             running.peers.iter().enumerate().filter_map(figures).collect::<Vec<_>>()
@@ -292,6 +300,18 @@ impl Victims for Nodes {
         if let Some(running) = self.open(node, runtime, true) {
             self.watch(node, &running);
             self.running[node] = Some(running);
+        }
+    }
+
+    fn open_gate(&mut self, node: usize) {
+        let now = self.now();
+        // A later process has started by itself.
+        if let Some(Some(Running { grid: Some(grid), runtime, .. })) = self.running.get(node)
+            && let (_, _, 0) = runtime.whereabouts()
+            && let Some(life) = self.lives[node].first_mut()
+        {
+            life.started.get_or_insert(now);
+            grid.start();
         }
     }
 

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::meal::Meal;
+use super::pulse::{Answer, Pulse};
 use crate::app;
 use crate::census::FaultId;
 use crate::effects::WireWatch;
 use crate::history::CallId;
-use crate::monitor::{Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
-use crate::oracle::{ConnectionLife, DialAttempt};
+use crate::monitor::{Body, Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
+use crate::oracle::{ConnectionLife, DialAttempt, Hoard, LinkPing, Mark, Missed, Silence};
 use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
 use crate::world::{ConnId, Damage, Dial, End, Ending, Hits, Observer, Placed};
@@ -59,6 +61,15 @@ pub(crate) struct Record {
     arrived: BTreeMap<(ConnId, End), u64>,
     pub(crate) messages: u64,
     pub(crate) watch: WireWatch,
+    /// By connection.
+    pulses: Vec<Pulse>,
+    /// By connection and the end that reads.
+    meals: Vec<[Meal; 2]>,
+    pub(crate) hoards: Vec<Hoard>,
+    pub(crate) pings: Vec<LinkPing>,
+    pub(crate) silences: Vec<Silence>,
+    /// Connections that were let go of since this was looked at last, with the ends that did.
+    dropped: Vec<(ConnId, End)>,
     points: Vec<(usize, u64)>,
     /// Calls whose cancel has left in the same message as the call itself.
     pub(crate) stillborn: Vec<CallId>,
@@ -125,8 +136,28 @@ impl Recorder {
         }
     }
 
+    /// The connections that were let go of since this was asked last, with the ends that did.
+    pub(crate) fn take_dropped(&self) -> Vec<(ConnId, End)> {
+        std::mem::take(&mut self.record().dropped)
+    }
+
+    /// Whether a connection has become a link, and all that has come to an end is what was sent.
+    pub(crate) fn is_orderly_link(&self, conn: ConnId, end: End) -> bool {
+        let record = self.record();
+        let as_sent = !record.meals[conn.0 as usize][end as usize].is_falsified();
+        as_sent && record.lives[conn.0 as usize].accepted_at.is_some()
+    }
+
+    /// A node has given up a connection because it missed a sign of life.
+    pub(crate) fn given_up(&self, now: Mark, conn: ConnId, end: End, missed: Missed) {
+        let mut record = self.record();
+        let way = record.way(conn, end);
+        let silence = record.pulses[conn.0 as usize].given_up(now, end as usize, way, missed);
+        record.silences.extend(silence);
+    }
+
     /// A node has handled all that came to this end, and written all that it had.
-    pub(crate) fn flushed(&self, conn: ConnId, end: End) {
+    pub(crate) fn flushed(&self, at: u64, conn: ConnId, end: End) {
         let mut record = self.record();
         let nodes = record.lives[conn.0 as usize].nodes;
         let line = record.lines[conn.0 as usize];
@@ -137,6 +168,8 @@ impl Recorder {
         if let Some(monitor) = record.monitors.get_mut(&nodes) {
             monitor.flushed(line.number, role(end));
         }
+        let answer = record.pulses[conn.0 as usize].flushed(at, end as usize);
+        record.ping(conn, end, answer);
     }
 }
 
@@ -147,17 +180,40 @@ impl Record {
         self.monitors.get_mut(&nodes).map(|monitor| (monitor, number))
     }
 
+    /// A node's own number, and its peer's.
+    fn way(&self, conn: ConnId, end: End) -> [usize; 2] {
+        let nodes = self.lives[conn.0 as usize].nodes;
+        [nodes[end as usize], nodes[end.other() as usize]]
+    }
+
+    /// What an end has done about a ping, if it has.
+    fn ping(&mut self, conn: ConnId, end: End, answer: Option<Answer>) {
+        let way = self.way(conn, end);
+        if way.iter().all(|node| self.kinds[*node] == NodeKind::Ours) {
+            self.pings.extend(answer.map(|answer| answer.of(way)));
+        }
+    }
+
     fn seen(&mut self, at: u64, conn: ConnId, end: End, seen: &Seen, hits: &mut Hits) {
         let nodes = self.lives[conn.0 as usize].nodes;
         let way = (nodes[end as usize], nodes[end.other() as usize]);
         self.lines[conn.0 as usize].whole[end as usize] = seen.end;
+        if !matches!(seen.kind, Kind::Control(_)) {
+            // Which may stand between the fragments of a message.
+            self.meals[conn.0 as usize][end.other() as usize].comes(seen.end);
+        }
         let number = self.lines[conn.0 as usize].frames[end as usize];
         self.lines[conn.0 as usize].frames[end as usize] += 1;
         if let Kind::Message(message) = &seen.kind {
             self.messages += message.each().len() as u64;
             self.stillborn.extend(stillborn(message.each()));
+            if end == End::Acceptor && is_acceptance(message) {
+                self.lives[conn.0 as usize].accepted_at.get_or_insert(at);
+            }
         }
         self.watch.wrote(at, conn.0 as usize, end, seen);
+        let answer = self.pulses[conn.0 as usize].wrote(at, end as usize, seen);
+        self.ping(conn, end, answer);
         self.waiting.retain_mut(|waiting| waiting.goes_on(way, seen, hits));
         if let Some(trace) = &mut self.trace {
             let messages = briefs(&seen.kind);
@@ -206,16 +262,19 @@ impl Observer for Recorder {
         }
     }
 
-    fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2]) {
+    fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2], lives: [u64; 2]) {
         let mut guard = self.record();
         let record = &mut *guard;
-        record.lives.push(ConnectionLife { nodes, opened_at: at, broken_at: [None; 2] });
+        let (opened_at, accepted_at, broken_at) = (at, None, [None; 2]);
+        record.lives.push(ConnectionLife { nodes, lives, opened_at, accepted_at, broken_at });
         let (kinds, secure) = (&record.kinds, record.secure);
         let monitor = record
             .monitors
             .entry(nodes)
             .or_insert_with(|| Monitor::new(settings(kinds, nodes, secure)));
         record.watch.connect();
+        record.pulses.push(Pulse::default());
+        record.meals.push(Default::default());
         record.lines.push(Line { number: monitor.connect(), ..Line::default() });
         if let Some(trace) = &mut record.trace {
             trace.push(Event { at, what: Happening::Connected { conn, nodes } });
@@ -225,6 +284,7 @@ impl Observer for Recorder {
     fn wrote(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8], hits: &mut Hits) {
         let mut record = self.record();
         record.lines[conn.0 as usize].written[end as usize] += bytes.len() as u64;
+        record.pulses[conn.0 as usize].writes(at, end as usize, bytes.len() as u64);
         let mut all = Vec::new();
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.written(number, role(end), bytes, |seen| all.push(seen.clone()));
@@ -235,19 +295,33 @@ impl Observer for Recorder {
         record.points.extend(hits.points.drain(..).map(|line| (line, at)));
     }
 
-    fn taken(&mut self, conn: ConnId, end: End, bytes: u64) {
+    fn taken(&mut self, at: u64, clock: u64, conn: ConnId, end: End, bytes: u64) {
         let mut record = self.record();
         let by = end.other();
         let taken = &mut record.lines[conn.0 as usize].taken[by as usize];
         *taken += bytes;
         let offset = *taken;
+        record.meals[conn.0 as usize][by.other() as usize].taken(offset);
+        record.pulses[conn.0 as usize].taken(Mark { at, clock }, end as usize, offset);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.delivered(number, role(by), offset);
         }
     }
 
+    fn offered(&mut self, at: u64, conn: ConnId, end: End, room: u64) {
+        let mut record = self.record();
+        let [node, peer] = record.way(conn, end);
+        let hoard = record.meals[conn.0 as usize][end as usize].offered(room);
+        if let (Some(bound), NodeKind::Ours) = (hoard, record.kinds[node]) {
+            record.hoards.push(Hoard { at, node, peer, room, bound });
+        }
+    }
+
     fn falsified(&mut self, conn: ConnId, end: End) {
-        if let Some((monitor, number)) = self.record().monitor(conn) {
+        let mut record = self.record();
+        record.pulses[conn.0 as usize].falsified(end as usize);
+        record.meals[conn.0 as usize][end as usize].falsified();
+        if let Some((monitor, number)) = record.monitor(conn) {
             monitor.distrust(number, role(end.other()));
         }
     }
@@ -272,6 +346,10 @@ impl Observer for Recorder {
         if how != Ending::Finished {
             life.broken_at[end as usize].get_or_insert(at);
         }
+        if how == Ending::Dropped {
+            record.dropped.push((conn, end));
+        }
+        let life = &record.lives[conn.0 as usize];
         if life.broken_at.iter().all(Option::is_some)
             && let Some((monitor, number)) = record.monitor(conn)
         {
@@ -299,6 +377,10 @@ fn stillborn(messages: &[Message]) -> impl Iterator<Item = CallId> {
         let is_cancel = |one: &Message| one.op == Op::DisconnectServerMux && one.mux == message.mux;
         opens(message).filter(|_| messages[place..].iter().any(is_cancel))
     })
+}
+
+fn is_acceptance(message: &Message) -> bool {
+    matches!(message.body.as_deref(), Some(Body::ConnectResponse { accepted: true, .. }))
 }
 
 /// How many messages of this op a frame carries.

@@ -28,7 +28,9 @@ impl Tried {
                 matches!(self.answer, Some(ConfigError::InvalidName { .. }))
             }
             Trial::UnknownPeer => matches!(self.answer, Some(ConfigError::UnknownPeer(_))),
-            Trial::OwnPeer => matches!(self.answer, Some(ConfigError::NameTaken(_))),
+            Trial::OwnPeer | Trial::SamePeer => {
+                matches!(self.answer, Some(ConfigError::NameTaken(_)))
+            }
         }
     }
 }
@@ -49,7 +51,7 @@ pub(super) fn attempt(
         Trial::OwnTwice => list.push(own.clone()),
         Trial::Slash => list[other].push('/'),
         Trial::Capitals => list[other] = list[other].replacen("http", "HTTP", 1),
-        Trial::UnknownPeer | Trial::OwnPeer => {}
+        Trial::UnknownPeer | Trial::OwnPeer | Trial::SamePeer => {}
     }
     let builder = Grid::builder_on(runtime.clone(), own).peers(list).auth(secret.clone());
     let grid = match builder.start_gate().build() {
@@ -60,6 +62,7 @@ pub(super) fn attempt(
     match trial {
         Trial::UnknownPeer => grid.peer("http://stranger:9000").err(),
         Trial::OwnPeer => grid.add_peer(own).err(),
+        Trial::SamePeer => grid.add_peer(&names[other]).err(),
         Trial::OwnTwice | Trial::Slash | Trial::Capitals => None,
     }
 }

@@ -67,6 +67,8 @@ pub struct Script {
     pub nested: bool,
     /// The limits of all nodes.
     pub limits: Limits,
+    /// Nodes whose first process listens for so many nanoseconds before it starts.
+    pub gates: Vec<(usize, u64)>,
     /// Mistakes in the configurations of nodes, tried when these start.
     pub trials: Vec<(usize, Trial)>,
     /// What happens.
@@ -88,6 +90,7 @@ impl Script {
             secure: false,
             nested: false,
             limits: Limits::default(),
+            gates: Vec::new(),
             trials: Vec::new(),
             lines: Vec::new(),
             heal: 10_000_000_000,

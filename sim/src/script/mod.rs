@@ -53,8 +53,9 @@
 //! | `generation NUMBER` | where the generations of mux ids begin (PROTOCOL.md section 7.1) | 0 |
 //! | `secure` | names begin with `https`, so that messages have no CRC | `http` |
 //! | `nested` | names of nodes begin with those of others: `http://n:9`, `http://n:90` | `http://n0:9000` |
-//! | `limits [KEY=VALUE]…` | `message=`, `queued=`, `received=` bytes, `outgoing=`, `incoming=` calls to and from a peer | the defaults |
-//! | `try NODE MISTAKE` | a node that starts first tries a configuration with a [mistake](Trial), which must be refused: `own-twice`, `slash`, `capitals`, `unknown-peer` or `own-peer` | none |
+//! | `limits [KEY=VALUE]…` | `message=`, `queued=`, `received=` bytes, `outgoing=`, `incoming=` calls to and from a peer, `unproved=` connections without a Connect | the defaults |
+//! | `gate NODE TIME` | its first process listens for so long before it starts (PROTOCOL.md section 7.12) | it starts at once |
+//! | `try NODE MISTAKE` | a node that starts first tries a configuration with a [mistake](Trial), which must be refused: `own-twice`, `slash`, `capitals`, `unknown-peer`, `own-peer` or `same-peer` | none |
 //! | `set [KEY=VALUE]…` | the [`Knobs`](crate::world::Knobs): see below | calm |
 //! | `heal TIME [core=NODES]` | when all faults end, and which nodes must be well then | 10 s, all |
 //!

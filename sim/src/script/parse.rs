@@ -28,6 +28,7 @@ pub(super) const TRIALS: &Table<Trial> = &[
     ("capitals", Trial::Capitals),
     ("unknown-peer", Trial::UnknownPeer),
     ("own-peer", Trial::OwnPeer),
+    ("same-peer", Trial::SamePeer),
 ];
 
 /// What is wrong with a script.
@@ -82,6 +83,7 @@ struct Draft {
     secure: bool,
     nested: bool,
     limits: Limits,
+    gates: Vec<(usize, u64)>,
     trials: Vec<(usize, Trial)>,
     lines: Vec<Line>,
     /// The calls that other lines name, and the numbers of those lines.
@@ -117,6 +119,12 @@ const STATEMENTS: &Table<Reader> = &[
         Ok(())
     }),
     ("limits", Draft::limits),
+    ("gate", |draft, words| {
+        let node = words.node()?;
+        draft.once(format!("gate n{node}"), words)?;
+        draft.gates.push((node, words.next(&TIME)?));
+        Ok(())
+    }),
     ("try", |draft, words| {
         let node = words.node()?;
         draft.trials.push((node, words.choose("a mistake", TRIALS)?));
@@ -218,6 +226,7 @@ impl Draft {
             ("received", &mut limits.received_bytes),
             ("outgoing", &mut limits.outgoing_muxes),
             ("incoming", &mut limits.incoming_muxes),
+            ("unproved", &mut limits.unauthenticated),
         ] {
             if let Some(value) = words.field(key, &U32)? {
                 *limit = value as usize;
@@ -272,6 +281,7 @@ impl Draft {
             secure: self.secure,
             nested: self.nested,
             limits: self.limits,
+            gates: self.gates,
             trials: self.trials,
             lines: self.lines,
             heal,

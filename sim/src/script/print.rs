@@ -46,6 +46,9 @@ impl Display for Script {
             limits(f, &self.limits)?;
             f.write_str("\n")?;
         }
+        for (node, wait) in &self.gates {
+            writeln!(f, "gate n{node} {}", show_time(*wait))?;
+        }
         for (node, trial) in &self.trials {
             writeln!(f, "try n{node} {}", word_of(TRIALS, trial))?;
         }
@@ -194,7 +197,8 @@ fn limits(f: &mut Formatter<'_>, limits: &Limits) -> Result {
     field(f, "queued", &limits.queued_bytes, &usual.queued_bytes)?;
     field(f, "received", &limits.received_bytes, &usual.received_bytes)?;
     field(f, "outgoing", &limits.outgoing_muxes, &usual.outgoing_muxes)?;
-    field(f, "incoming", &limits.incoming_muxes, &usual.incoming_muxes)
+    field(f, "incoming", &limits.incoming_muxes, &usual.incoming_muxes)?;
+    field(f, "unproved", &limits.unauthenticated, &usual.unauthenticated)
 }
 
 fn call(f: &mut Formatter<'_>, call: &Call) -> Result {

@@ -163,6 +163,7 @@ impl Dice {
             received_bytes: limit(),
             outgoing_muxes: limit(),
             incoming_muxes: limit(),
+            unauthenticated: limit().min(1 << 20),
             ..Limits::default()
         }
     }
@@ -201,6 +202,7 @@ impl Dice {
             secure: self.coin(),
             nested: self.coin(),
             limits: self.limits(),
+            gates: (0..self.below(2)).map(|_| (self.below(nodes), self.number())).collect(),
             trials: (0..self.below(3)).map(|_| (self.below(nodes), self.of(&Trial::ALL))).collect(),
             lines,
             heal: self.number(),
@@ -225,7 +227,8 @@ fn every_script_is_read_as_it_is_printed() {
         ahead by millionths shutdown grace twin remove heal core size nil timeout wait-link after \
         items item-size pace take take-pace finish error panic never send send-size send-pace \
         close read-after read-pace read-stop Head Any nested limits message queued received \
-        outgoing incoming try own-twice slash capitals unknown-peer own-peer again-after";
+        outgoing incoming unproved try own-twice slash capitals unknown-peer own-peer same-peer \
+        gate again-after";
     let routes = Route::ALL.map(Route::word);
     for word in words.split_whitespace().chain(routes).filter(|word| *word != "ours") {
         assert!(printed.contains(word), "{word} was never printed");

@@ -14,10 +14,18 @@ pub enum Trial {
     UnknownPeer,
     /// The node adds itself as a peer.
     OwnPeer,
+    /// The node adds a peer that it has.
+    SamePeer,
 }
 
 impl Trial {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::OwnTwice, Self::Slash, Self::Capitals, Self::UnknownPeer, Self::OwnPeer];
+    pub const ALL: [Self; 6] = [
+        Self::OwnTwice,
+        Self::Slash,
+        Self::Capitals,
+        Self::UnknownPeer,
+        Self::OwnPeer,
+        Self::SamePeer,
+    ];
 }

@@ -9,6 +9,9 @@ use crate::script::{
 /// Plain calls at the beginning.
 const WARM_UP: u64 = 4;
 
+/// So often a pair is called after the healing, where calls go on then.
+const BEATS: u64 = 12;
+
 /// Calls in one burst.
 const BURST: u64 = 6;
 
@@ -40,6 +43,9 @@ pub(crate) fn draw(draw: Draw, script: &Script, count: u64, faults: &[Line]) -> 
         );
     }
     lines.extend((0..WARM_UP).map(|n| warm_up(draw.of("warm-up").nth(n), script, n)));
+    if draw.one_in("goes on", 5) {
+        lines.extend(beats(draw.of("beat"), script));
+    }
     lines.sort_by_key(|line| match line.moment {
         Moment::At(at) => at,
         Moment::When(_) => u64::MAX,
@@ -70,6 +76,25 @@ fn warm_up(own: Draw, script: &Script, n: u64) -> Line {
     Line { moment: Moment::At(SECOND * 9 / 10), deed: Deed::Call(call) }
 }
 
+/// Calls that go on after the healing, so that nobody is at rest: each way between two nodes.
+fn beats(own: Draw, script: &Script) -> Vec<Line> {
+    let (one, other) = own.pair("pair", script.core.len());
+    let pair = [script.core[one], script.core[other]];
+    let apart = own.range("apart", SECOND, 3 * SECOND);
+    let beat = |n: u64| {
+        let at = Moment::At(script.heal + own.nth(n).below("at", apart) + n * apart);
+        let call = |way: usize| {
+            let name = format!("b{n}-{way}");
+            Line {
+                moment: at.clone(),
+                deed: Deed::Call(Call::new(name, pair[way], pair[1 - way], Route::Echo)),
+            }
+        };
+        [call(0), call(1)]
+    };
+    (0..BEATS).flat_map(beat).collect()
+}
+
 /// Bursts come around faults, or anywhere.
 fn moment(of_burst: Draw, own: Draw, script: &Script, faults: &[Line]) -> u64 {
     let times: Vec<u64> = faults
@@ -84,8 +109,11 @@ fn moment(of_burst: Draw, own: Draw, script: &Script, faults: &[Line]) -> u64 {
         true => of_burst.range("at", SECOND, latest),
         false => {
             let around = of_burst.pick("around", &times);
-            let before = of_burst.spread("before", MILLI / 10, SECOND);
-            around.saturating_sub(before).max(SECOND)
+            let by = of_burst.spread("before", MILLI / 10, SECOND);
+            match of_burst.one_in("after", 4) {
+                true => (around + by).min(latest),
+                false => around.saturating_sub(by).max(SECOND),
+            }
         }
     };
     let apart = match of_burst.one_in("at once", 3) {
@@ -135,7 +163,7 @@ fn call(own: Draw, script: &Script, n: u64, favourites: &[(u64, Route)]) -> Call
 }
 
 /// Payloads are at most so large that they travel in some hundreds of pieces.
-fn most(script: &Script) -> u32 {
+pub(super) fn most(script: &Script) -> u32 {
     // With what a message has beside its payload, within the limit.
     let limit = u32::try_from(script.limits.message).unwrap_or(u32::MAX).saturating_sub(1_024);
     match script.knobs.whole {

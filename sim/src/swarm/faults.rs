@@ -44,6 +44,10 @@ pub enum FaultKind {
     Remove,
     /// A connection breaks again and again.
     Flapping,
+    /// A process dies and starts again, over and over.
+    Restarts,
+    /// A connection breaks for one end, while what it has sent is still on its way to the other.
+    Overlap,
 }
 
 impl FaultKind {
@@ -59,7 +63,7 @@ impl FaultKind {
     };
 }
 
-const KINDS: [(u64, FaultKind); 18] = [
+const KINDS: [(u64, FaultKind); 20] = [
     (5, FaultKind::Reset),
     (3, FaultKind::LateReset),
     (3, FaultKind::End),
@@ -78,6 +82,8 @@ const KINDS: [(u64, FaultKind); 18] = [
     (1, FaultKind::Twin),
     (1, FaultKind::Remove),
     (1, FaultKind::Flapping),
+    (1, FaultKind::Restarts),
+    (2, FaultKind::Overlap),
 ];
 
 /// So many faults of all kinds.
@@ -106,6 +112,8 @@ pub(crate) fn draw_among(
         let at = own.range("at", SECOND, script.heal - SECOND / 2);
         match kind {
             FaultKind::Flapping => lines.extend(flapping(own, script, at)),
+            FaultKind::Restarts => lines.extend(restarts(own, script, at)),
+            FaultKind::Overlap => lines.extend(overlap(own, script, at)),
             kind => lines.push(one(own, script, kind, at)),
         }
     }
@@ -145,7 +153,7 @@ fn fault(own: Draw, script: &Script, kind: FaultKind, from: usize, to: usize) ->
     let damage = |damage| Fault::Damage { from, to, damage };
     match kind {
         FaultKind::Reset | FaultKind::Flapping => Fault::Reset { one: from, other: to, late: 0 },
-        FaultKind::LateReset => {
+        FaultKind::LateReset | FaultKind::Overlap => {
             Fault::Reset { one: from, other: to, late: own.spread("late", MILLI, 6 * SECOND) }
         }
         FaultKind::End => damage(Damage::End),
@@ -170,7 +178,7 @@ fn fault(own: Draw, script: &Script, kind: FaultKind, from: usize, to: usize) ->
             rate: own.pick("rate", &[2_000, 20_000, 200_000]),
             lasts: own.spread("lasts", 100 * MILLI, 10 * SECOND),
         },
-        FaultKind::Crash => Fault::Crash {
+        FaultKind::Crash | FaultKind::Restarts => Fault::Crash {
             node,
             how: own.pick("how", &[Death::Closed, Death::Reset, Death::Silent]),
             back: Some(own.spread("back", MILLI, 8 * SECOND)),
@@ -294,4 +302,37 @@ fn flapping(own: Draw, script: &Script, at: u64) -> Vec<Line> {
         deed: Deed::Fault(Fault::Reset { one: from, other: to, late: 0 }),
     };
     (0..count).map(line).collect()
+}
+
+/// Processes of one name that follow each other quickly: more than anybody remembers.
+fn restarts(own: Draw, script: &Script, at: u64) -> Vec<Line> {
+    let node = own.node("node", script.nodes.len());
+    let apart = own.range("apart", 100 * MILLI, 400 * MILLI);
+    let line = |n: u64| Line {
+        moment: Moment::At((at + n * apart).min(script.heal - SECOND / 2)),
+        deed: Deed::Fault(Fault::Crash {
+            node,
+            how: own.nth(n).pick("how", &[Death::Closed, Death::Reset, Death::Silent]),
+            back: Some(own.nth(n).range("back", 0, 20 * MILLI)),
+        }),
+    };
+    (0..own.range("times", 3, 24)).map(line).collect()
+}
+
+/// What one end has sent stands still on its way; that end then loses the connection, and the
+/// other one hears the rest of it later, and of its end last. Meanwhile it may have no room for
+/// what it has to say itself.
+fn overlap(own: Draw, script: &Script, at: u64) -> Vec<Line> {
+    let (from, to) = own.pair("pair", script.nodes.len());
+    let lasts = own.range("lasts", SECOND / 2, 6 * SECOND);
+    let before = own.spread("before", MILLI / 10, 200 * MILLI);
+    let late = lasts + own.spread("late", MILLI, SECOND);
+    let squeeze = Fault::Squeeze { from: to, to: from, rate: 2_000, lasts };
+    let squeezed = own.one_in("squeezed", 2).then_some((at, squeeze));
+    let faults = [
+        (at, Fault::Stall { from, to, lasts }),
+        (at + before, Fault::Reset { one: from, other: to, late }),
+    ];
+    let line = |(at, fault)| Line { moment: Moment::At(at), deed: Deed::Fault(fault) };
+    squeezed.into_iter().chain(faults).map(line).collect()
 }

@@ -6,7 +6,7 @@ use crate::script::{Conduct, NodeKind, Script};
 /// One seed in so many has a Go node.
 const GO: u64 = 6;
 /// One seed in so many has a hostile one, unless it has but two nodes.
-const HOSTILE: u64 = 8;
+const HOSTILE: u64 = 5;
 
 /// Says what the nodes are. A hostile one is not among those that must be well after the healing.
 pub(crate) fn draw(draw: Draw, script: &mut Script) {
@@ -15,7 +15,7 @@ pub(crate) fn draw(draw: Draw, script: &mut Script) {
         script.nodes[draw.node("which go", nodes)] = NodeKind::Go;
     }
     if nodes > 2 && draw.one_in("hostile", HOSTILE) {
-        let conducts = [Conduct::Rules, Conduct::Handshakes, Conduct::Merges];
+        let conducts = [Conduct::Rules, Conduct::Handshakes, Conduct::Handshakes, Conduct::Merges];
         let hostile = draw.node("which hostile", nodes);
         script.nodes[hostile] = NodeKind::Hostile(draw.pick("conduct", &conducts));
         script.core.retain(|node| *node != hostile);

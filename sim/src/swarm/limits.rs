@@ -1,22 +1,23 @@
-//! Limits that ordinary calls reach.
+//! Limits that ordinary traffic reaches: queues that are soon full, and few connections that may
+//! be unproved at a time.
 
 use gridmux_core::limits::Limits;
 
 use super::draw::Draw;
 
-/// One seed in so many has limits that its calls reach.
+/// One seed in so many has such limits.
 const TIGHT: u64 = 4;
 
-/// The usual limits, or some that are tight.
-pub(crate) fn draw(draw: Draw) -> Limits {
+pub(super) fn draw(draw: Draw) -> Limits {
     let usual = Limits::default();
     if !draw.one_in("tight", TIGHT) {
         return usual;
     }
     Limits {
-        message: draw.pick("message", &[8 << 10, 64 << 10, usual.message]),
-        queued_bytes: draw.pick("queued", &[1 << 10, 4 << 10, usual.queued_bytes]),
+        message: draw.pick("message", &[8 << 10, 64 << 10, usual.message, usual.message]),
+        queued_bytes: draw.pick("queued", &[300, 1 << 10, 8 << 10, 64 << 10]),
         received_bytes: draw.pick("received", &[24 << 10, 100 << 10, usual.received_bytes]),
+        unauthenticated: draw.pick("unproved", &[3, 8, usual.unauthenticated]),
         ..usual
     }
 }
@@ -36,5 +37,6 @@ mod tests {
         assert!(tight(&|limits| limits.message != usual.message) > 20);
         assert!(tight(&|limits| limits.queued_bytes != usual.queued_bytes) > 20);
         assert!(tight(&|limits| limits.received_bytes != usual.received_bytes) > 20);
+        assert!(tight(&|limits| limits.unauthenticated != usual.unauthenticated) > 20);
     }
 }

@@ -3,6 +3,7 @@
 //! Each seed has a swarm configuration of its own: kinds of faults and of calls that it favours
 //! and others that it leaves out altogether, so that no kind always drowns another one.
 
+mod bulk;
 mod calls;
 mod draw;
 mod faults;
@@ -79,20 +80,28 @@ pub fn script(seed: u64, profile: Profile) -> Script {
     let limits = storm::limits(draw.of("storm"));
     let storms = limits.is_some();
     script.limits = limits.unwrap_or_else(|| limits::draw(draw.of("limits")));
+    script.gates = gates(draw.of("gates"), nodes);
     let mut lines = faults::draw(draw.of("faults"), &script, faults);
     lines.extend(calls::draw(draw.of("calls"), &script, calls, &lines));
     if storms {
         lines.extend(storm::draw(draw.of("storm"), &script));
     }
     script.lines = lines;
+    bulk::add(draw.of("bulk"), &mut script);
     script
 }
 
 /// Mistakes in the configurations of a few nodes.
 fn trials(draw: Draw, nodes: usize) -> Vec<(usize, Trial)> {
-    let count = if draw.one_in("any", 8) { draw.range("count", 1, 3) } else { 0 };
+    let count = if draw.one_in("any", 5) { draw.range("count", 1, 3) } else { 0 };
     let trial = |n| (draw.nth(n).node("node", nodes), draw.nth(n).pick("trial", &Trial::ALL));
     (0..count).map(trial).collect()
+}
+
+/// In some seeds, a node that listens for a while before it starts.
+fn gates(draw: Draw, nodes: usize) -> Vec<(usize, u64)> {
+    let gate = |draw: Draw| (draw.node("node", nodes), draw.spread("wait", 10 * MILLI, 5 * SECOND));
+    draw.one_in("any", 6).then(|| gate(draw)).into_iter().collect()
 }
 
 /// The nodes that must be well after the healing: all, or all but some.

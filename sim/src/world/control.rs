@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use super::clock::{NOMINAL, NodeClock};
 use super::executor::Task;
-use super::lives::{Death, LifeId, Paused};
+use super::lives::{Death, LifeId, NOBODY, Paused};
 use super::network::{ConnId, Damage, DialFate, End, Placed};
 use super::queue::Event;
 use super::{Inner, Shared, SimRuntime};
@@ -67,6 +67,12 @@ impl Shared {
             let life = world.lives.get_mut(life);
             life.paused.get_or_insert_default().fault = fault;
         }
+    }
+
+    /// Wakes every task, for nothing.
+    pub(crate) fn wake_all(&self) {
+        let wakers = self.world().executor.wakers();
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Whether a node's process is stopped.
@@ -212,6 +218,15 @@ impl Inner {
     /// Armed timers, and tasks of the grid and of handlers, of a node that runs.
     pub(crate) fn held_by(&self, life: LifeId) -> (usize, usize) {
         (self.timers.armed(life).len(), self.executor.count(life))
+    }
+
+    /// Whether every task waits for something that has not come: none is to run, and no timer is
+    /// overdue.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let overdue = |(life, at): (LifeId, u64)| {
+            life != NOBODY && self.lives.get(life).clock.monotonic(self.now) >= at
+        };
+        !self.queue.has_polls() && !self.timers.all_armed().any(overdue)
     }
 
     /// Whether an end has nothing under way to its machine, and nothing that waits for room.

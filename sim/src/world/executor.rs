@@ -161,6 +161,12 @@ impl Executor {
         tasks.filter(|task| task.life == life && task.role != Role::Script).count()
     }
 
+    /// The wakers of all tasks.
+    pub(crate) fn wakers(&self) -> Vec<Waker> {
+        let tasks = self.slots.iter().filter_map(|slot| slot.task.as_ref());
+        tasks.map(|task| task.waker.clone()).collect()
+    }
+
     /// The waker of one of the tasks of a life, chosen by `pick`.
     pub(crate) fn any_of(&self, life: LifeId, pick: u64) -> Option<Waker> {
         let tasks = || self.slots.iter().filter_map(|slot| slot.task.as_ref());

@@ -35,7 +35,7 @@ pub use self::network::{ConnId, Damage, DialFate, End};
 pub(crate) use self::network::{Placed, SimTransport, accept_transport, open_transport};
 pub use self::runtime::SimRuntime;
 pub(crate) use self::step::{Step, text_of};
-pub(crate) use self::traffic::Dialled;
+pub(crate) use self::traffic::{Dialled, READ_BUFFER};
 
 /// Sees what travels, and may tamper with what was just written.
 pub(crate) trait Observer: Send {
@@ -44,11 +44,14 @@ pub(crate) trait Observer: Send {
     /// An attempt has failed or was given up.
     fn dial_over(&mut self, number: usize, at: u64);
     /// A connection was made; its nodes by end.
-    fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2]);
+    fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2], lives: [u64; 2]);
     /// An end has written bytes.
     fn wrote(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8], hits: &mut Hits);
-    /// A node has taken so many bytes that came to this end.
-    fn taken(&mut self, conn: ConnId, end: End, bytes: u64);
+    /// A node has taken so many bytes that came to this end; `clock` is what its own shows.
+    fn taken(&mut self, at: u64, clock: u64, conn: ConnId, end: End, bytes: u64);
+    /// A node has room for so many bytes where it reads what comes to this end: more than it needs
+    /// at rest.
+    fn offered(&mut self, at: u64, conn: ConnId, end: End, room: u64);
     /// What comes to this end is not what was sent.
     fn falsified(&mut self, conn: ConnId, end: End);
     /// Bytes have come to an end.

@@ -62,6 +62,11 @@ impl Queue {
         self.heap.peek().map(|entry| entry.at)
     }
 
+    /// Whether a task is to run.
+    pub(crate) fn has_polls(&self) -> bool {
+        self.heap.iter().any(|entry| matches!(entry.event, Event::Poll(_)))
+    }
+
     pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
         self.heap.pop().map(|entry| (entry.at, entry.event))
     }

@@ -76,6 +76,12 @@ impl Timers {
         (slot.used && slot.arming == alarm.arming && slot.waker.is_some()).then_some(slot)
     }
 
+    /// Every armed timer: whose it is, and what that one's clock is to show.
+    pub(crate) fn all_armed(&self) -> impl Iterator<Item = (LifeId, u64)> {
+        let armed = self.slots.iter().filter(|slot| slot.used && slot.waker.is_some());
+        armed.map(|slot| (slot.life, slot.at))
+    }
+
     /// Every armed timer of a life.
     pub(crate) fn armed(&self, life: LifeId) -> Vec<(Alarm, u64)> {
         let armed = |(index, slot): (usize, &TimerSlot)| {

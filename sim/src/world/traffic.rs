@@ -24,6 +24,10 @@ pub(crate) struct Dialled {
     pub(crate) takes: u64,
 }
 
+/// Bytes that a node of ours has room for at most where it reads, but for a message that needs
+/// more (DESIGN.md section 3.4).
+pub(crate) const READ_BUFFER: u64 = 256 << 10;
+
 impl Inner {
     fn latency(&self, from: usize, to: usize, key: [u64; 3]) -> u64 {
         let (low, high) = self.network.path(from, to).latency;
@@ -83,8 +87,9 @@ impl Inner {
         };
         let conn = self.network.connect(life, from, acceptor, to);
         let now = self.now;
+        let lives = [life, acceptor].map(|life| self.lives.get(life).number);
         if let Some(observer) = &mut self.observer {
-            observer.connected(now, conn, [from, to]);
+            observer.connected(now, conn, [from, to], lives);
         }
         if let Some(listening) = &mut self.network.listening[to] {
             listening.backlog.push_back(conn);
@@ -313,11 +318,16 @@ impl Inner {
         buf: &mut BytesMut,
         cx: &Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let (keyed, whole) = (self.keyed, self.knobs.whole);
+        let (now, keyed, whole) = (self.now, self.keyed, self.knobs.whole);
         let conn = self.network.conn(id);
-        let key = conn.key(end);
+        let (key, life) = (conn.key(end), conn.life(end));
         let pipe = conn.into(end);
         let spare = buf.capacity() - buf.len();
+        if spare as u64 > READ_BUFFER
+            && let Some(observer) = &mut self.observer
+        {
+            observer.offered(now, id, end, spare as u64);
+        }
         let limit = match whole {
             true => spare,
             false if keyed.chance(Purpose::Share, [key, pipe.arrived, 3], 250_000) => {
@@ -331,7 +341,8 @@ impl Inner {
                 pipe.writer.take().into_iter().for_each(Waker::wake);
             }
             if let Some(observer) = &mut self.observer {
-                observer.taken(id, end, count as u64);
+                let clock = self.lives.get(life).clock.monotonic(now);
+                observer.taken(now, clock, id, end, count as u64);
             }
             return Poll::Ready(Ok(count));
         }

@@ -82,6 +82,11 @@ impl Link {
         state.up.then_some(state.connection)
     }
 
+    /// The fault, if it says its Connect before the upgrade is answered.
+    pub(super) fn eager_connect(&self) -> Option<FaultId> {
+        self.quirks.fault(Quirk::EagerConnect)
+    }
+
     // ---- the connection ----
 
     /// Talks on a connection until it is over, or another one takes its place.
@@ -214,6 +219,10 @@ impl Link {
         drop(state);
         match gathered.as_slice() {
             [] => return false,
+            [one] if self.quirks.has(Quirk::Fragments) => {
+                line.push_in_fragments(&one.bytes);
+                self.quirks.fault(Quirk::Fragments).into_iter().for_each(|f| line.mark(f));
+            }
             [one] => line.push(&one.bytes),
             many => {
                 let count = u32::try_from(many.len()).unwrap_or(u32::MAX);

@@ -67,7 +67,10 @@ async fn keep(link: Arc<Link>) {
         let begun = here.runtime.instant();
         let connected = async {
             let mut line = here.open(link.peer).await?;
-            here.introduce(&mut line, link.peer).await?;
+            match link.eager_connect() {
+                Some(fault) => here.introduce_eagerly(&mut line, link.peer, fault).await?,
+                None => here.introduce(&mut line, link.peer).await?,
+            }
             Some(line)
         };
         if let Some(line) = here.within(HANDSHAKE, connected).await.flatten() {

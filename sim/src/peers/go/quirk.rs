@@ -42,10 +42,14 @@ pub(crate) enum Quirk {
     NilItems,
     /// Messages that wait travel together, the last of any size (3).
     LargeMerges,
+    /// Messages travel in fragments, with WebSocket pings between them (RFC 6455, section 5.4).
+    Fragments,
+    /// Connect follows right behind the request for the upgrade, before that is answered (4).
+    EagerConnect,
 }
 
 impl Quirk {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::WrongDirection,
         Self::SmallIds,
         Self::NeverZero,
@@ -60,6 +64,8 @@ impl Quirk {
         Self::OnlyPongs,
         Self::NilItems,
         Self::LargeMerges,
+        Self::Fragments,
+        Self::EagerConnect,
     ];
 
     /// Whether the other node gets something that it would not get otherwise.
@@ -79,11 +85,12 @@ impl Quirks {
         Self(Arc::new(quirks.into_iter().map(|quirk| (quirk, place(quirk))).collect()))
     }
 
-    /// Most of them, as the seed decides for this node.
+    /// Most of those that Go nodes have, and some that others may have, as the seed decides for this node.
     pub(super) fn draw(runtime: &SimRuntime, keyed: Keyed, node: usize) -> Self {
         let has = |quirk: &Quirk| {
             let key = [node as u64, *quirk as u64, 1];
-            keyed.chance(Purpose::Conduct, key, 800_000)
+            let rare = matches!(quirk, Quirk::Fragments | Quirk::EagerConnect);
+            keyed.chance(Purpose::Conduct, key, if rare { 300_000 } else { 800_000 })
         };
         Self::of(runtime, Quirk::ALL.into_iter().filter(has))
     }

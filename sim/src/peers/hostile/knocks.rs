@@ -5,7 +5,7 @@ use std::time::Duration;
 use gridmux_core::auth::{Auth as _, SharedSecret};
 use gridmux_core::node::{DEFAULT_ROUTE, authority};
 use gridmux_core::websocket::ClientUpgrade;
-use gridmux_core::wire::{Header, Op, Timestamp};
+use gridmux_core::wire::{Header, MessageRef, Op, Timestamp};
 
 use super::deed::{Deed, Plan, Task};
 use crate::peers::complaints::broken_by_answer;
@@ -15,7 +15,11 @@ use crate::peers::say;
 
 /// Longer than any acceptor waits.
 const LONG: Duration = Duration::from_secs(30);
+/// Seconds that clocks may differ by.
 const MINUTES_5: i64 = 300;
+/// Seconds that a wrong clock is ahead.
+const WRONG_BY: [i64; 6] =
+    [-MINUTES_5 - 1, 1 - MINUTES_5, MINUTES_5 - 1, MINUTES_5 + 1, 20 * MINUTES_5, 365 * 86_400];
 
 /// How a handshake goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +46,7 @@ pub(super) enum Knock {
     CutHello,
     /// Connect stops at some byte.
     HalfHello,
-    /// The first message is another one (L21).
+    /// The first message is another one, which may hold what a Connect holds (L21).
     WrongFirst,
     /// The first message is huge.
     HugeFirst,
@@ -56,7 +60,7 @@ pub(super) enum Knock {
     VictimsName,
     /// A name that nobody has.
     Stranger,
-    /// A clock that is wrong by 5 minutes, a little more or a little less.
+    /// A clock that is wrong by 5 minutes, a little more or a little less, or by far more.
     WrongTime,
     /// Connect twice, one behind the other.
     HelloTwice,
@@ -144,9 +148,10 @@ impl Knocking<'_> {
             }
             Knock::AtOnce => {
                 let mut second = self.here.open(self.victim).await?;
-                let hellos = [self.good_hello(), self.good_hello()];
-                let first = self.greet(&mut line, &hellos[0], how);
-                futures::future::join(first, self.greet(&mut second, &hellos[1], how)).await;
+                let hellos = [self.here.hello(), self.here.hello()];
+                let refused = !self.here.dials(self.victim);
+                let first = self.greet(&mut line, &hellos[0], refused);
+                futures::future::join(first, self.greet(&mut second, &hellos[1], refused)).await;
                 self.here.within(LONG / 10, second.wait_for_end()).await;
                 return Some(());
             }
@@ -182,37 +187,17 @@ impl Knocking<'_> {
         secret.map(|secret| secret.issue(name, self.here.wall())).unwrap_or_default()
     }
 
-    /// Whether nobody may become a link in this way.
-    fn is_to_be_refused(&self, how: Knock) -> bool {
-        match how {
-            Knock::WrongFirst
-            | Knock::HugeFirst
-            | Knock::BrokenFirst
-            | Knock::BadToken
-            | Knock::OthersName
-            | Knock::VictimsName
-            | Knock::Stranger => true,
-            Knock::WrongSide | Knock::AtOnce => !self.here.dials(self.victim),
-            _ => false,
-        }
-    }
-
-    /// Says something first, and looks at the answer.
-    async fn greet(&self, line: &mut Line, first: &[u8], how: Knock) -> Option<()> {
+    /// Says something first, and looks at the answer; `refused`: nobody may become a link so.
+    async fn greet(&self, line: &mut Line, first: &[u8], refused: bool) -> Option<()> {
         self.here.upgrade(line, self.victim).await?;
         line.push(first);
         line.mark(self.task.fault);
         line.flush().await.ok()?;
         let answer = line.receive().await?;
-        if let Some(rule) = broken_by_answer(&answer, self.is_to_be_refused(how)) {
-            self.here.complain(rule, self.victim, &format!("{how:?}"));
+        if let Some(rule) = broken_by_answer(&answer, refused) {
+            self.here.complain(rule, self.victim, &format!("{:?}", self.task.deed));
         }
         Some(())
-    }
-
-    fn good_hello(&self) -> Vec<u8> {
-        let here = self.here;
-        hello(here.instance(), here.name(), here.wall(), here.token())
     }
 
     /// A Connect by this name and this clock.
@@ -224,16 +209,38 @@ impl Knocking<'_> {
         hello(self.here.instance(), name, time, token)
     }
 
+    /// What a Connect holds, or nothing, under another op.
+    fn other_first(&self) -> Vec<u8> {
+        let op = [Op::Ping, Op::Request, Op::ConnectResponse, Op::Disconnect];
+        let header = Header::new(op[self.choice(4)]);
+        let hello = self.here.hello();
+        let payload = MessageRef::decode(&hello).map(|decoded| decoded.message.payload);
+        match self.task.pick(2, 2) {
+            0 => say::encode(header, None, &[]),
+            _ => say::encode(header, None, payload.unwrap_or_default()),
+        }
+    }
+
+    fn choice(&self, bound: u64) -> usize {
+        usize::try_from(self.task.pick(1, bound)).unwrap_or(0)
+    }
+
+    /// Whether a clock that is so many seconds ahead of ours is too far from the victim's.
+    fn is_too_far(&self, ahead: i64) -> bool {
+        let world = self.here.runtime.shared.world();
+        let skew = world.wall_skew(self.victim) - world.wall_skew(self.here.node);
+        // The victim looks at its clock a little later.
+        let least = MINUTES_5 + 5;
+        (ahead - skew / 1_000_000_000).abs() > least
+    }
+
     async fn after_upgrade(&self, line: &mut Line, how: Knock) -> Option<()> {
         let here = self.here;
         let (own, now) = (here.name(), here.wall());
+        let mut refused = true;
         let first = match how {
             Knock::CutHello | Knock::HalfHello => return self.half_hello(line).await,
-            Knock::WrongFirst => {
-                let op = [Op::Ping, Op::Request, Op::ConnectResponse, Op::Disconnect];
-                let op = op[usize::try_from(self.task.pick(1, 4)).unwrap_or(0)];
-                say::encode(Header::new(op), None, &[])
-            }
+            Knock::WrongFirst => self.other_first(),
             Knock::HugeFirst => vec![0x97; 70_000],
             Knock::BrokenFirst => b"\xc1 hello".to_vec(),
             Knock::BadToken => self.hello_of(own, now, false),
@@ -246,12 +253,15 @@ impl Knocking<'_> {
             Knock::VictimsName => self.hello_of(&here.names[self.victim], now, true),
             Knock::Stranger => self.hello_of("http://stranger:9000", now, true),
             Knock::WrongTime => {
-                let off = [-MINUTES_5 - 1, 1 - MINUTES_5, MINUTES_5 - 1, MINUTES_5 + 1];
-                let off = off[usize::try_from(self.task.pick(1, 4)).unwrap_or(0)];
-                let time = Timestamp { seconds: now.seconds + off, ..now };
+                let ahead = WRONG_BY[self.choice(WRONG_BY.len() as u64)];
+                refused = self.is_too_far(ahead) || !here.dials(self.victim);
+                let time = Timestamp { seconds: now.seconds + ahead, ..now };
                 self.hello_of(own, time, true)
             }
-            _ => self.good_hello(),
+            _ => {
+                refused = !here.dials(self.victim);
+                self.here.hello()
+            }
         };
         if how == Knock::HelloTwice {
             here.upgrade(line, self.victim).await?;
@@ -260,14 +270,14 @@ impl Knocking<'_> {
             line.mark(self.task.fault);
             return line.flush().await.ok();
         }
-        self.greet(line, &first, how).await
+        self.greet(line, &first, refused).await
     }
 
     /// A Connect whose frame stops somewhere.
     async fn half_hello(&self, line: &mut Line) -> Option<()> {
         self.here.upgrade(line, self.victim).await?;
         let at = self.task.pick(1, 150);
-        line.push_part(&self.good_hello(), usize::try_from(at).unwrap_or(0));
+        line.push_part(&self.here.hello(), usize::try_from(at).unwrap_or(0));
         line.mark(self.task.fault);
         line.flush().await.ok()
     }

@@ -1,0 +1,122 @@
+//! O13: memory is bounded: what a node holds for a peer keeps below its limits, whenever it is
+//! looked at (PROTOCOL.md section 7.5).
+//!
+//! The queue has room for one message more than its limit, and handlers' answers are never
+//! refused: it may hold one for each call that the peer makes.
+
+use super::inside::{Hoard, Peak};
+use super::{Bench, Case};
+use crate::script::Call;
+use crate::verdict::Class;
+
+/// Processes of a name that an acceptor remembers (PROTOCOL.md section 7.11).
+const REMEMBERED: usize = 16;
+
+/// Bytes of an answer beyond its payload.
+const OVERHEAD: usize = 96;
+
+pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
+    let limits = &case.evidence.limits;
+    for peak in &case.evidence.inside.peaks {
+        bench.judged();
+        let queued = limits.queued_bytes + limits.message + answers(case, peak);
+        let bounds = [
+            ("calls are over their limit", peak.outgoing, limits.outgoing_muxes),
+            ("calls that are served are over their limit", peak.incoming, limits.incoming_muxes),
+            ("queued bytes are over their limit", peak.queued, queued),
+            ("received bytes are over their limit", peak.received, limits.received_bytes),
+            ("too many processes of a name are remembered", peak.instances, REMEMBERED),
+        ];
+        for (rule, value, bound) in bounds {
+            if value > bound {
+                let detail = format!("n{} with n{}: {value}, not {bound}", peak.node, peak.peer);
+                bench.fail(Class::Safety, rule, case.evidence.farewell.end, detail);
+            }
+        }
+    }
+    for Hoard { at, node, peer, room, bound } in &case.evidence.inside.hoards {
+        let detail = format!("n{node} of n{peer}: {room} bytes, not {bound}");
+        bench.fail(Class::Safety, "a reader has more room than it may", *at, detail);
+    }
+}
+
+/// Bytes of all answers that the handlers of a node can give the peer.
+fn answers(case: &Case<'_>, peak: &Peak) -> usize {
+    let calls = case.evidence.script.calls();
+    let served = calls.filter(|call| (call.from, call.to) == (peak.peer, peak.node));
+    let answers = served.filter(|call| !call.route.gives_items());
+    let size = |call: &Call| usize::try_from(call.plan.item_size).unwrap_or(usize::MAX);
+    answers.map(|call| size(call).saturating_add(OVERHEAD)).fold(0, usize::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use gridmux_core::limits::Limits;
+
+    use crate::oracle::tale::{Tale, call};
+    use crate::oracle::{Hoard, Peak};
+    use crate::script::{Call, Plan, Route};
+
+    const FULL: Peak = Peak {
+        node: 1,
+        peer: 0,
+        outgoing: 3,
+        incoming: 4,
+        queued: 11_000,
+        received: 7_000,
+        timers: 7,
+        instances: 16,
+    };
+
+    fn holds(peak: Peak) -> Tale {
+        let mut tale = Tale::new(2);
+        tale.evidence.limits = Limits {
+            outgoing_muxes: 3,
+            incoming_muxes: 4,
+            queued_bytes: 10_000,
+            message: 1_000,
+            received_bytes: 7_000,
+            ..Limits::default()
+        };
+        tale.evidence.inside.peaks.push(peak);
+        tale
+    }
+
+    #[test]
+    fn what_is_at_its_limit_is_good() {
+        holds(FULL).is_good(13);
+    }
+
+    #[test]
+    fn what_is_beyond_is_bad() {
+        for (peak, rule) in [
+            (Peak { outgoing: 4, ..FULL }, "calls are over their limit"),
+            (Peak { incoming: 5, ..FULL }, "calls that are served are over their limit"),
+            (Peak { queued: 11_001, ..FULL }, "queued bytes are over their limit"),
+            (Peak { received: 7_001, ..FULL }, "received bytes are over their limit"),
+            (Peak { instances: 17, ..FULL }, "too many processes of a name are remembered"),
+        ] {
+            assert_eq!(holds(peak).broken(13), [rule]);
+        }
+    }
+
+    #[test]
+    fn a_reader_with_too_much_room_is_bad() {
+        let mut tale = Tale::new(2);
+        let hoard = Hoard { at: 5, node: 0, peer: 1, room: 300_000, bound: 262_144 };
+        tale.evidence.inside.hoards.push(hoard);
+        assert_eq!(tale.broken(13), ["a reader has more room than it may"]);
+    }
+
+    #[test]
+    fn answers_are_never_refused_for_room_and_items_are() {
+        let answer = |route| {
+            let mut tale = holds(Peak { queued: 13_096, ..FULL });
+            let plan = Plan { item_size: 2_000, ..Plan::default() };
+            tale.call(Call { plan, ..call(route) });
+            tale
+        };
+        answer(Route::Echo).is_good(13);
+        assert_eq!(answer(Route::Source).broken(13), ["queued bytes are over their limit"]);
+    }
+}

@@ -1,0 +1,54 @@
+//! O18: nothing that a peer sends makes a machine or a task panic, and peers that break the rules
+//! are answered as the protocol says: see [`peers`](crate::peers) for what they try and expect.
+
+use super::{Bench, Case};
+use crate::verdict::Class;
+
+pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
+    let end = case.evidence.farewell.end;
+    let inside = &case.evidence.inside;
+    bench.judged();
+    if inside.bugs > 0 {
+        let detail = format!("{} times", inside.bugs);
+        bench.fail(Class::Panic, "a machine has panicked", end, detail);
+    }
+    for panic in &inside.panics {
+        bench.fail(Class::Panic, "a task has panicked", end, panic.clone());
+    }
+    bench.pass_on_complaints(case);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::oracle::tale::{MS, Tale};
+    use crate::verdict::{Class, Failure, OracleId};
+
+    #[test]
+    fn a_run_without_panics_and_complaints_is_good() {
+        Tale::new(2).is_good(18);
+    }
+
+    #[test]
+    fn every_panic_is_bad() {
+        let mut tale = Tale::new(2);
+        tale.evidence.inside.bugs = 2;
+        tale.evidence.inside.panics.push("index out of bounds".into());
+        assert_eq!(tale.broken(18), ["a machine has panicked", "a task has panicked"]);
+        assert!(tale.verdicts(18).failures.iter().all(|failure| failure.class == Class::Panic));
+    }
+
+    #[test]
+    fn what_a_peer_complains_of_is_bad() {
+        let mut tale = Tale::new(2);
+        tale.evidence.inside.complaints.push(Failure {
+            oracle: OracleId(18),
+            class: Class::Safety,
+            rule: "a first message is answered by something else",
+            detail: "n1".into(),
+            at: 7 * MS,
+            call: None,
+        });
+        let verdicts = tale.verdicts(18);
+        assert_eq!(verdicts.failures, tale.evidence.inside.complaints);
+    }
+}

@@ -1,0 +1,183 @@
+//! Follows the signs of life on a connection: what each end has heard of the other one, and what
+//! becomes of the pings of the link.
+
+use std::collections::VecDeque;
+
+use crate::monitor::{Body, Kind, Message, Op, Seen};
+use crate::oracle::{LinkPing, Mark, Missed, Silence};
+
+/// A message by which a link shows that it lives, on its way.
+#[derive(Clone, Copy, Debug)]
+enum Sign {
+    /// The link is up.
+    Accepted,
+    Ping,
+    Pong,
+}
+
+/// The first and the last of some moments, and the last one before that instant.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    first: Option<Mark>,
+    last: Option<Mark>,
+    before: Option<Mark>,
+}
+
+impl Times {
+    fn at(&mut self, now: Mark) {
+        self.first.get_or_insert(now);
+        if self.last.is_some_and(|last| last.at < now.at) {
+            self.before = self.last;
+        }
+        self.last = Some(now);
+    }
+
+    fn before(&self, at: u64) -> Option<Mark> {
+        self.last.filter(|last| last.at < at).or(self.before)
+    }
+}
+
+/// A ping that an end has taken and not answered yet.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    at: u64,
+    /// What the end had written when that instant was over.
+    written: Option<u64>,
+    behind: u64,
+}
+
+/// One end of a connection.
+#[derive(Debug, Default)]
+struct Side {
+    written: u64,
+    /// Where what it has sent ends, and what that was.
+    under_way: VecDeque<(u64, Sign)>,
+    heard: Times,
+    ponged: Times,
+    asked: Option<Asked>,
+    /// For it, the link is up, or was.
+    up: bool,
+    /// What comes to it is not what was sent.
+    falsified: bool,
+    /// It has sent a close frame: pings are not answered any more.
+    closing: bool,
+}
+
+/// The signs of life on one connection, by end.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    sides: [Side; 2],
+}
+
+impl Pulse {
+    /// An end writes bytes, before it is known what they complete.
+    pub(super) fn writes(&mut self, at: u64, end: usize, bytes: u64) {
+        let side = &mut self.sides[end];
+        if let Some(asked) = &mut side.asked
+            && asked.at < at
+        {
+            asked.written.get_or_insert(side.written);
+        }
+        side.written += bytes;
+    }
+
+    /// An end has written a whole WebSocket message; what it has answered by that, if it has.
+    pub(super) fn wrote(&mut self, at: u64, end: usize, seen: &Seen) -> Option<Answer> {
+        let side = &mut self.sides[end];
+        let Kind::Message(message) = &seen.kind else {
+            if matches!(seen.kind, Kind::Control(8)) {
+                side.closing = true;
+                side.asked = None;
+            }
+            return None;
+        };
+        let mut ponged = false;
+        for sign in message.each().iter().filter_map(sign) {
+            ponged |= matches!(sign, Sign::Pong);
+            side.up |= matches!(sign, Sign::Accepted);
+            side.under_way.push_back((seen.end, sign));
+        }
+        if ponged {
+            let asked = side.asked.take()?;
+            return Some(Answer { asked: asked.at, answered: Some(at), behind: asked.behind });
+        }
+        if let Some(Asked { written: Some(written), behind, .. }) = &mut side.asked {
+            *behind += u64::from(seen.start >= *written);
+        }
+        None
+    }
+
+    /// An end has taken what the other one has sent, up to this offset.
+    pub(super) fn taken(&mut self, now: Mark, end: usize, offset: u64) {
+        self.sides[end].heard.at(now);
+        while let Some((_, sign)) =
+            self.sides[1 - end].under_way.pop_front_if(|(end, _)| *end <= offset)
+        {
+            let side = &mut self.sides[end];
+            match sign {
+                Sign::Accepted => side.up = true,
+                Sign::Pong => side.ponged.at(now),
+                Sign::Ping if side.falsified || side.closing => {}
+                Sign::Ping => {
+                    let fresh = Asked { at: now.at, written: None, behind: 0 };
+                    side.asked.get_or_insert(fresh);
+                }
+            }
+        }
+    }
+
+    /// An end has handled all that came and written all that it had; what it has left unanswered.
+    pub(super) fn flushed(&mut self, at: u64, end: usize) -> Option<Answer> {
+        let asked = self.sides[end].asked.take_if(|asked| asked.at < at)?;
+        Some(Answer { asked: asked.at, answered: None, behind: asked.behind })
+    }
+
+    /// What comes to an end is not what was sent.
+    pub(super) fn falsified(&mut self, end: usize) {
+        let side = &mut self.sides[end];
+        side.falsified = true;
+        side.asked = None;
+    }
+
+    /// An end has given the connection up, because it missed something.
+    pub(super) fn given_up(
+        &self,
+        now: Mark,
+        end: usize,
+        [node, peer]: [usize; 2],
+        missed: Missed,
+    ) -> Option<Silence> {
+        let side = Some(&self.sides[end]).filter(|side| side.up)?;
+        let last = match missed {
+            Missed::Bytes => side.heard.before(now.at),
+            Missed::Pongs => side.ponged.before(now.at),
+        };
+        // Before a link is up, something has been heard, and that was no pong.
+        let last = last.or(side.heard.first)?;
+        Some(Silence { node, peer, missed, at: now, last, falsified: side.falsified })
+    }
+}
+
+/// What has become of a ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    asked: u64,
+    answered: Option<u64>,
+    behind: u64,
+}
+
+impl Answer {
+    pub(super) const fn of(self, [node, peer]: [usize; 2]) -> LinkPing {
+        let Self { asked, answered, behind } = self;
+        LinkPing { node, peer, asked, answered, behind }
+    }
+}
+
+fn sign(message: &Message) -> Option<Sign> {
+    match (message.op, message.mux, message.body.as_deref()) {
+        (_, 0, Some(Body::ConnectResponse { accepted: true, .. })) => Some(Sign::Accepted),
+        (_, 0, Some(Body::Pong { .. })) => Some(Sign::Pong),
+        (Op::Ping, 0, _) => Some(Sign::Ping),
+        _ => None,
+    }
+}
