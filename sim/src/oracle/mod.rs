@@ -1,5 +1,5 @@
 //! The judges of a run: each looks at what the applications have seen and at what went over the
-//! wire, and but for O13, O14 and O24 at nothing of the machines that made it.
+//! wire, and but for O13, O14, O17 and O24 at nothing of the machines that made it.
 //!
 //! | | rule |
 //! | --- | --- |
@@ -19,7 +19,9 @@
 //! | O14 | at rest nothing is left, and after the shutdown no task |
 //! | O15 | dials keep their distance |
 //! | O16 | who may send what when, and how it is written (on the wire) |
+//! | O17 | a tick with nothing due changes nothing |
 //! | O18 | bad input harms nothing but what brought it; nothing panics |
+//! | O19 | memory and replies are bounded by the bytes that have come |
 //! | O21 | after the healing, a call and a stream each way succeed |
 //! | O22 | a script does the same every time it runs ([`same_again`]) |
 //! | O23 | nobody waits while nothing is left to happen |
@@ -48,7 +50,9 @@ mod o13_limits;
 mod o14_rest;
 mod o15_dials;
 mod o16_grammar;
+mod o17_ticks;
 mod o18_bad_input;
+mod o19_work;
 mod o21_probes;
 mod o22_same_again;
 mod o23_starved;
@@ -64,7 +68,7 @@ use std::collections::BTreeMap;
 use self::bounds::Bounds;
 pub use self::bounds::heal_bound;
 pub use self::evidence::{
-    ConnectionLife, DialAttempt, Evidence, Fired, Gauge, LinkPing, LinkView, Mark, Missed,
+    ConnectionLife, DialAttempt, Evidence, Fired, Gauge, Intake, LinkPing, LinkView, Mark, Missed,
     NodeLife, PairState, Phases, Silence,
 };
 pub use self::inside::{Farewell, Inside, Peak, Wire};
@@ -165,7 +169,7 @@ impl Bench<'_> {
 
 type Oracle = fn(&Case<'_>, &mut Bench<'_>);
 
-const ORACLES: [(OracleId, Oracle); 21] = [
+const ORACLES: [(OracleId, Oracle); 23] = [
     (OracleId(1), o01_once::judge),
     (OracleId(2), o02_items::judge),
     (OracleId(3), o03_explained::judge),
@@ -182,7 +186,9 @@ const ORACLES: [(OracleId, Oracle); 21] = [
     (OracleId(14), o14_rest::judge),
     (OracleId(15), o15_dials::judge),
     (OracleId(16), o16_grammar::judge),
+    (OracleId(17), o17_ticks::judge),
     (OracleId(18), o18_bad_input::judge),
+    (OracleId(19), o19_work::judge),
     (OracleId(21), o21_probes::judge),
     (OracleId(23), o23_starved::judge),
     (OracleId(24), o24_invariants::judge),

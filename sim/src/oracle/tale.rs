@@ -49,6 +49,7 @@ impl Tale {
             walls: vec![0; nodes],
             silences: Vec::new(),
             pings: Vec::new(),
+            intakes: Vec::new(),
             starved_at: None,
             inside: Inside::default(),
             farewell: Farewell { quiet: Some(300_000 * MS), ..Farewell::default() },

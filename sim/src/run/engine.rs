@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gridmux_core::driver::runtime::Clock as _;
 use gridmux_core::error::LinkError;
 use gridmux_core::handle::take_bugs;
 
@@ -29,6 +28,8 @@ const QUIET_WITHIN: u64 = 100_000_000_000;
 const SHUTDOWN_WITHIN: u64 = 20_000_000_000;
 const GRACE: Duration = Duration::from_secs(1);
 const PROBED_WITHIN: u64 = 20_000_000_000;
+/// A machine is ticked after so many events, in those runs that have time for it.
+const TICKED: u64 = 128;
 const SECOND: u64 = 1_000_000_000;
 
 /// A run under way.
@@ -160,6 +161,9 @@ impl<'a> Engine<'a> {
         if self.options.invariants && events.is_multiple_of(4) {
             self.check_invariants();
         }
+        if self.options.invariants && events.is_multiple_of(TICKED) {
+            self.tick_one(events / TICKED);
+        }
         if events.is_multiple_of(16) {
             self.settle();
         }
@@ -186,7 +190,7 @@ impl<'a> Engine<'a> {
             Some(LinkError::PeerDoesNotAnswer) => Missed::Pongs,
             _ => return,
         };
-        let clock = running.runtime.instant().as_nanos();
+        let clock = running.runtime.shown().instant.as_nanos();
         self.recorder.given_up(Mark { at, clock }, conn, end, missed);
     }
 
@@ -212,6 +216,17 @@ impl<'a> Engine<'a> {
             && self.inside.broken.is_none()
         {
             self.inside.broken = Some((self.now(), problem));
+        }
+    }
+
+    /// Ticks one of the machines, by number, if it has nothing to do.
+    fn tick_one(&mut self, number: u64) {
+        let Some(idle) = self.nodes.tick_idle(number) else { return };
+        self.inside.ticked += 1;
+        if let Err(which) = idle
+            && self.inside.stirred.is_none()
+        {
+            self.inside.stirred = Some((self.now(), which));
         }
     }
 
@@ -407,6 +422,7 @@ impl<'a> Engine<'a> {
         let record = self.recorder.record();
         let (connections, dials) = (record.lives.clone(), record.dials.clone());
         let (silences, pings) = (record.silences.clone(), record.pings.clone());
+        let intakes = record.intakes();
         drop(record);
         let world = self.shared.world();
         let walls = (0..self.script.nodes.len()).map(|node| world.wall_skew(node)).collect();
@@ -429,6 +445,7 @@ impl<'a> Engine<'a> {
             walls,
             silences,
             pings,
+            intakes,
             starved_at: starved,
             inside: Inside::default(),
             farewell: Farewell::default(),

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::intake::Intakes;
 use super::pulse::{Answer, Pulse};
 use crate::app;
 use crate::census::FaultId;
 use crate::effects::WireWatch;
 use crate::monitor::{Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
-use crate::oracle::{ConnectionLife, DialAttempt, LinkPing, Mark, Missed, Silence};
+use crate::oracle::{ConnectionLife, DialAttempt, Intake, LinkPing, Mark, Missed, Silence};
 use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
 use crate::world::{ConnId, Damage, Dial, End, Ending, Hits, Observer, Placed};
@@ -61,6 +62,8 @@ pub(crate) struct Record {
     pub(crate) watch: WireWatch,
     /// By connection.
     pulses: Vec<Pulse>,
+    /// By connection.
+    intakes: Vec<Intakes>,
     pub(crate) pings: Vec<LinkPing>,
     pub(crate) silences: Vec<Silence>,
     /// Connections that were let go of since this was looked at last, with the ends that did.
@@ -172,6 +175,15 @@ impl Record {
         [nodes[end as usize], nodes[end.other() as usize]]
     }
 
+    /// What the ends of nodes of ours have taken in, by connection.
+    pub(crate) fn intakes(&self) -> Vec<Intake> {
+        let ends = self.intakes.iter().enumerate().flat_map(|(number, intakes)| {
+            let [one, other] = self.lives[number].nodes;
+            [intakes.of(0, [one, other]), intakes.of(1, [other, one])]
+        });
+        ends.filter(|intake| self.kinds[intake.node] == NodeKind::Ours).collect()
+    }
+
     /// What an end has done about a ping, if it has.
     fn ping(&mut self, conn: ConnId, end: End, answer: Option<Answer>) {
         let way = self.way(conn, end);
@@ -190,6 +202,7 @@ impl Record {
             self.messages += message.each().len() as u64;
         }
         self.watch.wrote(at, conn.0 as usize, end, seen);
+        self.intakes[conn.0 as usize].wrote(end as usize, seen);
         let answer = self.pulses[conn.0 as usize].wrote(at, end as usize, seen);
         self.ping(conn, end, answer);
         self.waiting.retain_mut(|waiting| waiting.goes_on(way, seen, hits));
@@ -251,6 +264,7 @@ impl Observer for Recorder {
             .or_insert_with(|| Monitor::new(settings(kinds, nodes, secure)));
         record.watch.connect();
         record.pulses.push(Pulse::default());
+        record.intakes.push(Intakes::default());
         record.lines.push(Line { number: monitor.connect(), ..Line::default() });
         if let Some(trace) = &mut record.trace {
             trace.push(Event { at, what: Happening::Connected { conn, nodes } });
@@ -271,12 +285,17 @@ impl Observer for Recorder {
         record.points.extend(hits.points.drain(..).map(|line| (line, at)));
     }
 
+    fn asks(&mut self, conn: ConnId, end: End, room: u64) {
+        self.record().intakes[conn.0 as usize].asks(end as usize, room);
+    }
+
     fn taken(&mut self, at: u64, clock: u64, conn: ConnId, end: End, bytes: u64) {
         let mut record = self.record();
         let by = end.other();
         let taken = &mut record.lines[conn.0 as usize].taken[by as usize];
         *taken += bytes;
         let offset = *taken;
+        record.intakes[conn.0 as usize].taken(end as usize, offset);
         record.pulses[conn.0 as usize].taken(Mark { at, clock }, end as usize, offset);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.delivered(number, role(by), offset);
@@ -286,6 +305,7 @@ impl Observer for Recorder {
     fn falsified(&mut self, conn: ConnId, end: End) {
         let mut record = self.record();
         record.pulses[conn.0 as usize].falsified(end as usize);
+        record.intakes[conn.0 as usize].falsified(end as usize);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.distrust(number, role(end.other()));
         }
