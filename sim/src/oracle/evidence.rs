@@ -52,6 +52,8 @@ pub struct Evidence {
     pub pings: Vec<LinkPing>,
     /// What came of what was read, by connection and end, of nodes of ours.
     pub intakes: Vec<Intake>,
+    /// The beginnings of what nodes of ours have written, by connection and end, if they were kept.
+    pub streams: Vec<Stream>,
     /// When there was nothing left to happen before the run was over.
     pub starved_at: Option<u64>,
     /// What the machines have shown, to the end.
@@ -201,6 +203,30 @@ pub struct Intake {
     pub opened: u64,
     /// Something of what had come was not what was sent.
     pub falsified: bool,
+}
+
+/// The beginning of what a node has written on a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Who.
+    pub node: usize,
+    /// To whom.
+    pub peer: usize,
+    /// The place of the connection in [`Evidence::connections`].
+    pub connection: usize,
+    /// Whether the node has dialled.
+    pub dialled: bool,
+    /// The bytes, from the head of the upgrade on.
+    pub bytes: Vec<u8>,
+}
+
+impl Stream {
+    /// What follows the head of the upgrade, if all of that is there.
+    pub(super) fn frames(&self) -> Option<&[u8]> {
+        const END: &[u8] = b"\r\n\r\n";
+        let at = self.bytes.windows(END.len()).position(|window| window == END)?;
+        self.bytes.get(at + END.len()..)
+    }
 }
 
 /// When the parts of a run began.

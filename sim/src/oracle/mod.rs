@@ -22,6 +22,7 @@
 //! | O17 | a tick with nothing due changes nothing |
 //! | O18 | bad input harms nothing but what brought it; nothing panics |
 //! | O19 | memory and replies are bounded by the bytes that have come |
+//! | O20 | what is encoded is decoded as it was, however the bytes are split |
 //! | O21 | after the healing, a call and a stream each way succeed |
 //! | O22 | a script does the same every time it runs ([`same_again`]) |
 //! | O23 | nobody waits while nothing is left to happen |
@@ -53,6 +54,7 @@ mod o16_grammar;
 mod o17_ticks;
 mod o18_bad_input;
 mod o19_work;
+mod o20_codec;
 mod o21_probes;
 mod o22_same_again;
 mod o23_starved;
@@ -69,7 +71,7 @@ use self::bounds::Bounds;
 pub use self::bounds::heal_bound;
 pub use self::evidence::{
     ConnectionLife, DialAttempt, Evidence, Fired, Gauge, Intake, LinkPing, LinkView, Mark, Missed,
-    NodeLife, PairState, Phases, Silence,
+    NodeLife, PairState, Phases, Silence, Stream,
 };
 pub use self::inside::{Farewell, Inside, Peak, Wire};
 pub use self::o22_same_again::{Fingerprint, SAME_AGAIN, same_again, same_elsewhere};
@@ -169,7 +171,7 @@ impl Bench<'_> {
 
 type Oracle = fn(&Case<'_>, &mut Bench<'_>);
 
-const ORACLES: [(OracleId, Oracle); 23] = [
+const ORACLES: [(OracleId, Oracle); 24] = [
     (OracleId(1), o01_once::judge),
     (OracleId(2), o02_items::judge),
     (OracleId(3), o03_explained::judge),
@@ -189,6 +191,7 @@ const ORACLES: [(OracleId, Oracle); 23] = [
     (OracleId(17), o17_ticks::judge),
     (OracleId(18), o18_bad_input::judge),
     (OracleId(19), o19_work::judge),
+    (OracleId(20), o20_codec::judge),
     (OracleId(21), o21_probes::judge),
     (OracleId(23), o23_starved::judge),
     (OracleId(24), o24_invariants::judge),

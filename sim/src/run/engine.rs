@@ -56,7 +56,7 @@ impl<'a> Engine<'a> {
         let names = (0..script.nodes.len()).map(|node| script.node_name(node)).collect();
         let shared = Shared::new(script.seed, names, script.knobs.clone());
         let stage = Stage::new(Keyed::new(script.seed));
-        let recorder = Recorder::new(script, options.traced);
+        let recorder = Recorder::new(script, options.traced, options.invariants);
         shared.world().observer = Some(Box::new(recorder.clone()));
         let nodes = Nodes::new(&shared, &stage, script);
         let calls = calls(script, &stage);
@@ -446,6 +446,7 @@ impl<'a> Engine<'a> {
             silences,
             pings,
             intakes,
+            streams: Vec::new(),
             starved_at: starved,
             inside: Inside::default(),
             farewell: Farewell::default(),
@@ -463,6 +464,7 @@ impl<'a> Engine<'a> {
         inside.panics = std::mem::take(&mut self.shared.world().panics);
         let world_counts = self.shared.world().counts;
         let mut record = self.recorder.record();
+        evidence.streams = record.streams();
         let wire = &mut evidence.wire;
         wire.messages = record.messages;
         for (nodes, monitor) in std::mem::take(&mut record.monitors) {

@@ -10,10 +10,13 @@ use crate::app;
 use crate::census::FaultId;
 use crate::effects::WireWatch;
 use crate::monitor::{Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
-use crate::oracle::{ConnectionLife, DialAttempt, Intake, LinkPing, Mark, Missed, Silence};
+use crate::oracle::{ConnectionLife, DialAttempt, Intake, LinkPing, Mark, Missed, Silence, Stream};
 use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
 use crate::world::{ConnId, Damage, Dial, End, Ending, Hits, Observer, Placed};
+
+/// So many bytes of what an end has written are kept.
+const KEPT: usize = 64 << 10;
 
 /// What a point leads to.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +67,8 @@ pub(crate) struct Record {
     pulses: Vec<Pulse>,
     /// By connection.
     intakes: Vec<Intakes>,
+    /// What ours have written, if that is kept, by connection and end.
+    kept: Option<BTreeMap<(ConnId, End), Vec<u8>>>,
     pub(crate) pings: Vec<LinkPing>,
     pub(crate) silences: Vec<Silence>,
     /// Connections that were let go of since this was looked at last, with the ends that did.
@@ -94,10 +99,12 @@ fn settings(kinds: &[NodeKind], nodes: [usize; 2], secure: bool) -> Settings {
 }
 
 impl Recorder {
-    pub(crate) fn new(script: &Script, traced: bool) -> Self {
+    /// `keeps` the beginnings of what nodes of ours write.
+    pub(crate) fn new(script: &Script, traced: bool, keeps: bool) -> Self {
         let recorder = Self::default();
         let mut record = recorder.record();
         record.trace = traced.then(Vec::new);
+        record.kept = keeps.then(BTreeMap::new);
         record.kinds = script.nodes.clone();
         record.secure = script.secure;
         drop(record);
@@ -173,6 +180,27 @@ impl Record {
     fn way(&self, conn: ConnId, end: End) -> [usize; 2] {
         let nodes = self.lives[conn.0 as usize].nodes;
         [nodes[end as usize], nodes[end.other() as usize]]
+    }
+
+    fn keep(&mut self, conn: ConnId, end: End, bytes: &[u8]) {
+        let [node, _] = self.way(conn, end);
+        let Some(kept) = self.kept.as_mut().filter(|_| self.kinds[node] == NodeKind::Ours) else {
+            return;
+        };
+        let kept = kept.entry((conn, end)).or_default();
+        let room = KEPT.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// The beginnings of what nodes of ours have written, if they were kept.
+    pub(crate) fn streams(&mut self) -> Vec<Stream> {
+        let kept = self.kept.take().unwrap_or_default();
+        let stream = |((conn, end), bytes)| {
+            let [node, peer] = self.way(conn, end);
+            let (connection, dialled) = (conn.0 as usize, end == End::Dialler);
+            Stream { node, peer, connection, dialled, bytes }
+        };
+        kept.into_iter().map(stream).collect()
     }
 
     /// What the ends of nodes of ours have taken in, by connection.
@@ -274,6 +302,7 @@ impl Observer for Recorder {
     fn wrote(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8], hits: &mut Hits) {
         let mut record = self.record();
         record.lines[conn.0 as usize].written[end as usize] += bytes.len() as u64;
+        record.keep(conn, end, bytes);
         record.pulses[conn.0 as usize].writes(at, end as usize, bytes.len() as u64);
         let mut all = Vec::new();
         if let Some((monitor, number)) = record.monitor(conn) {
