@@ -252,6 +252,12 @@ mod tests {
     }
 
     #[test]
+    fn there_are_twenty_five_oracles_in_order() {
+        let ids: Vec<u8> = oracles().map(|id| id.0).collect();
+        assert_eq!(ids, (1..=25).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn an_oracle_that_is_off_finds_and_counts_nothing() {
         let tale = wrong();
         for off in oracles() {

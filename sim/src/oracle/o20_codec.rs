@@ -70,7 +70,7 @@ fn check(stream: &Stream) -> Result<(), &'static str> {
     if read(reader, &fragmented(stream.dialled, &whole), SMALL) != whole {
         return Err("messages in fragments are other messages");
     }
-    match whole.iter().all(|message| encodes_again(message)) {
+    match whole.iter().all(encodes_again) {
         true => Ok(()),
         false => Err("a message is encoded and decoded to another one"),
     }
