@@ -59,7 +59,7 @@ struct Side {
     up: bool,
     /// What comes to it is not what was sent.
     falsified: bool,
-    /// It has sent a close frame: pings are not answered any more.
+    /// It writes nothing more: pings are not answered.
     closing: bool,
 }
 
@@ -86,8 +86,7 @@ impl Pulse {
         let side = &mut self.sides[end];
         let Kind::Message(message) = &seen.kind else {
             if matches!(seen.kind, Kind::Control(8)) {
-                side.closing = true;
-                side.asked = None;
+                self.ends(end);
             }
             return None;
         };
@@ -130,6 +129,14 @@ impl Pulse {
     pub(super) fn flushed(&mut self, at: u64, end: usize) -> Option<Answer> {
         let asked = self.sides[end].asked.take_if(|asked| asked.at < at)?;
         Some(Answer { asked: asked.at, answered: None, behind: asked.behind })
+    }
+
+    /// An end writes nothing more: it has sent a close frame, or closed, dropped or lost the
+    /// connection.
+    pub(super) fn ends(&mut self, end: usize) {
+        let side = &mut self.sides[end];
+        side.closing = true;
+        side.asked = None;
     }
 
     /// What comes to an end is not what was sent.
@@ -290,6 +297,9 @@ mod tests {
         assert_eq!(line.pulse.flushed(5, 0), None, "it may still do so");
         let left = Answer { asked: 5, answered: None, behind: 0 };
         assert_eq!(line.pulse.flushed(6, 0), Some(left));
+        let mut gone = Line::asked(5);
+        gone.pulse.ends(0);
+        assert_eq!(gone.pulse.flushed(6, 0), None, "nor can it");
         let mut changed = Line::asked(5);
         changed.pulse.falsified(0);
         assert_eq!(changed.pulse.flushed(6, 0), None);

@@ -356,6 +356,7 @@ impl Observer for Recorder {
 
     fn ended(&mut self, at: u64, conn: ConnId, end: End, how: Ending) {
         let mut record = self.record();
+        record.pulses[conn.0 as usize].ends(end as usize);
         let life = &mut record.lives[conn.0 as usize];
         if how != Ending::Finished {
             life.broken_at[end as usize].get_or_insert(at);
