@@ -418,6 +418,13 @@ impl Peer {
         self.duplicates.remembered()
     }
 
+    /// Tells the timers what time it is, if nothing is due or to be put out: whether that is so.
+    /// Then a tick at this time changes nothing at all, not even in what `Debug` shows.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn is_idle_at(&mut self, now: Instant) -> bool {
+        !self.is_due(now) && !self.has_output() && self.common.timers.pop_due(now).is_none()
+    }
+
     /// Internal consistency of every machine, for tests and simulation.
     ///
     /// # Panics

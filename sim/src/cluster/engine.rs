@@ -45,7 +45,7 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
     pub(super) fn new(simulation: &'a Simulation<N>, script: &'a Script) -> Self {
         let names: Vec<_> = (0..script.nodes.len()).map(|node| script.node_name(node)).collect();
         let shared = Shared::new(script.seed, names.clone(), script.knobs.clone());
-        let recorder = Recorder::new(script, simulation.traced);
+        let recorder = Recorder::new(script, simulation.traced, false);
         shared.world().observer = Some(Box::new(recorder.clone()));
         let board = Board::new(names.len());
         let common = Common {

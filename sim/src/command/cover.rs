@@ -17,6 +17,9 @@ use super::subject::Swarm;
 /// One seed in so many runs twice.
 const AGAIN: u64 = 64;
 
+/// One seed in so many has its machines looked into.
+const INSPECTED: u64 = 16;
+
 /// Show what seeds have covered: faults and their effects, oracles, excuses.
 ///
 /// A fault is placed if it is in a script, fired if its time or its point came, and felt if its
@@ -45,9 +48,11 @@ pub(super) fn run(args: &Args) -> Done {
     let mut batch = Batch::default();
     let work = |seed: u64| {
         let script = args.swarm.script(seed).ok()?;
-        let ran = || guard::outcome(&script, &Options::default());
-        let outcome = ran();
-        let again = seed.is_multiple_of(AGAIN).then(|| same_again(&outcome, &ran()));
+        let plain = Options::default();
+        let options = Options { invariants: seed.is_multiple_of(INSPECTED), ..plain.clone() };
+        let outcome = guard::outcome(&script, &options);
+        let again = || same_again(&outcome, &guard::outcome(&script, &plain));
+        let again = seed.is_multiple_of(AGAIN).then(again);
         Some((outcome, again))
     };
     let end = args.from.saturating_add(args.seeds);

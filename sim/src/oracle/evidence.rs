@@ -52,6 +52,10 @@ pub struct Evidence {
     pub silences: Vec<Silence>,
     /// The pings of links between nodes of ours, in the order in which they were dealt with.
     pub pings: Vec<LinkPing>,
+    /// What came of what was read, by connection and end, of nodes of ours.
+    pub intakes: Vec<Intake>,
+    /// The beginnings of what nodes of ours have written, by connection and end, if they were kept.
+    pub streams: Vec<Stream>,
     /// When there was nothing left to happen before the run was over.
     pub starved_at: Option<u64>,
     /// What the machines have shown, to the end.
@@ -185,6 +189,52 @@ pub struct LinkPing {
     pub answered: Option<u64>,
     /// WebSocket messages which it began to write at a later instant, ahead of the pong.
     pub behind: u64,
+}
+
+/// What an end of a connection has taken in, and what it has made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intake {
+    /// Whose end.
+    pub node: usize,
+    /// Who is at the other one.
+    pub peer: usize,
+    /// The most bytes that the node had room for in a buffer that it reads into, counted beyond
+    /// those that had come.
+    pub room: u64,
+    /// The bytes that had come on the connection by then.
+    pub came: u64,
+    /// Messages that came, those that were merged one by one.
+    pub heard: u64,
+    /// Messages that the node has sent because of others, or of ends of its own calls.
+    pub replies: u64,
+    /// Calls that it has made.
+    pub opened: u64,
+    /// Something of what had come was not what was sent.
+    pub falsified: bool,
+}
+
+/// The beginning of what a node has written on a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Who.
+    pub node: usize,
+    /// To whom.
+    pub peer: usize,
+    /// The place of the connection in [`Evidence::connections`].
+    pub connection: usize,
+    /// Whether the node has dialled.
+    pub dialled: bool,
+    /// The bytes, from the head of the upgrade on.
+    pub bytes: Vec<u8>,
+}
+
+impl Stream {
+    /// What follows the head of the upgrade, if all of that is there.
+    pub(super) fn frames(&self) -> Option<&[u8]> {
+        const END: &[u8] = b"\r\n\r\n";
+        let at = self.bytes.windows(END.len()).position(|window| window == END)?;
+        self.bytes.get(at + END.len()..)
+    }
 }
 
 /// When the parts of a run began.

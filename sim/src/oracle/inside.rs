@@ -51,6 +51,10 @@ pub struct Inside {
     pub timers: Option<(u64, String)>,
     /// The first invariant of a machine that was broken, and when that was seen.
     pub broken: Option<(u64, String)>,
+    /// How often machines were ticked with nothing due.
+    pub ticked: u64,
+    /// The first such tick that has changed one: when, and which.
+    pub stirred: Option<(u64, String)>,
     /// What the nodes that are not ours have seen ours do wrong.
     pub complaints: Vec<Failure>,
     /// Mistakes in configurations that were tried.

@@ -1,5 +1,5 @@
 //! The judges of a run: each looks at what the applications have seen and at what went over the
-//! wire, and but for O13, O14 and O24 at nothing of the machines that made it.
+//! wire, and but for O13, O14, O17 and O24 at nothing of the machines that made it.
 //!
 //! | | rule |
 //! | --- | --- |
@@ -19,8 +19,10 @@
 //! | O14 | at rest nothing is left, and after the shutdown no task |
 //! | O15 | dials keep their distance |
 //! | O16 | who may send what when, and how it is written (on the wire) |
+//! | O17 | a tick with nothing due changes nothing |
 //! | O18 | bad input harms nothing but what brought it; nothing panics |
-//! | O20 | bytes mean the same however they are split |
+//! | O19 | memory and replies are bounded by the bytes that have come |
+//! | O20 | what is encoded is decoded as it was, however the bytes are split |
 //! | O21 | after the healing, a call and a stream each way succeed |
 //! | O22 | a script does the same every time it runs ([`same_again`]) |
 //! | O23 | nobody waits while nothing is left to happen |
@@ -49,7 +51,9 @@ mod o13_limits;
 mod o14_rest;
 mod o15_dials;
 mod o16_grammar;
+mod o17_ticks;
 mod o18_bad_input;
+mod o19_work;
 mod o20_codec;
 mod o21_probes;
 mod o22_same_again;
@@ -66,8 +70,8 @@ use std::collections::BTreeMap;
 use self::bounds::Bounds;
 pub use self::bounds::heal_bound;
 pub use self::evidence::{
-    ConnectionLife, DialAttempt, Evidence, Fired, Gauge, LinkPing, LinkView, Mark, Missed,
-    NodeLife, PairState, Phases, Silence,
+    ConnectionLife, DialAttempt, Evidence, Fired, Gauge, Intake, LinkPing, LinkView, Mark, Missed,
+    NodeLife, PairState, Phases, Silence, Stream,
 };
 pub use self::inside::{Farewell, Hoard, Inside, Peak, Wire};
 pub use self::o22_same_again::{Fingerprint, SAME_AGAIN, same_again, same_elsewhere};
@@ -174,7 +178,7 @@ impl Bench<'_> {
 
 type Oracle = fn(&Case<'_>, &mut Bench<'_>);
 
-const ORACLES: [(OracleId, Oracle); 22] = [
+const ORACLES: [(OracleId, Oracle); 24] = [
     (OracleId(1), o01_once::judge),
     (OracleId(2), o02_items::judge),
     (OracleId(3), o03_explained::judge),
@@ -191,7 +195,9 @@ const ORACLES: [(OracleId, Oracle); 22] = [
     (OracleId(14), o14_rest::judge),
     (OracleId(15), o15_dials::judge),
     (OracleId(16), o16_grammar::judge),
+    (OracleId(17), o17_ticks::judge),
     (OracleId(18), o18_bad_input::judge),
+    (OracleId(19), o19_work::judge),
     (OracleId(20), o20_codec::judge),
     (OracleId(21), o21_probes::judge),
     (OracleId(23), o23_starved::judge),
@@ -250,6 +256,12 @@ mod tests {
         assert!(verdicts.failures.iter().all(|failure| failure.call == Some(0)));
         assert!(verdicts.failures.is_sorted_by_key(|failure| failure.at));
         assert_eq!(verdicts.failures[2].at, 51 * MS);
+    }
+
+    #[test]
+    fn there_are_twenty_five_oracles_in_order() {
+        let ids: Vec<u8> = oracles().map(|id| id.0).collect();
+        assert_eq!(ids, (1..=25).collect::<Vec<_>>());
     }
 
     #[test]

@@ -50,6 +50,8 @@ impl Tale {
             stillborn: Vec::new(),
             silences: Vec::new(),
             pings: Vec::new(),
+            intakes: Vec::new(),
+            streams: Vec::new(),
             starved_at: None,
             inside: Inside::default(),
             farewell: Farewell { quiet: Some(300_000 * MS), ..Farewell::default() },

@@ -43,7 +43,7 @@ impl Stand {
         let other = others.find(|other| gridmux_core::link::dials(&own, other) == dials);
         let names: Arc<[String]> = [own, other.expect("half of all names")].into();
         let shared = Shared::new(5, names.to_vec(), script.knobs.clone());
-        let recorder = Recorder::new(&script, true);
+        let recorder = Recorder::new(&script, true, false);
         shared.world().observer = Some(Box::new(recorder.clone()));
         let stage = Stage::new(Keyed::new(5));
         for call in calls {

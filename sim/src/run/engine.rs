@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gridmux_core::driver::runtime::Clock as _;
 use gridmux_core::error::LinkError;
 use gridmux_core::handle::take_bugs;
 use gridmux_core::websocket::CloseCode;
@@ -30,6 +29,8 @@ const QUIET_WITHIN: u64 = 100_000_000_000;
 const SHUTDOWN_WITHIN: u64 = 20_000_000_000;
 const GRACE: Duration = Duration::from_secs(1);
 const PROBED_WITHIN: u64 = 20_000_000_000;
+/// A machine is ticked after so many events, in those runs that have time for it.
+const TICKED: u64 = 128;
 const SECOND: u64 = 1_000_000_000;
 /// Moments that are tried for one at which nothing is there for anybody.
 const LOOKS: u64 = 20;
@@ -58,7 +59,7 @@ impl<'a> Engine<'a> {
         let names = (0..script.nodes.len()).map(|node| script.node_name(node)).collect();
         let shared = Shared::new(script.seed, names, script.knobs.clone());
         let stage = Stage::new(Keyed::new(script.seed));
-        let recorder = Recorder::new(script, options.traced);
+        let recorder = Recorder::new(script, options.traced, options.invariants);
         shared.world().observer = Some(Box::new(recorder.clone()));
         let nodes = Nodes::new(&shared, &stage, script);
         let calls = calls(script, &stage);
@@ -163,6 +164,9 @@ impl<'a> Engine<'a> {
         if self.options.invariants && events.is_multiple_of(4) {
             self.check_invariants();
         }
+        if self.options.invariants && events.is_multiple_of(TICKED) {
+            self.tick_one(events / TICKED);
+        }
         if events.is_multiple_of(16) {
             self.settle();
         }
@@ -197,7 +201,7 @@ impl<'a> Engine<'a> {
             }
             _ => return,
         };
-        let clock = running.runtime.instant().as_nanos();
+        let clock = running.runtime.shown().instant.as_nanos();
         self.recorder.given_up(Mark { at, clock }, conn, end, missed);
     }
 
@@ -223,6 +227,17 @@ impl<'a> Engine<'a> {
             && self.inside.broken.is_none()
         {
             self.inside.broken = Some((self.now(), problem));
+        }
+    }
+
+    /// Ticks one of the machines, by number, if it has nothing to do.
+    fn tick_one(&mut self, number: u64) {
+        let Some(idle) = self.nodes.tick_idle(number) else { return };
+        self.inside.ticked += 1;
+        if let Err(which) = idle
+            && self.inside.stirred.is_none()
+        {
+            self.inside.stirred = Some((self.now(), which));
         }
     }
 
@@ -459,6 +474,7 @@ impl<'a> Engine<'a> {
         let (connections, dials) = (record.lives.clone(), record.dials.clone());
         let stillborn = record.stillborn.clone();
         let (silences, pings) = (record.silences.clone(), record.pings.clone());
+        let intakes = record.intakes();
         drop(record);
         let world = self.shared.world();
         let walls = (0..self.script.nodes.len()).map(|node| world.wall_skew(node)).collect();
@@ -482,6 +498,8 @@ impl<'a> Engine<'a> {
             stillborn,
             silences,
             pings,
+            intakes,
+            streams: Vec::new(),
             starved_at: starved,
             inside: Inside::default(),
             farewell: Farewell::default(),
@@ -500,6 +518,7 @@ impl<'a> Engine<'a> {
         let world_counts = self.shared.world().counts;
         let mut record = self.recorder.record();
         inside.hoards = std::mem::take(&mut record.hoards);
+        evidence.streams = record.streams();
         let wire = &mut evidence.wire;
         wire.messages = record.messages;
         for (nodes, monitor) in std::mem::take(&mut record.monitors) {

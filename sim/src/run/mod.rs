@@ -3,6 +3,7 @@
 pub(crate) mod chaos;
 mod engine;
 mod facts;
+mod intake;
 mod judge;
 mod meal;
 mod nodes;
@@ -30,7 +31,8 @@ pub use self::trials::Tried;
 pub struct Options {
     /// Keep a trace.
     pub traced: bool,
-    /// Look into the machines after every few events.
+    /// Look into the machines after every few events, tick them when nothing is due, and decode
+    /// again what went over the wire.
     pub invariants: bool,
     /// Keep the digest after each of these events, which are counted from 1.
     pub steps: Range<u64>,

@@ -11,6 +11,7 @@ use gridmux_core::limits::Limits;
 use gridmux_core::link::LinkState;
 use gridmux_core::node::authority;
 use gridmux_core::timings::Timings;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::chaos::Victims;
 use super::trials::{self, Tried};
@@ -23,6 +24,9 @@ use crate::world::{Death, Shared, SimRuntime};
 
 /// What all nodes of a run share as their secret.
 const SECRET: &str = "the secret of all simulated nodes";
+
+/// A machine that holds more bytes than this is not compared with itself.
+const COMPARED: usize = 16 << 10;
 
 /// A node that runs.
 pub(crate) struct Running {
@@ -271,6 +275,30 @@ impl Nodes {
         Ok(())
     }
 
+    /// Ticks one of the machines, by number, twice, unless something is due there or to be put out,
+    /// or it holds too much to be compared; which it is if that has changed it.
+    pub(crate) fn tick_idle(&self, number: u64) -> Option<Result<(), String>> {
+        let of = |(node, running): (usize, &Running)| {
+            let peers = running.peers.iter().flatten();
+            let now = running.runtime.shown();
+            peers.map(move |peer| (node, now, peer.clone())).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = self.alive().flat_map(of).collect();
+        let chosen = usize::try_from(number.checked_rem(all.len() as u64)?).unwrap_or(0);
+        let (node, now, handle) = all.get(chosen)?;
+        let same = handle.inspect(|peer| {
+            let stats = peer.stats(now.instant);
+            let small = stats.queued_bytes + stats.received_bytes <= COMPARED;
+            (small && peer.is_idle_at(now.instant)).then(|| {
+                let before = fingerprint(peer);
+                peer.handle_timeout(*now);
+                peer.handle_timeout(*now);
+                fingerprint(peer) == before
+            })
+        })?;
+        Some(if same { Ok(()) } else { Err(format!("n{node} with {}", handle.name())) })
+    }
+
     /// Ends the nodes that are not ours.
     pub(crate) fn kill_foreign(&mut self) {
         for node in 0..self.kinds.len() {
@@ -400,6 +428,21 @@ impl Views {
             self.views.push(LinkView { node, life, peer, at, clock, up });
         }
     }
+}
+
+/// A hash of all that there is to see of something.
+fn fingerprint(of: &impl std::fmt::Debug) -> u64 {
+    struct Hasher(Xxh3);
+    impl std::fmt::Write for Hasher {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0.update(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut hasher = Hasher(Xxh3::new());
+    // Hashing does not fail.
+    let _ = std::fmt::write(&mut hasher, format_args!("{of:?}"));
+    hasher.0.digest()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

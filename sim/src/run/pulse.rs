@@ -59,7 +59,7 @@ struct Side {
     up: bool,
     /// What comes to it is not what was sent.
     falsified: bool,
-    /// It has sent a close frame: pings are not answered any more.
+    /// It writes nothing more: pings are not answered.
     closing: bool,
 }
 
@@ -86,8 +86,7 @@ impl Pulse {
         let side = &mut self.sides[end];
         let Kind::Message(message) = &seen.kind else {
             if matches!(seen.kind, Kind::Control(8)) {
-                side.closing = true;
-                side.asked = None;
+                self.ends(end);
             }
             return None;
         };
@@ -130,6 +129,14 @@ impl Pulse {
     pub(super) fn flushed(&mut self, at: u64, end: usize) -> Option<Answer> {
         let asked = self.sides[end].asked.take_if(|asked| asked.at < at)?;
         Some(Answer { asked: asked.at, answered: None, behind: asked.behind })
+    }
+
+    /// An end writes nothing more: it has sent a close frame, or closed, dropped or lost the
+    /// connection.
+    pub(super) fn ends(&mut self, end: usize) {
+        let side = &mut self.sides[end];
+        side.closing = true;
+        side.asked = None;
     }
 
     /// What comes to an end is not what was sent.
@@ -179,5 +186,133 @@ fn sign(message: &Message) -> Option<Sign> {
         (_, 0, Some(Body::Pong { .. })) => Some(Sign::Pong),
         (Op::Ping, 0, _) => Some(Sign::Ping),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Pulse};
+    use crate::monitor::{Body, Crc, Kind, Message, Op, Payload, Seen, Time};
+    use crate::oracle::{Mark, Missed};
+
+    fn message(op: Op, body: Option<Body>) -> Message {
+        Message {
+            mux: 0,
+            seq: 0,
+            deadline_ms: 0,
+            handler: 0,
+            op,
+            flags: 0,
+            payload: Payload::default(),
+            subroute: None,
+            crc: Crc::Absent,
+            body: body.map(Box::new),
+            parts: Vec::new(),
+            torn: None,
+            encoded_len: 8,
+            canonical: true,
+        }
+    }
+
+    fn ping() -> Message {
+        message(Op::Ping, None)
+    }
+
+    fn pong() -> Message {
+        let time = Time::default();
+        message(Op::Pong, Some(Body::Pong { not_found: false, error: None, time }))
+    }
+
+    fn accepted() -> Message {
+        let reason = String::new();
+        let body = Body::ConnectResponse { id: [0; 16], accepted: true, reason };
+        message(Op::ConnectResponse, Some(body))
+    }
+
+    fn mark(at: u64) -> Mark {
+        Mark { at, clock: 1_000 + at }
+    }
+
+    /// A connection whose end 1 pings, and whose end 0 writes messages of ten bytes.
+    struct Line {
+        pulse: Pulse,
+        written: [u64; 2],
+    }
+
+    impl Line {
+        fn up() -> Self {
+            let mut line = Self { pulse: Pulse::default(), written: [0; 2] };
+            line.write(0, 1, accepted());
+            line.pulse.taken(mark(1), 0, 10);
+            line
+        }
+
+        fn write(&mut self, at: u64, end: usize, message: Message) -> Option<Answer> {
+            let start = self.written[end];
+            self.written[end] += 10;
+            self.pulse.writes(at, end, 10);
+            let seen = Seen { start, end: start + 10, kind: Kind::Message(message) };
+            self.pulse.wrote(at, end, &seen)
+        }
+
+        /// The ping of end 1 is taken.
+        fn asked(at: u64) -> Self {
+            let mut line = Self::up();
+            line.write(at, 1, ping());
+            line.pulse.taken(mark(at), 0, 20);
+            line
+        }
+    }
+
+    fn data() -> Message {
+        message(Op::Request, None)
+    }
+
+    #[test]
+    fn what_is_written_at_once_is_not_ahead_of_a_pong() {
+        let mut line = Line::asked(5);
+        assert_eq!(line.write(5, 0, data()), None);
+        let answer = line.write(5, 0, pong());
+        assert_eq!(answer, Some(Answer { asked: 5, answered: Some(5), behind: 0 }));
+        assert_eq!(line.write(6, 0, pong()), None, "nobody has asked");
+    }
+
+    #[test]
+    fn what_is_begun_later_is_ahead_and_what_was_begun_before_is_not() {
+        let mut line = Line::asked(5);
+        line.pulse.writes(5, 0, 3);
+        line.pulse.writes(7, 0, 7);
+        let seen = |start, end| Seen { start, end, kind: Kind::Message(data()) };
+        line.pulse.wrote(7, 0, &seen(0, 10));
+        line.written[0] = 10;
+        line.write(8, 0, data());
+        line.write(9, 0, data());
+        let answer = line.write(9, 0, pong());
+        assert_eq!(answer, Some(Answer { asked: 5, answered: Some(9), behind: 2 }));
+    }
+
+    #[test]
+    fn an_end_that_has_nothing_more_to_write_has_not_answered() {
+        let mut line = Line::asked(5);
+        assert_eq!(line.pulse.flushed(5, 0), None, "it may still do so");
+        let left = Answer { asked: 5, answered: None, behind: 0 };
+        assert_eq!(line.pulse.flushed(6, 0), Some(left));
+        let mut gone = Line::asked(5);
+        gone.pulse.ends(0);
+        assert_eq!(gone.pulse.flushed(6, 0), None, "nor can it");
+        let mut changed = Line::asked(5);
+        changed.pulse.falsified(0);
+        assert_eq!(changed.pulse.flushed(6, 0), None);
+    }
+
+    #[test]
+    fn the_last_sign_of_life_is_one_before_the_instant_of_the_end() {
+        let line = Line::asked(5);
+        let given_up = |at, missed| line.pulse.given_up(mark(at), 0, [3, 4], missed).unwrap();
+        assert_eq!(given_up(9, Missed::Bytes).last, mark(5));
+        assert_eq!(given_up(5, Missed::Bytes).last, mark(1));
+        assert_eq!(given_up(9, Missed::Pongs).last, mark(1), "no pong since it was up");
+        let never = Pulse::default();
+        assert_eq!(never.given_up(mark(9), 0, [3, 4], Missed::Bytes), None, "it was not up");
     }
 }

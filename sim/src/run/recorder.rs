@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::intake::Intakes;
 use super::meal::Meal;
 use super::pulse::{Answer, Pulse};
 use crate::app;
@@ -11,10 +12,15 @@ use crate::census::FaultId;
 use crate::effects::WireWatch;
 use crate::history::CallId;
 use crate::monitor::{Body, Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
-use crate::oracle::{ConnectionLife, DialAttempt, Hoard, LinkPing, Mark, Missed, Silence};
+use crate::oracle::{
+    ConnectionLife, DialAttempt, Hoard, Intake, LinkPing, Mark, Missed, Silence, Stream,
+};
 use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
 use crate::world::{ConnId, Damage, Dial, End, Ending, Hits, Observer, Placed};
+
+/// So many bytes of what an end has written are kept.
+const KEPT: usize = 64 << 10;
 
 /// What a point leads to.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +72,10 @@ pub(crate) struct Record {
     /// By connection and the end that reads.
     meals: Vec<[Meal; 2]>,
     pub(crate) hoards: Vec<Hoard>,
+    /// By connection.
+    intakes: Vec<Intakes>,
+    /// What ours have written, if that is kept, by connection and end.
+    kept: Option<BTreeMap<(ConnId, End), Vec<u8>>>,
     pub(crate) pings: Vec<LinkPing>,
     pub(crate) silences: Vec<Silence>,
     /// Connections that were let go of since this was looked at last, with the ends that did.
@@ -98,10 +108,12 @@ fn settings(kinds: &[NodeKind], nodes: [usize; 2], secure: bool) -> Settings {
 }
 
 impl Recorder {
-    pub(crate) fn new(script: &Script, traced: bool) -> Self {
+    /// `keeps` the beginnings of what nodes of ours write.
+    pub(crate) fn new(script: &Script, traced: bool, keeps: bool) -> Self {
         let recorder = Self::default();
         let mut record = recorder.record();
         record.trace = traced.then(Vec::new);
+        record.kept = keeps.then(BTreeMap::new);
         record.kinds = script.nodes.clone();
         record.secure = script.secure;
         drop(record);
@@ -186,6 +198,36 @@ impl Record {
         [nodes[end as usize], nodes[end.other() as usize]]
     }
 
+    fn keep(&mut self, conn: ConnId, end: End, bytes: &[u8]) {
+        let [node, _] = self.way(conn, end);
+        let Some(kept) = self.kept.as_mut().filter(|_| self.kinds[node] == NodeKind::Ours) else {
+            return;
+        };
+        let kept = kept.entry((conn, end)).or_default();
+        let room = KEPT.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// The beginnings of what nodes of ours have written, if they were kept.
+    pub(crate) fn streams(&mut self) -> Vec<Stream> {
+        let kept = self.kept.take().unwrap_or_default();
+        let stream = |((conn, end), bytes)| {
+            let [node, peer] = self.way(conn, end);
+            let (connection, dialled) = (conn.0 as usize, end == End::Dialler);
+            Stream { node, peer, connection, dialled, bytes }
+        };
+        kept.into_iter().map(stream).collect()
+    }
+
+    /// What the ends of nodes of ours have taken in, by connection.
+    pub(crate) fn intakes(&self) -> Vec<Intake> {
+        let ends = self.intakes.iter().enumerate().flat_map(|(number, intakes)| {
+            let [one, other] = self.lives[number].nodes;
+            [intakes.of(0, [one, other]), intakes.of(1, [other, one])]
+        });
+        ends.filter(|intake| self.kinds[intake.node] == NodeKind::Ours).collect()
+    }
+
     /// What an end has done about a ping, if it has.
     fn ping(&mut self, conn: ConnId, end: End, answer: Option<Answer>) {
         let way = self.way(conn, end);
@@ -212,6 +254,7 @@ impl Record {
             }
         }
         self.watch.wrote(at, conn.0 as usize, end, seen);
+        self.intakes[conn.0 as usize].wrote(end as usize, seen);
         let answer = self.pulses[conn.0 as usize].wrote(at, end as usize, seen);
         self.ping(conn, end, answer);
         self.waiting.retain_mut(|waiting| waiting.goes_on(way, seen, hits));
@@ -275,6 +318,7 @@ impl Observer for Recorder {
         record.watch.connect();
         record.pulses.push(Pulse::default());
         record.meals.push(Default::default());
+        record.intakes.push(Intakes::default());
         record.lines.push(Line { number: monitor.connect(), ..Line::default() });
         if let Some(trace) = &mut record.trace {
             trace.push(Event { at, what: Happening::Connected { conn, nodes } });
@@ -284,6 +328,7 @@ impl Observer for Recorder {
     fn wrote(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8], hits: &mut Hits) {
         let mut record = self.record();
         record.lines[conn.0 as usize].written[end as usize] += bytes.len() as u64;
+        record.keep(conn, end, bytes);
         record.pulses[conn.0 as usize].writes(at, end as usize, bytes.len() as u64);
         let mut all = Vec::new();
         if let Some((monitor, number)) = record.monitor(conn) {
@@ -295,6 +340,10 @@ impl Observer for Recorder {
         record.points.extend(hits.points.drain(..).map(|line| (line, at)));
     }
 
+    fn asks(&mut self, conn: ConnId, end: End, room: u64) {
+        self.record().intakes[conn.0 as usize].asks(end as usize, room);
+    }
+
     fn taken(&mut self, at: u64, clock: u64, conn: ConnId, end: End, bytes: u64) {
         let mut record = self.record();
         let by = end.other();
@@ -302,6 +351,7 @@ impl Observer for Recorder {
         *taken += bytes;
         let offset = *taken;
         record.meals[conn.0 as usize][by.other() as usize].taken(offset);
+        record.intakes[conn.0 as usize].taken(end as usize, offset);
         record.pulses[conn.0 as usize].taken(Mark { at, clock }, end as usize, offset);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.delivered(number, role(by), offset);
@@ -321,6 +371,7 @@ impl Observer for Recorder {
         let mut record = self.record();
         record.pulses[conn.0 as usize].falsified(end as usize);
         record.meals[conn.0 as usize][end as usize].falsified();
+        record.intakes[conn.0 as usize].falsified(end as usize);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.distrust(number, role(end.other()));
         }
@@ -342,6 +393,7 @@ impl Observer for Recorder {
 
     fn ended(&mut self, at: u64, conn: ConnId, end: End, how: Ending) {
         let mut record = self.record();
+        record.pulses[conn.0 as usize].ends(end as usize);
         let life = &mut record.lives[conn.0 as usize];
         if how != Ending::Finished {
             life.broken_at[end as usize].get_or_insert(at);

@@ -47,6 +47,8 @@ pub(crate) trait Observer: Send {
     fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2], lives: [u64; 2]);
     /// An end has written bytes.
     fn wrote(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8], hits: &mut Hits);
+    /// A node asks for bytes that came to this end, with a buffer of so many.
+    fn asks(&mut self, conn: ConnId, end: End, room: u64);
     /// A node has taken so many bytes that came to this end; `clock` is what its own shows.
     fn taken(&mut self, at: u64, clock: u64, conn: ConnId, end: End, bytes: u64);
     /// A node has room for so many bytes where it reads what comes to this end: more than it needs

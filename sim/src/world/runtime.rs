@@ -49,6 +49,14 @@ impl SimRuntime {
         self.world().lives.get(self.life).alive
     }
 
+    /// What the node's clocks show, without its having looked at them.
+    pub(crate) fn shown(&self) -> Now {
+        let world = self.world();
+        let clock = &world.lives.get(self.life).clock;
+        let wall = Timestamp::from_unix_nanos(clock.wall(world.now));
+        Now { instant: Instant::from_nanos(clock.monotonic(world.now)), wall }
+    }
+
     /// When the node's monotonic clock will show `at`, in simulated time; when it first showed
     /// anything, or was tampered with last, if that is over. `None` for never.
     pub(crate) fn when(&self, at: Instant) -> Option<u64> {
@@ -76,14 +84,8 @@ impl Clock for SimRuntime {
     }
 
     fn now(&self) -> Now {
-        let mut world = self.world();
-        let now = world.now;
-        world.feel_clock(self.life);
-        let clock = &world.lives.get(self.life).clock;
-        Now {
-            instant: Instant::from_nanos(clock.monotonic(now)),
-            wall: Timestamp::from_unix_nanos(clock.wall(now)),
-        }
+        self.world().feel_clock(self.life);
+        self.shown()
     }
 
     fn timer(&self) -> Box<dyn Timer> {

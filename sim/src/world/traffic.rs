@@ -319,6 +319,9 @@ impl Inner {
         cx: &Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let (now, keyed, whole) = (self.now, self.keyed, self.knobs.whole);
+        if let Some(observer) = &mut self.observer {
+            observer.asks(id, end, buf.capacity() as u64);
+        }
         let conn = self.network.conn(id);
         let (key, life) = (conn.key(end), conn.life(end));
         let pipe = conn.into(end);
