@@ -33,6 +33,7 @@ const IDLE: Node = Node { tick: 0, prev: NONE, next: NONE, list: UNARMED };
 
 /// Doubly linked lists through `nodes`; the head's `prev` is the tail.
 #[derive(Debug)]
+#[cfg_attr(any(test, feature = "testing"), derive(Clone))]
 pub(crate) struct Wheel {
     tick: u64,
     armed: usize,

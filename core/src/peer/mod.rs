@@ -418,11 +418,18 @@ impl Peer {
         self.duplicates.remembered()
     }
 
-    /// Tells the timers what time it is, if nothing is due or to be put out: whether that is so.
-    /// Then a tick at this time changes nothing at all, not even in what `Debug` shows.
+    /// Has `look` see this machine at a time at which nothing is due or to be put out; `None` at any
+    /// other. Its timers are told the time before, and have forgotten it afterwards: looking changes
+    /// nothing, and a tick changes nothing that `Debug` shows to `look`.
     #[cfg(any(test, feature = "testing"))]
-    pub fn is_idle_at(&mut self, now: Instant) -> bool {
-        !self.is_due(now) && !self.has_output() && self.common.timers.pop_due(now).is_none()
+    pub fn at_rest<T>(&mut self, now: Instant, look: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.is_due(now) || self.has_output() {
+            return None;
+        }
+        let timers = self.common.timers.clone();
+        let seen = self.common.timers.pop_due(now).is_none().then(|| look(self));
+        self.common.timers = timers;
+        seen
     }
 
     /// Internal consistency of every machine, for tests and simulation.

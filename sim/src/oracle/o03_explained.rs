@@ -342,7 +342,7 @@ impl Cause<'_> {
 
     fn remote(&self, text: &str) -> Option<&'static str> {
         let (Finish::Error | Finish::Panic) = self.story.call.plan.finish else {
-            let cause = self.disagreement().or_else(|| self.receive_limit());
+            let cause = self.disagreement().or_else(|| self.receive_limit(text));
             return cause.or_else(|| self.answer_too_large());
         };
         let failed = self.any_serving(|one| {
@@ -352,7 +352,7 @@ impl Cause<'_> {
         if failed && text.contains(&failure_text(&self.story.call.name)) {
             return Some("the handler failed");
         }
-        self.disagreement().or_else(|| self.receive_limit())
+        self.disagreement().or_else(|| self.receive_limit(text))
     }
 
     /// The handler's answer, or item, is over the limit, and the error that says so went instead.
@@ -366,8 +366,12 @@ impl Cause<'_> {
         (!self.story.call.route.is_agreed()).then_some("the ends disagree on the route")
     }
 
-    fn receive_limit(&self) -> Option<&'static str> {
-        self.was_told(CancelReason::ReceiveLimit).then_some("limit of the callee")
+    /// A handler that has just returned is told nothing of the limit any more.
+    fn receive_limit(&self, text: &str) -> Option<&'static str> {
+        let says_so = text.contains("received data");
+        let full = self.demand().1 >= as_u64(self.case.evidence.limits.received_bytes);
+        let told = self.was_told(CancelReason::ReceiveLimit);
+        (told || says_so && full).then_some("limit of the callee")
     }
 
     fn cancelled(&self) -> Option<&'static str> {

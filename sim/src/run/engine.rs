@@ -7,6 +7,7 @@ use std::time::Duration;
 use gridmux_core::error::LinkError;
 use gridmux_core::handle::take_bugs;
 use gridmux_core::websocket::CloseCode;
+use gridmux_core::wire::DecodeError;
 
 use super::chaos::{Act, Chaos, Left};
 use super::facts::Facts;
@@ -193,8 +194,11 @@ impl<'a> Engine<'a> {
             Some(LinkError::PeerSilent) => Missed::Bytes,
             Some(LinkError::PeerDoesNotAnswer) => Missed::Pongs,
             Some(error) if is_malformed(&error) => {
+                // A Go node knows nothing of our limits.
+                let theirs = self.script.nodes[peer] != NodeKind::Ours;
                 let hostile = matches!(self.script.nodes[peer], NodeKind::Hostile(_));
-                if !hostile && self.recorder.is_orderly_link(conn, end) {
+                let fits = !(theirs && is_too_long(&error));
+                if !hostile && fits && self.recorder.is_orderly_link(conn, end) {
                     self.inside.misread.push((at, format!("n{node} of n{peer}: {error}")));
                 }
                 return;
@@ -539,6 +543,10 @@ fn is_malformed(error: &LinkError) -> bool {
         LinkError::WebSocket(error) => error.close_code() == CloseCode::Protocol,
         _ => false,
     }
+}
+
+fn is_too_long(error: &LinkError) -> bool {
+    matches!(error, LinkError::Malformed(DecodeError::TooLong { .. }))
 }
 
 /// Puts the calls of a script on the stage; their numbers, by line.

@@ -288,8 +288,10 @@ impl Nodes {
         let (node, now, handle) = all.get(chosen)?;
         let same = handle.inspect(|peer| {
             let stats = peer.stats(now.instant);
-            let small = stats.queued_bytes + stats.received_bytes <= COMPARED;
-            (small && peer.is_idle_at(now.instant)).then(|| {
+            if stats.queued_bytes + stats.received_bytes > COMPARED {
+                return None;
+            }
+            peer.at_rest(now.instant, |peer| {
                 let before = fingerprint(peer);
                 peer.handle_timeout(*now);
                 peer.handle_timeout(*now);
