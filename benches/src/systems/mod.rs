@@ -1,6 +1,8 @@
 //! The systems under test: each is both ends of one loopback connection, in this process.
 
 mod ours;
+#[cfg(feature = "peers")]
+mod peers;
 mod raw;
 
 use std::io;
@@ -8,6 +10,8 @@ use std::io;
 use gridmux_core::driver::runtime::Runtime;
 
 pub use self::ours::{Handlers, OurClient, Ours, TALK};
+#[cfg(feature = "peers")]
+pub use self::peers::{Tarpc, Tonic, Yamux};
 pub use self::raw::Raw;
 use crate::work::Client;
 
@@ -74,5 +78,23 @@ mod tests {
         for handlers in [raw_mux::Handlers::Inline, raw_mux::Handlers::Tasks] {
             answers_rightly(Raw::start(handlers).await.unwrap(), true).await;
         }
+    }
+
+    #[cfg(feature = "peers")]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn tonic_answers_rightly() {
+        answers_rightly(Tonic::start().await.unwrap(), true).await;
+    }
+
+    #[cfg(feature = "peers")]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn tarpc_answers_rightly() {
+        answers_rightly(Tarpc::start().await.unwrap(), false).await;
+    }
+
+    #[cfg(feature = "peers")]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn yamux_answers_rightly() {
+        answers_rightly(Yamux::start().await.unwrap(), true).await;
     }
 }
