@@ -39,6 +39,15 @@
 //! flow control by stream, tonic that of HTTP/2, with windows so large that none of this waits; yamux
 //! opens a stream for each call; the payloads of gridmux, the raw multiplexer and yamux are bytes,
 //! those of tonic prost's messages, those of tarpc postcard's.
+//!
+//! # Allocations and memory
+//!
+//! ```sh
+//! cargo run --release --package gridmux-benches --bin allocations
+//! ```
+//!
+//! Allocations a round trip in a steady state, the memory of idle links, idle streams and kept
+//! payloads, and what the pings of 100,000 idle streams take of a core.
 #![forbid(unsafe_code)]
 
 pub mod load;

@@ -1,6 +1,5 @@
 //! The binaries of this crate, run short: what they print is whole.
 
-#![cfg(feature = "peers")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::process::Command;
@@ -17,6 +16,36 @@ fn last_line(binary: &str, args: &[&str]) -> Map<String, Value> {
     serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last}"))
 }
 
+#[test]
+fn allocations_says_all_that_it_counts() {
+    let binary = env!("CARGO_BIN_EXE_allocations");
+    let found = last_line(binary, &["--streams", "200", "--payloads", "640", "--seconds", "1"]);
+    for key in [
+        "allocations-mux-loop-unary-1",
+        "allocations-mux-loop-unary-64",
+        "allocations-mux-loop-two-way-64",
+        "allocations-websocket-loop-unary-64",
+        "allocations-websocket-loop-server-stream-64",
+        "allocations-websocket-loop-client-stream-64",
+        "allocations-tokio-tasks-unary-1",
+        "allocations-tokio-inline-unary-64",
+        "idle-link-kib",
+        "idle-streams-caller-mib",
+        "idle-streams-callee-mib",
+        "idle-stream-tokio-bytes",
+        "kept-payloads-1-mib",
+        "kept-payloads-64-mib",
+    ] {
+        let value = found.get(key).and_then(Value::as_f64);
+        assert!(value.is_some_and(|value| value > 0.0), "{key}: {value:?}");
+    }
+    // Each payload of a round trip is copied once at either end, by what counts and by what is
+    // counted alike.
+    let round_trip = found["allocations-mux-loop-unary-64"].as_f64().unwrap();
+    assert!(round_trip >= 2.0, "{round_trip}");
+}
+
+#[cfg(feature = "peers")]
 mod side_by_side {
     use super::*;
 
