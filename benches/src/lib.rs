@@ -48,6 +48,12 @@
 //!
 //! Allocations a round trip in a steady state, the memory of idle links, idle streams and kept
 //! payloads, and what the pings of 100,000 idle streams take of a core.
+//!
+//! # Instructions
+//!
+//! `.ci/instructions` counts the instructions of the mux loop under callgrind (the binary `mux-loop`),
+//! which no other load on the machine changes, and fails where there are more than
+//! `benches/instructions.txt` allows.
 #![forbid(unsafe_code)]
 
 pub mod load;

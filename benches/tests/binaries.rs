@@ -45,6 +45,21 @@ fn allocations_says_all_that_it_counts() {
     assert!(round_trip >= 2.0, "{round_trip}");
 }
 
+#[test]
+fn the_mux_loop_runs_every_case() {
+    let binary = env!("CARGO_BIN_EXE_mux-loop");
+    let ceilings =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt"));
+    let ceilings = ceilings.unwrap();
+    let cases = ceilings.lines().filter(|line| !line.starts_with('#'));
+    let cases: Vec<_> = cases.filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(cases.len(), 7);
+    for case in cases {
+        let status = Command::new(binary).args([case, "64", "--open", "10"]).status().unwrap();
+        assert!(status.success(), "{case}");
+    }
+}
+
 #[cfg(feature = "peers")]
 mod side_by_side {
     use super::*;
