@@ -259,7 +259,7 @@ fn a_pause_of_both_processes_for_a_minute_does_not_kill_a_healthy_link() {
             assert!(
                 pair.end(Which::Dialler)
                     .peer()
-                    .send(stream, gridmux_core::outbox::Data::Nil)
+                    .send(stream, Data::Nil)
                     .is_ok()
             );
         }
