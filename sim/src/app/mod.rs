@@ -2,6 +2,8 @@
 
 mod caller;
 mod content;
+mod flow;
+mod forms;
 mod handler;
 mod routes;
 mod stage;
@@ -9,5 +11,5 @@ mod stage;
 pub(crate) use self::caller::{perform, unless_dropped};
 pub(crate) use self::content::{Kind, call_of};
 pub(crate) use self::handler::serve;
-pub(crate) use self::routes::{NAMED, address, capacities, is_tiny};
+pub(crate) use self::routes::{address, capacities, infos, is_tiny, request_size};
 pub(crate) use self::stage::{Stage, Witness};

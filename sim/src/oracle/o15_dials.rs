@@ -12,7 +12,7 @@
 use super::bounds::nanos;
 use super::evidence::DialAttempt;
 use super::{Bench, Case};
-use crate::script::{Fault, NodeKind};
+use crate::script::Fault;
 use crate::verdict::Class;
 
 /// Wake-ups from the end of an attempt to the next one.
@@ -21,7 +21,7 @@ const WAKES: u64 = 8;
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     let dials = &case.evidence.dials;
     for (place, dial) in dials.iter().enumerate() {
-        if case.evidence.script.nodes.get(dial.from) != Some(&NodeKind::Ours) {
+        if !case.evidence.script.nodes.get(dial.from).is_some_and(|kind| kind.is_ours()) {
             continue;
         }
         let same = |other: &&DialAttempt| {

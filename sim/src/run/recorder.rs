@@ -74,7 +74,7 @@ const fn role(end: End) -> Role {
 
 fn settings(kinds: &[NodeKind], nodes: [usize; 2], secure: bool) -> Settings {
     let conduct = nodes.map(|node| match kinds[node] {
-        NodeKind::Ours => Conduct::Ours,
+        NodeKind::Ours | NodeKind::Loop => Conduct::Ours,
         NodeKind::Go => Conduct::Go,
         NodeKind::Hostile(_) => Conduct::Hostile,
     });

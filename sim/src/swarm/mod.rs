@@ -8,6 +8,7 @@ mod draw;
 mod faults;
 mod kinds;
 mod knobs;
+mod manners;
 mod storm;
 
 pub(crate) use self::draw::Draw;

@@ -106,7 +106,7 @@ async fn single(link: &Link, witness: &Witness, call: &Call) -> Result<(), CallE
     let timeout = call.timeout.unwrap_or(DEFAULT_DEADLINE);
     let deadline_ms = deadline_ms(link.quirks.has(Quirk::RoundsDown), Some(timeout))?;
     let (handler, subroute) = app::address(call);
-    let request = witness.payload(Kind::Request, call.size);
+    let request = witness.payload(Kind::Request, app::request_size(call));
     let open = Open::new(link, false)?;
     let is_empty = !request.is_nil() && request.is_empty();
     let mut flags = Flags::EOF;
@@ -135,8 +135,7 @@ async fn stream(
 ) -> Result<(), CallError> {
     let deadline_ms = deadline_ms(link.quirks.has(Quirk::RoundsDown), call.timeout)?;
     let (handler, subroute) = app::address(call);
-    let size = call.size.unwrap_or(0).max(app::NAMED);
-    let request = witness.payload(Kind::Request, Some(size));
+    let request = witness.payload(Kind::Request, app::request_size(call));
     let open = Open::new(link, true)?;
     open.mux.with(|state| {
         state.credits = input;
