@@ -9,6 +9,7 @@ pub mod effects;
 pub mod guard;
 pub mod history;
 pub mod keyed;
+mod looped;
 pub mod minimise;
 pub mod monitor;
 pub mod oracle;

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use super::bounds::nanos;
 use super::evidence::DialAttempt;
 use super::{Bench, Case};
-use crate::script::{Fault, NodeKind};
+use crate::script::Fault;
 use crate::verdict::Class;
 
 /// Wake-ups from the end of an attempt to the next one.
@@ -31,7 +31,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     }
     let dials = &case.evidence.dials;
     for (place, dial) in dials.iter().enumerate() {
-        if case.evidence.script.nodes.get(dial.from) != Some(&NodeKind::Ours) {
+        if !case.evidence.script.nodes.get(dial.from).is_some_and(|kind| kind.is_ours()) {
             continue;
         }
         let same = |other: &&DialAttempt| {
@@ -56,7 +56,7 @@ const REMEMBERED: usize = 16;
 /// Whether a process that was replaced is let in while the one that took its place is connected.
 fn judge_turns(case: &Case<'_>, bench: &mut Bench<'_>, nodes: [usize; 2], life: u64) {
     let [dialler, acceptor] = nodes;
-    if case.evidence.script.nodes.get(acceptor) != Some(&NodeKind::Ours) {
+    if !case.evidence.script.nodes.get(acceptor).is_some_and(|kind| kind.is_ours()) {
         return;
     }
     let accepted = case.evidence.accepted(acceptor, life, dialler);

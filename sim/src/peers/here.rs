@@ -86,7 +86,7 @@ impl Here {
 
     /// One of ours has broken a rule.
     pub(super) fn complain(&self, rule: Rule, victim: usize, detail: &str) {
-        if self.kinds.get(victim) == Some(&NodeKind::Ours) {
+        if self.kinds.get(victim).is_some_and(|kind| kind.is_ours()) {
             let (at, node, _) = self.runtime.whereabouts();
             self.complaints.add(rule, at, format!("n{victim}, says n{node}: {detail}"));
         }

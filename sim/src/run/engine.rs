@@ -314,6 +314,9 @@ impl<'a> Engine<'a> {
         if let Some(foreign) = &running.foreign {
             return foreign.call(id, Arc::new(call.clone()));
         }
+        if let Some(looped) = &running.looped {
+            return looped.call(id, Arc::new(call.clone()));
+        }
         let Some(Some(peer)) = running.peers.get(call.to) else { return };
         let witness = Witness::of_caller(&self.stage, &running.runtime, id);
         let performance = app::perform(witness, Arc::new(call.clone()), peer.clone());
@@ -387,11 +390,7 @@ impl<'a> Engine<'a> {
     }
 
     fn is_quiet(&self) -> bool {
-        let quiet = |(_, running): (usize, &super::nodes::Running)| {
-            let mut peers = running.peers.iter().flatten();
-            peers.all(|peer| peer.inspect(|peer| peer.is_quiescent()))
-        };
-        self.stage.running().is_empty() && self.nodes.alive().all(quiet)
+        self.stage.running().is_empty() && self.nodes.alive().all(|(_, running)| running.is_quiet())
     }
 
     /// Has everybody who waits look again, at a moment when nothing is there for anybody: who goes
@@ -417,11 +416,11 @@ impl<'a> Engine<'a> {
         let down: Arc<std::sync::Mutex<BTreeMap<usize, (u64, u64)>>> = Arc::default();
         let mut alive = BTreeSet::new();
         for (node, running) in self.nodes.alive() {
-            let Some(grid) = running.grid.clone() else { continue };
+            let Some(ending) = running.shut_down(GRACE) else { continue };
             alive.insert(node);
             let (down, runtime) = (down.clone(), running.runtime.clone());
             running.runtime.spawn_keyed(name_key("the end"), async move {
-                grid.shutdown(GRACE).await;
+                ending.await;
                 let (now, _, life) = runtime.whereabouts();
                 let mut down = down.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 down.insert(node, (now, life));

@@ -23,6 +23,7 @@ use crate::verdict::Outcome;
 
 pub use self::facts::Facts;
 #[cfg(test)]
+pub(crate) use self::nodes::Held;
 pub(crate) use self::recorder::Recorder;
 pub use self::trials::Tried;
 

@@ -1,5 +1,7 @@
 //! What applications do: one call or one stream a line.
 
+use super::form::{Form, Way};
+
 /// A route that the scripted applications serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Route {
@@ -217,6 +219,10 @@ pub struct Call {
     pub route: Route,
     /// Bytes of the request; `None` for a nil payload.
     pub size: Option<u32>,
+    /// The type of what travels.
+    pub form: Form,
+    /// By which functions.
+    pub way: Way,
     /// The deadline, in nanoseconds; `None` for the default of single requests, and for no
     /// deadline of streams.
     pub timeout: Option<u64>,
@@ -233,6 +239,13 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whether it can travel in its form and its way.
+    pub fn is_possible(&self) -> bool {
+        let nothing = self.form == Form::Nothing && self.route != Route::Echo;
+        let letters = self.way == Way::Bytes && !self.form.is_bytes();
+        !nothing && !letters
+    }
+
     /// A call with nothing special about it.
     pub fn new(name: impl Into<String>, from: usize, to: usize, route: Route) -> Self {
         Self {
@@ -241,6 +254,8 @@ impl Call {
             to,
             route,
             size: Some(64),
+            form: Form::default(),
+            way: Way::default(),
             timeout: None,
             wait_link: None,
             again_after: None,

@@ -13,10 +13,19 @@ pub enum NodeKind {
     /// One of ours.
     #[default]
     Ours,
+    /// One of ours, whose machines a loop of its own drives: no handles and no driver.
+    Loop,
     /// A node that does what a Go node gets wrong (PROTOCOL.md section 7).
     Go,
     /// A peer that means harm.
     Hostile(Conduct),
+}
+
+impl NodeKind {
+    /// Whether it runs the machines that are under test.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::Loop)
+    }
 }
 
 /// How a hostile peer behaves.

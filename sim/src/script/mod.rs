@@ -46,6 +46,7 @@
 //! | `seed NUMBER` | what residual choices are drawn from | 0 |
 //! | `nodes NUMBER` | how many nodes there are, 1 to 256; comes before all that name one | must be there |
 //! | `node NODE ours` | one of ours | all are |
+//! | `node NODE loop` | one of ours that a loop of its own drives | |
 //! | `node NODE go` | one that does what a Go node gets wrong | |
 //! | `node NODE hostile rules` | a peer whose messages break the rules | |
 //! | `node NODE hostile handshakes` | a peer whose handshakes are slow, cut or wrong | |
@@ -125,6 +126,8 @@
 //! | key | meaning | usually |
 //! |---|---|---|
 //! | `size=NUMBER` or `nil` | bytes of the request | 64 |
+//! | `as=FORM` | the [type](Form) in which request, items and result travel: `raw`, `bytes`, `json`, `mss`, `url`, `array`, `record`; `nothing`, of `echo` only | `raw` |
+//! | `by=WAY` | the [functions](Way) by which both ends use it: `items`, `try`, `sink`; `bytes`, of `raw` and `bytes` only | `items` |
 //! | `timeout=TIME` | the deadline | the default of single requests; none for streams |
 //! | `wait-link=TIME` | how long the call waits for a link | not at all |
 //! | `after=TIME` | the handler rests first | 0s |
@@ -146,6 +149,7 @@
 mod call;
 mod deed;
 mod fault;
+mod form;
 mod line;
 mod parse;
 mod print;
@@ -157,6 +161,7 @@ mod words;
 
 pub use self::call::{Call, Close, Finish, Input, Plan, Reading, Route};
 pub use self::fault::{Fault, Moment, Point, Row};
+pub use self::form::{Form, Way};
 pub use self::line::{Conduct, Deed, Line, NodeKind, Script};
 pub use self::parse::ScriptError;
 pub use self::trial::Trial;

@@ -184,7 +184,12 @@ impl Draft {
     fn node(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
         let node = words.node()?;
         self.once(format!("node n{node}"), words)?;
-        let kinds = [("ours", Some(NodeKind::Ours)), ("go", Some(NodeKind::Go)), ("hostile", None)];
+        let kinds = [
+            ("ours", Some(NodeKind::Ours)),
+            ("loop", Some(NodeKind::Loop)),
+            ("go", Some(NodeKind::Go)),
+            ("hostile", None),
+        ];
         self.nodes[node] = match words.choose("what a node can be", &kinds)? {
             Some(kind) => kind,
             None => NodeKind::Hostile(words.choose("the conduct of a hostile node", CONDUCTS)?),

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use gridmux_core::limits::Limits;
 
 use super::{
-    Call, Close, Conduct, Deed, Fault, Finish, Input, Line, Moment, NodeKind, Plan, Point, Reading,
-    Route, Script, Trial,
+    Call, Close, Conduct, Deed, Fault, Finish, Form, Input, Line, Moment, NodeKind, Plan, Point,
+    Reading, Route, Script, Trial, Way,
 };
 use crate::keyed::{Keyed, Purpose};
 use crate::world::{Damage, Death, DialFate, Knobs};
@@ -91,12 +91,17 @@ impl Dice {
     }
 
     fn call(&mut self, name: String, nodes: usize) -> Call {
+        let route = self.of(&Route::ALL);
+        let form = self.of(&Form::ALL);
+        let way = self.of(&Way::ALL);
         Call {
             name,
             from: self.below(nodes),
             to: self.below(nodes),
-            route: self.of(&Route::ALL),
+            route,
             size: self.maybe(Self::short),
+            form: if route == Route::Echo { form } else { Form::default() },
+            way: if form.is_bytes() { way } else { Way::Sink },
             timeout: self.maybe(Self::number),
             wait_link: self.maybe(Self::number),
             again_after: None,
@@ -172,6 +177,7 @@ impl Dice {
         let nodes = 1 + self.below(5);
         let kinds = [
             NodeKind::Ours,
+            NodeKind::Loop,
             NodeKind::Go,
             NodeKind::Hostile(Conduct::Rules),
             NodeKind::Hostile(Conduct::Handshakes),
@@ -220,17 +226,20 @@ fn every_script_is_read_as_it_is_printed() {
         assert_eq!(text.parse().as_ref(), Ok(&script), "{text}");
         printed.extend(text.split([' ', '\n', '=']).map(str::to_owned));
     }
-    let words = "ours go hostile rules handshakes merges generation secure set whole no latency rate \
+    let words = "ours loop go hostile rules handshakes merges generation secure set whole no latency rate \
         buffer piece slack lazy-per-million laziness spurious-per-million grain drift origin skew \
         at when byte call cancel reset late damage flip drop insert end silence stall lasts \
         partition none one-way dial works refused hangs takes squeeze crash silent back pause jump \
         ahead by millionths shutdown grace twin remove heal core size nil timeout wait-link after \
         items item-size pace take take-pace finish error panic never send send-size send-pace \
-        close read-after read-pace read-stop Head Any nested limits message queued received \
-        outgoing incoming unproved try own-twice slash capitals unknown-peer own-peer same-peer \
-        gate again-after";
+         close read-after read-pace read-stop Head Any nested limits message queued received \
+         outgoing incoming unproved try own-twice slash capitals unknown-peer own-peer same-peer \
+         gate again-after as by";
+    let words =
+        words.split_whitespace().chain(Form::ALL.map(Form::word)).chain(Way::ALL.map(Way::word));
     let routes = Route::ALL.map(Route::word);
-    for word in words.split_whitespace().chain(routes).filter(|word| *word != "ours") {
+    let is_usual = |word: &&str| ["ours", "raw", "items"].contains(word);
+    for word in words.chain(routes).filter(|word| !is_usual(word)) {
         assert!(printed.contains(word), "{word} was never printed");
     }
 }
@@ -274,7 +283,7 @@ fn what_is_wrong_is_said_with_its_line_and_with_what_is_allowed() {
         ("seed 1 2", 3, "`2` is one word too many"),
         ("set speed=3", 3, "unknown word `speed=3`; allowed here: whole, latency"),
         ("set latency=5ms..1ms", 3, "the shorter first"),
-        ("node n1 evil", 3, "what a node can be: ours, go, hostile"),
+        ("node n1 evil", 3, "what a node can be: ours, loop, go, hostile"),
         ("node n2 go", 3, "there is no n2: nodes are n0 to n1"),
         ("at 1 cancel a", 3, "`1` is not a time such as 3s"),
         ("at 1s", 3, "the line ends where a deed should be"),
@@ -287,6 +296,9 @@ fn what_is_wrong_is_said_with_its_line_and_with_what_is_allowed() {
         ("at 1s partition n0,n0 lasts=1s", 3, "different nodes"),
         ("at 1s call a n0 n1 shout", 3, "a route: echo, inline"),
         ("at 1s call a! n0 n1 echo", 3, "a name of letters"),
+        ("at 1s call a n0 n1 talk as=nothing", 3, "`talk` does not go as=nothing by=items"),
+        ("at 1s call a n0 n1 talk as=json by=bytes", 3, "`talk` does not go as=json by=bytes"),
+        ("at 1s call a n0 n1 echo as=xml", 3, "a value of `as=`: raw, bytes, json"),
         ("at 1s call a n0 n1 echo finish=well", 3, "a value of `finish=`: ok, error, panic, never"),
         ("at 1s call a n0 n1 echo\nat 2s call a n1 n0 echo", 4, "`call a` was there before"),
         ("# nothing\nat 1s cancel b\nheal 1s", 4, "there is no call `b`"),

@@ -10,6 +10,7 @@ mod faults;
 mod kinds;
 mod knobs;
 mod limits;
+mod manners;
 mod storm;
 
 pub(crate) use self::draw::Draw;
