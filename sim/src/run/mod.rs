@@ -22,8 +22,8 @@ use crate::trace::Trace;
 use crate::verdict::Outcome;
 
 pub use self::facts::Facts;
-#[cfg(test)]
 pub(crate) use self::nodes::Held;
+#[cfg(test)]
 pub(crate) use self::recorder::Recorder;
 pub use self::trials::Tried;
 
