@@ -25,37 +25,50 @@ pub(crate) async fn perform(witness: Witness, call: Arc<Call>, peer: PeerHandle)
     {
         return;
     }
-    with_form!(call.form, T => unless_dropped(&witness, make::<T>(&witness, &call, &peer)).await);
-}
-
-async fn make<T: Content>(witness: &Witness, call: &Call, peer: &PeerHandle) {
     // Some wait for the link before they call.
     let mut linked = Ok(());
     if let (Way::Try, Some(nanos)) = (call.way, call.wait_link) {
-        linked = peer.connected(Duration::from_nanos(nanos)).await;
+        let waiting = peer.connected(Duration::from_nanos(nanos));
+        let Some(waited) = unless_cancelled(&witness, waiting).await else { return };
+        linked = waited;
     }
-    witness.sees(Sight::Issued);
-    if let Err(error) = linked {
-        return witness.sees(Sight::Ended(Err(error)));
-    }
+    with_form!(call.form, T => {
+        let performance = async {
+            witness.sees(Sight::Issued);
+            match linked {
+                Ok(()) => make::<T>(&witness, &call, &peer).await,
+                Err(error) => witness.sees(Sight::Ended(Err(error))),
+            }
+        };
+        unless_dropped(&witness, performance).await;
+    });
+}
+
+async fn make<T: Content>(witness: &Witness, call: &Call, peer: &PeerHandle) {
     match call.route.capacities() {
         None => single::<T>(witness, call, peer).await,
         Some(capacities) => stream::<T>(witness, call, peer, capacities).await,
     }
 }
 
-/// Waits for the end of another call of this application; whether it has failed. A call that is
-/// dropped meanwhile is never made.
+/// Waits for the end of another call of this application; whether it has failed.
 async fn has_failed(witness: &Witness, former: &str) -> bool {
+    let failed = poll_fn(|cx| witness.stage.poll_failed(former, cx));
+    unless_cancelled(witness, failed).await == Some(true)
+}
+
+/// What a call waits for before it is made; `None` if it is dropped meanwhile, and never made.
+async fn unless_cancelled<T>(witness: &Witness, waiting: impl Future<Output = T>) -> Option<T> {
     let (stage, id) = (&witness.stage, witness.id);
     stage.set_running(id, true);
-    let failed = poll_fn(|cx| match stage.poll_cancelled(id, cx) {
-        Poll::Ready(()) => Poll::Ready(false),
-        Poll::Pending => stage.poll_failed(former, cx),
+    let mut waiting = pin!(waiting);
+    let waited = poll_fn(|cx| match stage.poll_cancelled(id, cx) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => waiting.as_mut().poll(cx).map(Some),
     });
-    let failed = failed.await;
+    let waited = waited.await;
     stage.set_running(id, false);
-    failed
+    waited
 }
 
 /// Has a call performed, unless its application drops it before it is over.
