@@ -9,10 +9,12 @@ use std::time::Duration;
 use futures::future::join;
 use gridmux_core::error::CallError;
 use gridmux_core::handle::{ClientCall, PeerHandle, Receiver, Sender, StreamRoute};
+use gridmux_core::payload::Payload;
+use gridmux_core::route::ServerStream;
 
 use super::content::Kind;
 use super::flow::{Giving, Taking, would_wait};
-use super::forms::{Content, with_form};
+use super::forms::{Content, List, with_form};
 use super::routes;
 use super::stage::Witness;
 use crate::history::Sight;
@@ -104,7 +106,9 @@ macro_rules! started {
         }
         match $call.wait_link {
             _ if $no_wait => start.no_wait(),
-            Some(nanos) if $call.way != Way::Try => start.wait_for_link(Duration::from_nanos(nanos)),
+            Some(nanos) if $call.way != Way::Try => {
+                start.wait_for_link(Duration::from_nanos(nanos))
+            }
             _ => start,
         }
     }};
@@ -133,6 +137,9 @@ async fn stream<T: Content>(
     peer: &PeerHandle,
     capacities: (u32, u32),
 ) {
+    if call.route == Route::MistypedItems {
+        return mistyped(witness, call, peer, capacities).await;
+    }
     let held = match open::<T>(witness, call, peer, capacities).await {
         Ok(held) => held,
         Err(error) => return witness.sees(Sight::Ended(Err(error))),
@@ -144,6 +151,19 @@ async fn stream<T: Content>(
             join(send(witness, call, sender), read(witness, call, receiver)).await;
         }
         Held::Whole(whole) => finish(witness, call, whole).await,
+    }
+}
+
+/// Takes items for what they are not.
+async fn mistyped(witness: &Witness, call: &Call, peer: &PeerHandle, capacities: (u32, u32)) {
+    let request: Payload = witness.content(Kind::Request, routes::request_size(call));
+    let route = ServerStream::<Payload, List>::new(30, "mistyped-items").out_capacity(capacities.1);
+    match opened(call, peer, route, &request).await {
+        Ok(receiver) => {
+            witness.sees(Sight::Opened);
+            read(witness, call, receiver).await;
+        }
+        Err(error) => witness.sees(Sight::Ended(Err(error))),
     }
 }
 

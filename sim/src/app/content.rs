@@ -29,12 +29,7 @@ impl Kind {
 
 /// What an application sends and expects. A request of eight bytes or more begins with the number
 /// of its call.
-pub(crate) fn content<T: Content>(
-    keyed: Keyed,
-    call: CallId,
-    kind: Kind,
-    size: Option<u32>,
-) -> T {
+pub(crate) fn content<T: Content>(keyed: Keyed, call: CallId, kind: Kind, size: Option<u32>) -> T {
     T::of(call, size.map(|size| bytes(keyed, call, kind, size)))
 }
 

@@ -144,7 +144,9 @@ fn inside<E: Error + Send + Sync + 'static>(error: io::Error) -> E {
 }
 
 /// A half that items are taken from, as both ends have it.
-pub(crate) trait TakingHalf: Stream<Item = Result<Self::Taken, Self::Failure>> + Unpin + Send {
+pub(crate) trait TakingHalf:
+    Stream<Item = Result<Self::Taken, Self::Failure>> + Unpin + Send
+{
     type Taken: Content;
     type Failure: Error + Clone + PartialEq + Send + Sync + 'static;
 

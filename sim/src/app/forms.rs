@@ -55,14 +55,38 @@ macro_rules! with_form {
         use $crate::app::forms::{List, Record, Text};
         use $crate::script::Form;
         match $form {
-            Form::Raw => { type $type = gridmux_core::payload::Payload; $act }
-            Form::Bytes => { type $type = gridmux_core::payload::MsgBytes; $act }
-            Form::Json => { type $type = gridmux_core::payload::Json<Text>; $act }
-            Form::Mss => { type $type = gridmux_core::payload::Mss; $act }
-            Form::Url => { type $type = gridmux_core::payload::UrlValues; $act }
-            Form::Array => { type $type = List; $act }
-            Form::Record => { type $type = Record; $act }
-            Form::Nothing => { type $type = gridmux_core::payload::NoPayload; $act }
+            Form::Raw => {
+                type $type = gridmux_core::payload::Payload;
+                $act
+            }
+            Form::Bytes => {
+                type $type = gridmux_core::payload::MsgBytes;
+                $act
+            }
+            Form::Json => {
+                type $type = gridmux_core::payload::Json<Text>;
+                $act
+            }
+            Form::Mss => {
+                type $type = gridmux_core::payload::Mss;
+                $act
+            }
+            Form::Url => {
+                type $type = gridmux_core::payload::UrlValues;
+                $act
+            }
+            Form::Array => {
+                type $type = List;
+                $act
+            }
+            Form::Record => {
+                type $type = Record;
+                $act
+            }
+            Form::Nothing => {
+                type $type = gridmux_core::payload::NoPayload;
+                $act
+            }
         }
     }};
 }

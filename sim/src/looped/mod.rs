@@ -75,10 +75,10 @@ impl Looped {
     pub(crate) fn start(site: Site, node: Node, listens: bool) -> Result<Arc<Self>, String> {
         let (names, runtime) = (site.names.to_vec(), site.runtime.clone());
         let seed = runtime.random().map_err(|error| error.to_string())?;
-        let seed = seed.into_iter().fold(0, |seed: u64, byte| seed.rotate_left(8) ^ u64::from(byte));
+        let seed =
+            seed.into_iter().fold(0, |seed: u64, byte| seed.rotate_left(8) ^ u64::from(byte));
         let now = runtime.now();
-        let grid =
-            GridState::new(Arc::new(node), &names, seed, site.first_generation, now.instant);
+        let grid = GridState::new(Arc::new(node), &names, seed, site.first_generation, now.instant);
         let mut grid = grid.map_err(|error| error.to_string())?;
         let address = authority(&names[site.node]).unwrap_or_default();
         let listener = listens.then(|| runtime.bind(address)).transpose();

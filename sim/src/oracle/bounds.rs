@@ -117,6 +117,7 @@ fn touches(fault: &Fault, one: usize, other: usize) -> bool {
         | Fault::Stall { from: a, to: b, .. }
         | Fault::Dial { from: a, to: b, .. }
         | Fault::Squeeze { from: a, to: b, .. }
+        | Fault::Panic { node: a, peer: b, .. }
         | Fault::Remove { node: a, peer: b, .. } => {
             (*a, *b) == (one, other) || (*a, *b) == (other, one)
         }

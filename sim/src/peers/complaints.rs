@@ -12,7 +12,7 @@ pub(crate) struct Complaints(Arc<Mutex<Vec<Failure>>>);
 
 impl Complaints {
     /// One of ours has broken a rule.
-    pub(super) fn add(&self, rule: &'static str, at: u64, detail: String) {
+    pub(crate) fn add(&self, rule: &'static str, at: u64, detail: String) {
         let (oracle, class) = (OracleId(18), Class::Safety);
         let failure = Failure { oracle, class, rule, detail, at, call: None };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(failure);

@@ -21,7 +21,7 @@ use crate::verdict::Outcome;
 pub use self::facts::{Facts, Farewell, Inside, Peak};
 #[cfg(test)]
 pub(crate) use self::recorder::Recorder;
-pub use self::trials::Tried;
+pub use self::trials::{Refusal, Tried};
 
 /// How a script is run; none of it changes what happens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

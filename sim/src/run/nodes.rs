@@ -1,12 +1,15 @@
 //! The nodes of a run: grids on simulated machines.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gridmux_core::auth::SharedSecret;
+use futures::FutureExt as _;
+use gridmux_core::auth::{Auth, SharedSecret, StaticToken};
+use gridmux_core::builder::{BuildError, Builder};
 use gridmux_core::driver::runtime::{Clock as _, Runtime as _};
-use gridmux_core::handle::{Grid, PeerHandle};
+use gridmux_core::handle::{Fault, Grid, PeerHandle};
 use gridmux_core::limits::Limits;
 use gridmux_core::link::LinkState;
 use gridmux_core::node::{Node, authority};
@@ -22,10 +25,21 @@ use crate::looped::{Looped, Site};
 use crate::oracle::{Gauge, LinkView, NodeLife};
 use crate::peers::{self, Complaints, Foreign, Here};
 use crate::script::{NodeKind, Script, Trial};
-use crate::world::{Death, Shared, SimRuntime};
+use crate::world::{Death, Dialling, Shared, SimRuntime};
 
+/// How long the tokens made of it are good.
+const LIFETIME: Duration = Duration::from_secs(3_600);
 /// What all nodes of a run share as their secret.
 const SECRET: &str = "the secret of all simulated nodes";
+
+/// How nodes know each other: by a secret, or by a token that is always the same.
+fn auth(script: &Script) -> Arc<dyn Auth> {
+    if script.token {
+        return Arc::new(StaticToken::new("the-token-of-all-nodes").expect("it fits a header"));
+    }
+    let secret = SharedSecret::new(SECRET).expect("it is long enough");
+    Arc::new(secret.lifetime(LIFETIME).expect("it is longer than clocks may differ"))
+}
 
 /// A node that runs.
 pub(crate) struct Running {
@@ -79,6 +93,7 @@ pub(crate) struct Nodes {
     names: Vec<String>,
     kinds: Vec<NodeKind>,
     secure: bool,
+    auth: Arc<dyn Auth>,
     first_generation: u32,
     pub(crate) timings: Timings,
     pub(crate) limits: Limits,
@@ -88,6 +103,8 @@ pub(crate) struct Nodes {
     twins: Vec<Option<Running>>,
     /// By node.
     pub(crate) lives: Vec<Vec<NodeLife>>,
+    /// Panics that machines were told to have.
+    pub(crate) injected: u64,
     views: Arc<Mutex<Views>>,
     foreign_views: Arc<Mutex<Vec<LinkView>>>,
     pub(crate) complaints: Complaints,
@@ -102,6 +119,7 @@ impl Nodes {
             names: (0..count).map(|node| script.node_name(node)).collect(),
             kinds: script.nodes.clone(),
             secure: script.secure,
+            auth: auth(script),
             first_generation: script.first_generation,
             timings: Timings::default(),
             limits: script.limits.clone(),
@@ -110,6 +128,7 @@ impl Nodes {
             running: (0..count).map(|_| None).collect(),
             twins: (0..count).map(|_| None).collect(),
             lives: vec![Vec::new(); count],
+            injected: 0,
             views: Arc::default(),
             foreign_views: Arc::default(),
             complaints: Complaints::default(),
@@ -144,20 +163,13 @@ impl Nodes {
         let name = &self.names[node];
         let builder = Grid::builder_on(runtime.clone(), name)
             .peers(self.names.iter().cloned())
-            .auth(SharedSecret::new(SECRET).ok()?)
+            .auth(self.auth.clone())
             .timings(self.timings.clone())
             .limits(self.limits.clone())
-            .first_generation(self.first_generation)
-            .start_gate();
-        let grid = app::serve(builder, &self.stage, &runtime, node).build();
-        let opened = grid.map_err(|error| error.to_string()).and_then(|grid| {
-            if listens {
-                let address = authority(name).unwrap_or_default();
-                grid.listen(address).map_err(|error| error.to_string())?;
-            }
-            grid.start();
-            Ok(grid)
-        });
+            .first_generation(self.first_generation);
+        let builder = app::serve(builder, &self.stage, &runtime, node);
+        let address = authority(name).filter(|_| listens);
+        let opened = open_as(node, builder, &runtime, address).map_err(|error| error.to_string());
         match opened {
             Ok(grid) => {
                 let peers = self.names.iter().map(|name| grid.peer(name).ok()).collect();
@@ -171,14 +183,9 @@ impl Nodes {
     }
 
     /// Starts a node that a loop of its own drives.
-    fn open_looped(
-        &mut self,
-        node: usize,
-        runtime: SimRuntime,
-        listens: bool,
-    ) -> Option<Running> {
-        let secret = Arc::new(SharedSecret::new(SECRET).ok()?);
-        let mut machine = Node::new(&self.names[node], runtime.random().ok()?, secret);
+    fn open_looped(&mut self, node: usize, runtime: SimRuntime, listens: bool) -> Option<Running> {
+        let auth = self.auth.clone();
+        let mut machine = Node::new(&self.names[node], runtime.random().ok()?, auth);
         machine.limits = self.limits.clone();
         machine.timings = self.timings.clone();
         for info in app::infos(&self.stage.calls(), node) {
@@ -220,7 +227,7 @@ impl Nodes {
             runtime: runtime.clone(),
             node,
             names: self.names.clone().into(),
-            secret: Arc::new(SharedSecret::new(SECRET).ok()?),
+            secret: self.auth.clone(),
             stage: self.stage.clone(),
             crc: !self.secure,
             views: self.foreign_views.clone(),
@@ -279,7 +286,8 @@ impl Nodes {
                 received: stats.received_bytes,
             };
             let handles = running.peers.iter().enumerate();
-            let handles = handles.filter_map(|(peer, handle)| Some((peer, handle.as_ref()?.stats())));
+            let handles =
+                handles.filter_map(|(peer, handle)| Some((peer, handle.as_ref()?.stats())));
             let looped = running.looped.iter().flat_map(|looped| looped.stats());
             handles.chain(looped).map(figures).collect::<Vec<_>>()
         };
@@ -388,6 +396,15 @@ impl Victims for Nodes {
         self.bury(twin);
     }
 
+    fn panic(&mut self, node: usize, peer: usize, using: bool) -> bool {
+        let handle = self.get(node).and_then(|running| running.peers[peer].clone());
+        if let Some(handle) = &handle {
+            handle.inject(if using { Fault::Using } else { Fault::Driving });
+            self.injected += 1;
+        }
+        handle.is_some()
+    }
+
     fn remove_peer(&mut self, node: usize, peer: usize) {
         if let Some(looped) = self.get(node).and_then(|running| running.looped.clone()) {
             let _ = looped.remove_peer(peer);
@@ -418,7 +435,8 @@ impl Victims for Nodes {
 
     fn shut_down(&mut self, node: usize, grace: u64, done: u64) {
         let Some(running) = self.get(node) else { return };
-        let (ending, shared) = (running.shut_down(Duration::from_nanos(grace)), self.shared.clone());
+        let (ending, shared) =
+            (running.shut_down(Duration::from_nanos(grace)), self.shared.clone());
         running.runtime.spawn_keyed(name_key("shutdown"), async move {
             // Others have no graceful end.
             if let Some(ending) = ending {
@@ -428,6 +446,34 @@ impl Victims for Nodes {
             let now = world.now;
             world.cue(now, done);
         });
+    }
+}
+
+/// Starts a node, in one of the ways that there are; they take turns.
+fn open_as(
+    node: usize,
+    builder: Builder<SimRuntime>,
+    runtime: &SimRuntime,
+    address: Option<&str>,
+) -> Result<Grid<SimRuntime>, BuildError> {
+    let random = runtime.random().map_err(BuildError::Runtime)?;
+    let builder = match node % 3 {
+        0 => builder.seed(u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|at: usize| random[at]))),
+        1 => builder.instance(random),
+        _ => builder.connector(Dialling { shared: runtime.shared.clone(), life: runtime.life }),
+    };
+    match address {
+        // It does not wait.
+        Some(address) if node.is_multiple_of(2) => {
+            let bound = builder.bind(address).now_or_never();
+            bound.unwrap_or_else(|| Err(std::io::Error::from(ErrorKind::WouldBlock).into()))
+        }
+        address => {
+            let grid = builder.start_gate().build()?;
+            address.map(|address| grid.listen(address)).transpose()?;
+            grid.start();
+            Ok(grid)
+        }
     }
 }
 

@@ -28,6 +28,14 @@ pub(super) const TRIALS: &Table<Trial> = &[
     ("capitals", Trial::Capitals),
     ("unknown-peer", Trial::UnknownPeer),
     ("own-peer", Trial::OwnPeer),
+    ("no-auth", Trial::NoAuth),
+    ("short-secret", Trial::ShortSecret),
+    ("short-life", Trial::ShortLife),
+    ("split-token", Trial::SplitToken),
+    ("same-route", Trial::SameRoute),
+    ("http-route", Trial::HttpRoute),
+    ("limit", Trial::Limit),
+    ("elsewhere", Trial::Elsewhere),
 ];
 
 /// What is wrong with a script.
@@ -80,6 +88,7 @@ struct Draft {
     knobs: Knobs,
     first_generation: u32,
     secure: bool,
+    token: bool,
     nested: bool,
     limits: Limits,
     trials: Vec<(usize, Trial)>,
@@ -109,6 +118,11 @@ const STATEMENTS: &Table<Reader> = &[
     ("secure", |draft, words| {
         draft.once("secure".into(), words)?;
         draft.secure = true;
+        Ok(())
+    }),
+    ("token", |draft, words| {
+        draft.once("token".into(), words)?;
+        draft.token = true;
         Ok(())
     }),
     ("nested", |draft, words| {
@@ -274,6 +288,7 @@ impl Draft {
             knobs: self.knobs,
             first_generation: self.first_generation,
             secure: self.secure,
+            token: self.token,
             nested: self.nested,
             limits: self.limits,
             trials: self.trials,

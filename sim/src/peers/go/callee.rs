@@ -172,7 +172,8 @@ fn find(
             _ => format!("Invalid Handler for type: {handler}"),
         });
     };
-    let id = app::call_of(served.form, payload).filter(|id| calls.get(*id).is_some_and(|call| same(call)));
+    let id = app::call_of(served.form, payload)
+        .filter(|id| calls.get(*id).is_some_and(|call| same(call)));
     Ok(id.map(|id| (id, calls[id].clone())))
 }
 
