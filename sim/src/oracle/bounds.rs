@@ -350,6 +350,13 @@ impl<'a> Bounds<'a> {
         })
     }
 
+    /// Whether the machine of a link of these two, at either end, has panicked by then.
+    pub(super) fn has_panicked(&self, one: usize, other: usize, by: u64) -> bool {
+        self.has_come(by, |fault| {
+            matches!(fault, Fault::Panic { .. }) && touches(fault, one, other)
+        })
+    }
+
     /// Whether a fault of some kind has come before a time.
     pub(super) fn has_come(&self, by: u64, is: impl Fn(&Fault) -> bool) -> bool {
         self.evidence.faults().any(|(fault, fired)| fired.at <= by && is(fault))

@@ -191,6 +191,9 @@ impl Cause<'_> {
         if seen || broken {
             return Some("link lost");
         }
+        if self.case.bounds.has_panicked(from, to, self.entry.at) {
+            return Some("a machine has panicked");
+        }
         self.given_up().or_else(|| self.silence())
     }
 

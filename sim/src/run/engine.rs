@@ -264,6 +264,7 @@ impl<'a> Engine<'a> {
         self.phase("heal");
         self.phases.heal = self.now();
         self.chaos.heal(&mut self.nodes);
+        self.nodes.withdraw_panics();
         let bound = self.phases.heal + heal_bound(self.script, &self.nodes.timings);
         self.wait_for_links(bound);
         let connected = self.go_until_that(bound, Self::is_connected);
@@ -436,7 +437,7 @@ impl<'a> Engine<'a> {
     /// All that is known, once it is over.
     fn collect(&mut self, evidence: Evidence) -> Facts {
         let mut inside = std::mem::take(&mut self.inside);
-        inside.bugs = take_bugs().saturating_sub(self.nodes.injected);
+        inside.bugs = take_bugs().saturating_sub(self.nodes.injected());
         inside.tried = std::mem::take(&mut self.nodes.tried);
         inside.complaints = self.nodes.complaints.take();
         inside.panics = std::mem::take(&mut self.shared.world().panics);

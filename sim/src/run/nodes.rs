@@ -103,8 +103,8 @@ pub(crate) struct Nodes {
     twins: Vec<Option<Running>>,
     /// By node.
     pub(crate) lives: Vec<Vec<NodeLife>>,
-    /// Panics that machines were told to have.
-    pub(crate) injected: u64,
+    /// Those whose machines were told to panic.
+    injected: Vec<PeerHandle>,
     views: Arc<Mutex<Views>>,
     foreign_views: Arc<Mutex<Vec<LinkView>>>,
     pub(crate) complaints: Complaints,
@@ -128,7 +128,7 @@ impl Nodes {
             running: (0..count).map(|_| None).collect(),
             twins: (0..count).map(|_| None).collect(),
             lives: vec![Vec::new(); count],
-            injected: 0,
+            injected: Vec::new(),
             views: Arc::default(),
             foreign_views: Arc::default(),
             complaints: Complaints::default(),
@@ -339,6 +339,16 @@ impl Nodes {
         Ok(())
     }
 
+    /// Machines that have not panicked yet will not.
+    pub(crate) fn withdraw_panics(&self) {
+        self.injected.iter().for_each(|handle| handle.inject(None));
+    }
+
+    /// Panics that machines were told to have.
+    pub(crate) fn injected(&self) -> u64 {
+        self.injected.len() as u64
+    }
+
     /// Ends the nodes that are not ours.
     pub(crate) fn kill_foreign(&mut self) {
         for node in 0..self.kinds.len() {
@@ -400,7 +410,7 @@ impl Victims for Nodes {
         let handle = self.get(node).and_then(|running| running.peers[peer].clone());
         if let Some(handle) = &handle {
             handle.inject(if using { Fault::Using } else { Fault::Driving });
-            self.injected += 1;
+            self.injected.push(handle.clone());
         }
         handle.is_some()
     }
