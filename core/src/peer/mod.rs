@@ -296,6 +296,16 @@ impl Peer {
         self.outgoing.next_generation()
     }
 
+    /// A generation that no call of the peer has had yet.
+    pub(crate) fn next_incoming_generation(&self) -> u32 {
+        self.incoming.next_generation()
+    }
+
+    /// Where the generations of its calls begin; it has made none.
+    pub(crate) fn start_incoming_generations(&mut self, first: u32) {
+        self.incoming.start_generations(first);
+    }
+
     /// A machine in this one's place after a bug of ours has made it panic: no link, no calls.
     /// Whoever holds a call of the former one finds that it does not know it: no key of the former
     /// is one of this. It dials again after the normal spacing, so that a message that makes it
@@ -305,7 +315,7 @@ impl Peer {
         let seed = self.rng.clone().next_u64();
         let generation = self.outgoing.next_generation();
         let mut peer = Self::new(self.node().clone(), &self.name, seed, generation, now.instant);
-        peer.incoming.start_generations(self.incoming.next_generation());
+        peer.start_incoming_generations(self.next_incoming_generation());
         peer.common.stats = self.common.stats;
         peer.last_link = self.last_link;
         peer.links_made = self.links_made;

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use gridmux_core::error::CallError;
 use gridmux_core::handle::{ClientCall, PeerHandle, Receiver, Sender, StreamRoute};
-
 use gridmux_core::payload::Payload;
+use gridmux_core::route::ServerStream;
 
 use super::beside::beside;
 use super::content::Kind;
 use super::flow::{Giving, Taking, would_wait};
-use super::forms::{Content, with_form};
+use super::forms::{Content, List, with_form};
 use super::routes;
 use super::stage::Witness;
 use crate::history::Sight;
@@ -27,37 +27,50 @@ pub(crate) async fn perform(witness: Witness, call: Arc<Call>, peer: PeerHandle)
     {
         return;
     }
-    with_form!(call.form, T => unless_dropped(&witness, make::<T>(&witness, &call, &peer)).await);
-}
-
-async fn make<T: Content>(witness: &Witness, call: &Call, peer: &PeerHandle) {
     // Some wait for the link before they call.
     let mut linked = Ok(());
     if let (Way::Try, Some(nanos)) = (call.way, call.wait_link) {
-        linked = peer.connected(Duration::from_nanos(nanos)).await;
+        let waiting = peer.connected(Duration::from_nanos(nanos));
+        let Some(waited) = unless_cancelled(&witness, waiting).await else { return };
+        linked = waited;
     }
-    witness.sees(Sight::Issued);
-    if let Err(error) = linked {
-        return witness.sees(Sight::Ended(Err(error)));
-    }
+    with_form!(call.form, T => {
+        let performance = async {
+            witness.sees(Sight::Issued);
+            match linked {
+                Ok(()) => make::<T>(&witness, &call, &peer).await,
+                Err(error) => witness.sees(Sight::Ended(Err(error))),
+            }
+        };
+        unless_dropped(&witness, performance).await;
+    });
+}
+
+async fn make<T: Content>(witness: &Witness, call: &Call, peer: &PeerHandle) {
     match call.route.capacities() {
         None => single::<T>(witness, call, peer).await,
         Some(capacities) => stream::<T>(witness, call, peer, capacities).await,
     }
 }
 
-/// Waits for the end of another call of this application; whether it has failed. A call that is
-/// dropped meanwhile is never made.
+/// Waits for the end of another call of this application; whether it has failed.
 async fn has_failed(witness: &Witness, former: &str) -> bool {
+    let failed = poll_fn(|cx| witness.stage.poll_failed(former, cx));
+    unless_cancelled(witness, failed).await == Some(true)
+}
+
+/// What a call waits for before it is made; `None` if it is dropped meanwhile, and never made.
+async fn unless_cancelled<T>(witness: &Witness, waiting: impl Future<Output = T>) -> Option<T> {
     let (stage, id) = (&witness.stage, witness.id);
     stage.set_running(id, true);
-    let failed = poll_fn(|cx| match stage.poll_cancelled(id, cx) {
-        Poll::Ready(()) => Poll::Ready(false),
-        Poll::Pending => stage.poll_failed(former, cx),
+    let mut waiting = pin!(waiting);
+    let waited = poll_fn(|cx| match stage.poll_cancelled(id, cx) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => waiting.as_mut().poll(cx).map(Some),
     });
-    let failed = failed.await;
+    let waited = waited.await;
     stage.set_running(id, false);
-    failed
+    waited
 }
 
 /// Has a call performed, unless its application drops it before it is over.
@@ -141,6 +154,9 @@ async fn stream<T: Content>(
     peer: &PeerHandle,
     capacities: (u32, u32),
 ) {
+    if call.route == Route::MistypedItems {
+        return mistyped(witness, call, peer, capacities).await;
+    }
     let held = match open::<T>(witness, call, peer, capacities).await {
         Ok(held) => held,
         Err(error) => return witness.sees(Sight::Ended(Err(error))),
@@ -152,6 +168,19 @@ async fn stream<T: Content>(
             beside(send(witness, call, sender), read(witness, call, receiver)).await;
         }
         Held::Whole(whole) => finish(witness, call, whole).await,
+    }
+}
+
+/// Takes items for what they are not.
+async fn mistyped(witness: &Witness, call: &Call, peer: &PeerHandle, capacities: (u32, u32)) {
+    let request: Payload = witness.content(Kind::Request, routes::request_size(call));
+    let route = ServerStream::<Payload, List>::new(30, "mistyped-items").out_capacity(capacities.1);
+    match opened(call, peer, route, &request).await {
+        Ok(receiver) => {
+            witness.sees(Sight::Opened);
+            read(witness, call, receiver).await;
+        }
+        Err(error) => witness.sees(Sight::Ended(Err(error))),
     }
 }
 

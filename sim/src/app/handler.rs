@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use gridmux_core::builder::Builder;
 use gridmux_core::handle::{Context, Input, InputError, Output};
+use gridmux_core::payload::Payload;
 use gridmux_core::timings::Timings;
 
 use super::beside::beside;
 use super::caller::answer_due;
 use super::content::Kind;
 use super::flow::{Giving, Taking};
-use super::forms::{Content, with_form};
+use super::forms::{Content, Record, with_form};
 use super::routes;
 use super::stage::{Stage, Witness};
 use crate::history::{CallId, Sight};
@@ -32,6 +33,7 @@ pub(crate) fn serve(
 ) -> Builder<SimRuntime> {
     let here = Here { stage: stage.clone(), runtime: runtime.clone() };
     let calls = stage.calls();
+    builder = serve_mistyped(builder, &here);
     for form in Form::ALL {
         if form == Form::Raw || calls.iter().any(|call| call.form == form) {
             builder = with_form!(form, T => serve_form::<T>(builder, &here));
@@ -43,6 +45,20 @@ pub(crate) fn serve(
         }
     }
     builder
+}
+
+/// Serves what its callers believe to be of other types.
+fn serve_mistyped(builder: Builder<SimRuntime>, here: &Here) -> Builder<SimRuntime> {
+    let (single, items) = (here.clone(), here.clone());
+    let builder = builder.serve(routes::MISTYPED, move |request: Record, context| {
+        let begun = single.begin(&request, &context);
+        async move { begun?.answer(request).await }
+    });
+    let route = routes::mistyped_items();
+    builder.serve_stream(route, move |request: Payload, output: Output<Record>, context| {
+        let begun = items.begin(&request, &context);
+        async move { begun?.stream::<Record>(None, Some(output)).await.map(drop) }
+    })
 }
 
 /// Serves one call whose request cannot name it.

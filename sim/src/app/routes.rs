@@ -5,10 +5,11 @@
 
 use std::sync::{Arc, LazyLock};
 
+use gridmux_core::payload::Payload;
 use gridmux_core::route::{ClientStream, RouteInfo, ServerStream, TwoWay, Unary};
 use gridmux_core::wire::SubrouteId;
 
-use super::forms::{Content, with_form};
+use super::forms::{Content, Record, with_form};
 use crate::monitor::Capacities;
 use crate::script::{Call, Form, Route, Way};
 
@@ -38,6 +39,7 @@ pub(crate) fn single<T: Content>(call: &Call) -> Single<T> {
         Route::RunToEnd => run_to_end(),
         Route::Sub => sub("here"),
         Route::MissingSub => sub("elsewhere"),
+        Route::Mistyped => Single::new(16, "mistyped"),
         Route::Missing => in_form!(T, Single::new(14, "missing")),
         _ => echo(),
     }
@@ -96,9 +98,18 @@ pub(crate) fn items<T: Content>(route: Route, capacities: (u32, u32)) -> Items<T
     let items = match route {
         Route::Drip => Items::new(20, "drip"),
         Route::NoInput => Items::new(29, "no-input"),
+        Route::MistypedItems => Items::new(30, "mistyped-items"),
         _ => Items::new(21, "source"),
     };
     in_form!(T, items).out_capacity(capacities.1)
+}
+
+/// A single request as its callee believes it to be.
+pub(crate) const MISTYPED: Unary<Record, Record> = Unary::new(16, "mistyped");
+
+/// A stream whose items its callee believes to be texts.
+pub(crate) fn mistyped_items() -> ServerStream<Payload, Record> {
+    ServerStream::new(30, "mistyped-items")
 }
 
 /// Streams with input and one result.
@@ -131,7 +142,9 @@ pub(crate) fn address(call: &Call) -> (u8, Option<SubrouteId>) {
             return (route.handler(), route.subroute());
         };
         let info = match call.route {
-            Route::Drip | Route::Source => items::<T>(call.route, capacities).info(),
+            Route::Drip | Route::Source | Route::MistypedItems => {
+                items::<T>(call.route, capacities).info()
+            }
             Route::Gulp | Route::Sink => fold::<T>(call.route, capacities).info(),
             _ => both::<T>(call.route, capacities).info(),
         };
@@ -143,7 +156,9 @@ pub(crate) fn address(call: &Call) -> (u8, Option<SubrouteId>) {
 fn served(call: &Call) -> RouteInfo {
     let capacities = call.route.served_capacities().unwrap_or_default();
     with_form!(call.form, T => match call.route {
-        Route::Drip | Route::Source | Route::NoInput => items::<T>(call.route, capacities).info(),
+        Route::Drip | Route::Source | Route::NoInput | Route::MistypedItems => {
+            items::<T>(call.route, capacities).info()
+        }
         Route::Gulp | Route::Sink => fold::<T>(call.route, capacities).info(),
         _ if call.route.capacities().is_some() => both::<T>(call.route, capacities).info(),
         _ => single::<T>(call).info(),

@@ -18,10 +18,17 @@ use crate::history::{CallId, Sight};
 use crate::oracle::failure_text;
 use crate::script::{Call, Finish, Route};
 
-/// Serves a call of a peer as its plan says, and tells the machine how that ended.
+/// Serves a call of a peer.
 pub(super) async fn serve(looped: Arc<Looped>, peer: usize, incoming: IncomingCall) {
+    let served = (peer, incoming.key);
+    handle(&looped, peer, incoming).await;
+    looped.lock().served.remove(&served);
+}
+
+/// Does as the plan of the call says, and tells the machine how that ended.
+async fn handle(looped: &Looped, peer: usize, incoming: IncomingCall) {
     let IncomingCall { key, payload, .. } = &incoming;
-    let Some((id, call)) = find(&looped, &incoming) else {
+    let Some((id, call)) = find(looped, &incoming) else {
         let text = "this request belongs to no call";
         return looped.with_peer(peer, |peer, now| {
             peer.respond(now, *key, Err(text));
@@ -31,7 +38,7 @@ pub(super) async fn serve(looped: Arc<Looped>, peer: usize, incoming: IncomingCa
     let witness = Witness::of_handler(&looped.site.stage, &looped.site.runtime, id);
     let good = *payload == witness.payload(Kind::Request, app::request_size(&call));
     witness.sees(Sight::Started(good));
-    let serving = Serving { looped: &looped, peer, key: *key, witness: &witness, call: &call };
+    let serving = Serving { looped, peer, key: *key, witness: &witness, call: &call };
     let end = serving.unless_cancelled(serving.handle()).await;
     let (Some(end), true) = (end, serving.is_live()) else {
         return looped.with_peer(peer, |peer, now| peer.handler_gone(now, *key));
@@ -79,11 +86,8 @@ impl Serving<'_> {
     async fn cancelled(&self) -> CancelReason {
         poll_fn(|cx| {
             let mut state = self.looped.lock();
-            let is_this = |(peer, key, _): &(usize, IncomingKey, CancelReason)| {
-                (*peer, *key) == (self.peer, self.key)
-            };
-            if let Some(at) = state.cancelled.iter().position(is_this) {
-                return Poll::Ready(state.cancelled.swap_remove(at).2);
+            if let Some(Some(reason)) = state.served.get(&(self.peer, self.key)) {
+                return Poll::Ready(*reason);
             }
             if state.grid.peer(&self.looped.site.names[self.peer]).is_none() {
                 return Poll::Ready(CancelReason::Disconnected);

@@ -60,11 +60,11 @@ async fn start<'a>(
     mut act: impl FnMut(&mut Peer, Instant, Option<Duration>) -> Result<OutgoingKey, Refusal>,
 ) -> Result<Open<'a>, CallError> {
     let begun = looped.now().instant;
-    let limit = call.timeout.map(Duration::from_nanos);
-    let patience = match call.route.capacities() {
-        None => limit.unwrap_or(Timings::default().default_deadline),
-        Some(_) => limit.unwrap_or(Duration::MAX),
+    let limit = match (call.timeout, call.route.capacities()) {
+        (None, None) => Some(Timings::default().default_deadline),
+        (timeout, _) => timeout.map(Duration::from_nanos),
     };
+    let patience = limit.unwrap_or(Duration::MAX);
     if let Some(wait) = call.wait_link.map(Duration::from_nanos) {
         let linked = looped.when(call.to, |peer, _| {
             let lacks_link =

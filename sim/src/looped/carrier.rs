@@ -50,8 +50,10 @@ impl Carriers {
 
     fn insert(&mut self, transport: Box<dyn Transport>, mut socket: Socket) {
         self.last_number += 1;
-        // It may be both: it would block otherwise.
-        socket.handle_ready(true, true);
+        if manner(self.last_number) == Manner::Readiness {
+            // It may be both: it would block otherwise.
+            socket.handle_ready(true, true);
+        }
         self.open.insert(self.last_number, (transport, socket));
     }
 
@@ -105,10 +107,10 @@ impl Carriers {
         cx: &mut Context<'_>,
     ) {
         for (number, (transport, socket)) in &mut self.open {
-            match number % 3 {
-                0 => by_hand(transport, socket, now, grid, cx),
-                1 => read_elsewhere(transport, socket, now, grid, cx),
-                _ => {
+            match manner(*number) {
+                Manner::Buffers => by_hand(transport, socket, now, grid, cx),
+                Manner::Elsewhere => read_elsewhere(transport, socket, now, grid, cx),
+                Manner::Readiness => {
                     socket.handle_ready(woken, woken);
                     socket.transfer(now, grid, &mut Bound { transport, cx });
                 }
@@ -116,6 +118,26 @@ impl Carriers {
         }
         // What is dropped is closed.
         self.open.retain(|_, (_, socket)| !socket.is_finished());
+    }
+}
+
+/// How a loop can drive a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// It tells the socket what is ready.
+    Readiness,
+    /// It gives the socket what was read elsewhere.
+    Elsewhere,
+    /// It reads into and writes from the buffers of the socket.
+    Buffers,
+}
+
+/// Sockets take turns in how they are driven.
+const fn manner(number: u64) -> Manner {
+    match number % 3 {
+        0 => Manner::Buffers,
+        1 => Manner::Readiness,
+        _ => Manner::Elsewhere,
     }
 }
 

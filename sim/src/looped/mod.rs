@@ -8,6 +8,7 @@ mod caller;
 mod carrier;
 mod turn;
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
@@ -54,14 +55,16 @@ pub(crate) struct Looped {
 struct State {
     grid: GridState,
     carriers: Carriers,
-    /// Handlers that are cancelled, and have not been told.
-    cancelled: Vec<(usize, IncomingKey, CancelReason)>,
+    /// Calls that handlers are at, and why they are cancelled, if they are.
+    served: BTreeMap<(usize, IncomingKey), Option<CancelReason>>,
     /// Links that were last seen to be up, by node.
     up: Vec<bool>,
     /// The loop, and the applications that wait for its next turn.
     turning: Option<Waker>,
     waiting: Vec<Waker>,
-    /// No link, no call, and nobody will dial or listen any more.
+    /// It is being shut down.
+    leaves: bool,
+    /// It has been: no link, no call, and nobody will dial or listen any more.
     over: bool,
 }
 
@@ -85,10 +88,11 @@ impl Looped {
         let state = State {
             carriers: Carriers::new(runtime.connector()),
             grid,
-            cancelled: Vec::new(),
+            served: BTreeMap::new(),
             up: vec![false; names.len()],
             turning: None,
             waiting: Vec::new(),
+            leaves: false,
             over: false,
         };
         let looped = Arc::new(Self { site, state: Mutex::new(state) });
@@ -128,7 +132,10 @@ impl Looped {
 
     /// Drains it, as long as this at most, and waits for the end.
     pub(crate) async fn shutdown(&self, grace: Duration) {
-        self.act(|state, now| state.grid.shutdown(now, grace));
+        self.act(|state, now| {
+            state.leaves = true;
+            state.grid.shutdown(now, grace);
+        });
         poll_fn(|cx| {
             let mut state = self.lock();
             if state.over {

@@ -68,7 +68,8 @@ impl Future for Turn {
             }
         };
         looped.see_links(&mut state);
-        state.over = state.carriers.is_empty() && state.grid.peers().all(Peer::is_drained);
+        let drained = state.carriers.is_empty() && state.grid.peers().all(Peer::is_drained);
+        state.over = state.leaves && drained;
         let over = state.over;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
@@ -104,12 +105,15 @@ impl State {
         for peer in self.grid.peers_mut() {
             let Some(number) = names.iter().position(|name| name == peer.name()) else { continue };
             while let Some(call) = peer.poll_call() {
+                self.served.insert((number, call.key), None);
                 calls.push((number, call));
             }
             while let Some(event) = peer.poll_event() {
                 // Whoever waits for something else looks at each turn.
-                if let Event::Cancelled(key, reason) = event {
-                    self.cancelled.push((number, key, reason));
+                if let Event::Cancelled(key, reason) = event
+                    && let Some(cancelled) = self.served.get_mut(&(number, key))
+                {
+                    *cancelled = Some(reason);
                 }
             }
         }

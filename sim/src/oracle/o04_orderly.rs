@@ -6,7 +6,8 @@
 //!   nothing was wrong between the two nodes for as long as a delivery takes, and a credit was
 //!   there.
 //!
-//! The caller's own cancel and deadline may overtake (DESIGN.md section 2).
+//! The caller's own cancel and deadline may overtake (DESIGN.md section 2). Not judged: calls of a
+//! machine that has panicked.
 
 use gridmux_core::error::CallError;
 
@@ -44,6 +45,10 @@ fn judge_lost(
     ended: &Entry,
 ) {
     let (from, to) = (story.call.from, story.call.to);
+    if case.bounds.has_panicked(from, to, ended.at) {
+        // What it had received is lost with the machine.
+        return bench.excuse("a machine has panicked");
+    }
     let delivery = case.bounds.delivery(from, to);
     // The call lives on the connection on which its handler began.
     let is_same = |by: u64| {

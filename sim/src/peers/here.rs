@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gridmux_core::auth::{Auth as _, SharedSecret};
+use gridmux_core::auth::Auth;
 use gridmux_core::driver::runtime::{Clock as _, Runtime as _};
 use gridmux_core::link::dials;
 use gridmux_core::node::{DEFAULT_ROUTE, authority};
@@ -37,7 +37,7 @@ pub(crate) struct Here {
     pub(crate) runtime: SimRuntime,
     pub(crate) node: usize,
     pub(crate) names: Arc<[String]>,
-    pub(crate) secret: Arc<SharedSecret>,
+    pub(crate) secret: Arc<dyn Auth>,
     pub(crate) stage: Arc<Stage>,
     /// Whether messages have checksums.
     pub(crate) crc: bool,

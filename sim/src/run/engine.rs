@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gridmux_core::driver::runtime::Clock as _;
 use gridmux_core::error::LinkError;
 use gridmux_core::handle::take_bugs;
 use gridmux_core::websocket::CloseCode;
@@ -23,6 +24,7 @@ use crate::oracle::{
 };
 use crate::script::{Call, Deed, Line, Moment, NodeKind, Script};
 use crate::trace::Happening;
+use crate::verdict::OracleId;
 use crate::world::{ConnId, End, Shared, Step};
 
 /// Nothing takes so long: what is left then is stuck.
@@ -329,10 +331,47 @@ impl<'a> Engine<'a> {
         self.phase("heal");
         self.phases.heal = self.now();
         self.chaos.heal(&mut self.nodes);
+        self.nodes.withdraw_panics();
         let bound = self.phases.heal + heal_bound(self.script, &self.nodes.timings);
+        self.wait_for_links(bound);
         let connected = self.go_until_that(bound, Self::is_connected);
         self.farewell.connected = connected.then(|| self.now());
         self.go_until(bound);
+    }
+
+    /// Has the applications of the core wait for all their links, for which there is time until
+    /// `bound`: no other than those to nodes outside of the core may be missing then.
+    fn wait_for_links(&self, bound: u64) {
+        let core: BTreeSet<String> =
+            self.script.core.iter().map(|node| self.script.node_name(*node)).collect();
+        for (node, running) in
+            self.nodes.alive().filter(|(node, _)| self.script.core.contains(node))
+        {
+            let Some(grid) = running.grid.clone() else { continue };
+            let (core, complaints) = (core.clone(), self.nodes.complaints.clone());
+            let (shared, patience) =
+                (self.shared.clone(), Duration::from_nanos(bound - self.now()));
+            let runtime = running.runtime.clone();
+            running.runtime.spawn_keyed(name_key("wait for links"), async move {
+                let begun = runtime.instant();
+                let Err(missing) = grid.connected(patience).await else { return };
+                if runtime.instant().since(begun) < patience {
+                    // It leaves the grid, or has taken a peer out.
+                    return;
+                }
+                let names = missing.names.iter().filter(|name| core.contains(*name));
+                let names: Vec<_> = names.map(String::as_str).collect();
+                if !names.is_empty() {
+                    let detail = format!("n{node} ({}): {}", grid.name(), names.join(", "));
+                    let at = shared.world().now;
+                    complaints.add(
+                        (OracleId(11), "a node waits in vain for its links"),
+                        at,
+                        detail,
+                    );
+                }
+            });
+        }
     }
 
     fn core_pairs(&self) -> impl Iterator<Item = (usize, usize)> + use<'_> {
@@ -514,7 +553,7 @@ impl<'a> Engine<'a> {
     fn collect(&mut self, mut evidence: Evidence) -> Facts {
         let inside = &mut evidence.inside;
         *inside = std::mem::take(&mut self.inside);
-        inside.bugs = take_bugs();
+        inside.bugs = take_bugs().saturating_sub(self.nodes.injected());
         inside.tried = std::mem::take(&mut self.nodes.tried);
         inside.complaints = self.nodes.complaints.take();
         inside.panics = std::mem::take(&mut self.shared.world().panics);

@@ -1,12 +1,15 @@
 //! The nodes of a run: grids on simulated machines.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gridmux_core::auth::SharedSecret;
+use futures::FutureExt as _;
+use gridmux_core::auth::{Auth, SharedSecret, StaticToken};
+use gridmux_core::builder::{BuildError, Builder};
 use gridmux_core::driver::runtime::{Clock as _, Runtime as _};
-use gridmux_core::handle::{Grid, PeerHandle};
+use gridmux_core::handle::{Fault, Grid, PeerHandle};
 use gridmux_core::limits::Limits;
 use gridmux_core::link::LinkState;
 use gridmux_core::node::{Node, authority};
@@ -23,13 +26,24 @@ use crate::looped::{Looped, Site};
 use crate::oracle::{Gauge, LinkView, NodeLife, Peak};
 use crate::peers::{self, Complaints, Foreign, Here};
 use crate::script::{NodeKind, Script, Trial};
-use crate::world::{Death, Shared, SimRuntime};
+use crate::world::{Death, Dialling, Shared, SimRuntime};
 
+/// How long the tokens made of it are good.
+const LIFETIME: Duration = Duration::from_secs(3_600);
 /// What all nodes of a run share as their secret.
 const SECRET: &str = "the secret of all simulated nodes";
 
 /// A machine that holds more bytes than this is not compared with itself.
 const COMPARED: usize = 16 << 10;
+
+/// How nodes know each other: by a secret, or by a token that is always the same.
+fn auth(script: &Script) -> Arc<dyn Auth> {
+    if script.token {
+        return Arc::new(StaticToken::new("the-token-of-all-nodes").expect("it fits a header"));
+    }
+    let secret = SharedSecret::new(SECRET).expect("it is long enough");
+    Arc::new(secret.lifetime(LIFETIME).expect("it is longer than clocks may differ"))
+}
 
 /// A node that runs.
 pub(crate) struct Running {
@@ -96,6 +110,7 @@ pub(crate) struct Nodes {
     names: Vec<String>,
     kinds: Vec<NodeKind>,
     secure: bool,
+    auth: Arc<dyn Auth>,
     first_generation: u32,
     pub(crate) timings: Timings,
     pub(crate) limits: Limits,
@@ -107,6 +122,8 @@ pub(crate) struct Nodes {
     twins: Vec<Option<Running>>,
     /// By node.
     pub(crate) lives: Vec<Vec<NodeLife>>,
+    /// Those whose machines were told to panic.
+    injected: Vec<PeerHandle>,
     views: Arc<Mutex<Views>>,
     foreign_views: Arc<Mutex<Vec<LinkView>>>,
     pub(crate) complaints: Complaints,
@@ -121,6 +138,7 @@ impl Nodes {
             names: (0..count).map(|node| script.node_name(node)).collect(),
             kinds: script.nodes.clone(),
             secure: script.secure,
+            auth: auth(script),
             first_generation: script.first_generation,
             timings: Timings::default(),
             limits: script.limits.clone(),
@@ -130,6 +148,7 @@ impl Nodes {
             running: (0..count).map(|_| None).collect(),
             twins: (0..count).map(|_| None).collect(),
             lives: vec![Vec::new(); count],
+            injected: Vec::new(),
             views: Arc::default(),
             foreign_views: Arc::default(),
             complaints: Complaints::default(),
@@ -167,22 +186,14 @@ impl Nodes {
         let name = &self.names[node];
         let builder = Grid::builder_on(runtime.clone(), name)
             .peers(self.names.iter().cloned())
-            .auth(SharedSecret::new(SECRET).ok()?)
+            .auth(self.auth.clone())
             .timings(self.timings.clone())
             .limits(self.limits.clone())
-            .first_generation(self.first_generation)
-            .start_gate();
-        let grid = app::serve(builder, &self.stage, &runtime, node).build();
-        let opened = grid.map_err(|error| error.to_string()).and_then(|grid| {
-            if listens {
-                let address = authority(name).unwrap_or_default();
-                grid.listen(address).map_err(|error| error.to_string())?;
-            }
-            if !waits {
-                grid.start();
-            }
-            Ok(grid)
-        });
+            .first_generation(self.first_generation);
+        let builder = app::serve(builder, &self.stage, &runtime, node);
+        let address = authority(name).filter(|_| listens);
+        let opened = open_as(node, builder, &runtime, address, waits);
+        let opened = opened.map_err(|error| error.to_string());
         match opened {
             Ok(grid) => {
                 let peers = self.names.iter().map(|name| grid.peer(name).ok()).collect();
@@ -197,8 +208,8 @@ impl Nodes {
 
     /// Starts a node that a loop of its own drives.
     fn open_looped(&mut self, node: usize, runtime: SimRuntime, listens: bool) -> Option<Running> {
-        let secret = Arc::new(SharedSecret::new(SECRET).ok()?);
-        let mut machine = Node::new(&self.names[node], runtime.random().ok()?, secret);
+        let auth = self.auth.clone();
+        let mut machine = Node::new(&self.names[node], runtime.random().ok()?, auth);
         machine.limits = self.limits.clone();
         machine.timings = self.timings.clone();
         for info in app::infos(&self.stage.calls(), node) {
@@ -240,7 +251,7 @@ impl Nodes {
             runtime: runtime.clone(),
             node,
             names: self.names.clone().into(),
-            secret: Arc::new(SharedSecret::new(SECRET).ok()?),
+            secret: self.auth.clone(),
             stage: self.stage.clone(),
             crc: !self.secure,
             views: self.foreign_views.clone(),
@@ -382,6 +393,16 @@ impl Nodes {
         Some(if same { Ok(()) } else { Err(format!("n{node} with {}", handle.name())) })
     }
 
+    /// Machines that have not panicked yet will not.
+    pub(crate) fn withdraw_panics(&self) {
+        self.injected.iter().for_each(|handle| handle.inject(None));
+    }
+
+    /// Panics that machines were told to have.
+    pub(crate) fn injected(&self) -> u64 {
+        self.injected.len() as u64
+    }
+
     /// Ends the nodes that are not ours.
     pub(crate) fn kill_foreign(&mut self) {
         for node in 0..self.kinds.len() {
@@ -451,6 +472,15 @@ impl Victims for Nodes {
         self.bury(twin);
     }
 
+    fn panic(&mut self, node: usize, peer: usize, using: bool) -> bool {
+        let handle = self.get(node).and_then(|running| running.peers[peer].clone());
+        if let Some(handle) = &handle {
+            handle.inject(if using { Fault::Using } else { Fault::Driving });
+            self.injected.push(handle.clone());
+        }
+        handle.is_some()
+    }
+
     fn remove_peer(&mut self, node: usize, peer: usize) {
         if let Some(looped) = self.get(node).and_then(|running| running.looped.clone()) {
             let _ = looped.remove_peer(peer);
@@ -492,6 +522,37 @@ impl Victims for Nodes {
             let now = world.now;
             world.cue(now, done);
         });
+    }
+}
+
+/// Starts a node, in one of the ways that there are; they take turns. One that `waits` only listens.
+fn open_as(
+    node: usize,
+    builder: Builder<SimRuntime>,
+    runtime: &SimRuntime,
+    address: Option<&str>,
+    waits: bool,
+) -> Result<Grid<SimRuntime>, BuildError> {
+    let random = runtime.random().map_err(BuildError::Runtime)?;
+    let builder = match node % 3 {
+        0 => builder.seed(u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|at: usize| random[at]))),
+        1 => builder.instance(random),
+        _ => builder.connector(Dialling { shared: runtime.shared.clone(), life: runtime.life }),
+    };
+    match address {
+        // It does not wait.
+        Some(address) if node.is_multiple_of(2) && !waits => {
+            let bound = builder.bind(address).now_or_never();
+            bound.unwrap_or_else(|| Err(std::io::Error::from(ErrorKind::WouldBlock).into()))
+        }
+        address => {
+            let grid = builder.start_gate().build()?;
+            address.map(|address| grid.listen(address)).transpose()?;
+            if !waits {
+                grid.start();
+            }
+            Ok(grid)
+        }
     }
 }
 

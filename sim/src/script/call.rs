@@ -37,11 +37,15 @@ pub enum Route {
     Mismatch,
     /// A stream that the caller believes to take input, and the callee does not.
     NoInput,
+    /// A single request of whose types the ends have different beliefs.
+    Mistyped,
+    /// A stream without input of whose items the ends have different beliefs.
+    MistypedItems,
 }
 
 impl Route {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Echo,
         Self::Inline,
         Self::RunToEnd,
@@ -58,6 +62,8 @@ impl Route {
         Self::MissingStream,
         Self::Mismatch,
         Self::NoInput,
+        Self::Mistyped,
+        Self::MistypedItems,
     ];
 
     /// The word for it in a script.
@@ -79,6 +85,8 @@ impl Route {
             Self::MissingStream => "missing-stream",
             Self::Mismatch => "mismatch",
             Self::NoInput => "no-input",
+            Self::Mistyped => "mistyped",
+            Self::MistypedItems => "mistyped-items",
         }
     }
 
@@ -90,9 +98,10 @@ impl Route {
             | Self::RunToEnd
             | Self::Sub
             | Self::Missing
-            | Self::MissingSub => None,
+            | Self::MissingSub
+            | Self::Mistyped => None,
             Self::Drip => Some((0, 1)),
-            Self::Source => Some((0, 8)),
+            Self::Source | Self::MistypedItems => Some((0, 8)),
             Self::Gulp => Some((1, 2)),
             Self::Sink => Some((8, 2)),
             Self::Narrow => Some((1, 1)),
@@ -120,7 +129,7 @@ impl Route {
 
     /// Whether both ends agree on what it is.
     pub const fn is_agreed(self) -> bool {
-        !matches!(self, Self::Mismatch | Self::NoInput)
+        !matches!(self, Self::Mismatch | Self::NoInput | Self::Mistyped | Self::MistypedItems)
     }
 
     /// Whether the caller may send items.
@@ -242,8 +251,10 @@ impl Call {
     /// Whether it can travel in its form and its way.
     pub fn is_possible(&self) -> bool {
         let nothing = self.form == Form::Nothing && self.route != Route::Echo;
+        let mistyped = matches!(self.route, Route::Mistyped | Route::MistypedItems);
+        let typed = mistyped && (self.form != Form::Raw || self.way == Way::Bytes);
         let letters = self.way == Way::Bytes && !self.form.is_bytes();
-        !nothing && !letters
+        !nothing && !letters && !typed
     }
 
     /// A call with nothing special about it.

@@ -86,6 +86,10 @@ const DEEDS: &Table<Reader> = &[
         let (node, lasts) = (words.node()?, words.need("lasts", &TIME)?);
         Ok(Deed::Fault(Fault::Twin { node, lasts }))
     }),
+    ("panic", |words| {
+        let (node, peer) = (words.node()?, words.node()?);
+        Ok(Deed::Fault(Fault::Panic { node, peer, using: words.flag("using") }))
+    }),
     ("remove", |words| {
         let (node, peer) = (words.node()?, words.node()?);
         Ok(Deed::Fault(Fault::Remove { node, peer, lasts: words.need("lasts", &TIME)? }))

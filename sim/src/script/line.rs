@@ -72,6 +72,8 @@ pub struct Script {
     pub first_generation: u32,
     /// Names of all nodes begin with `https`, so that messages have no CRC.
     pub secure: bool,
+    /// Nodes know each other by one fixed token.
+    pub token: bool,
     /// Names of nodes begin with those of others.
     pub nested: bool,
     /// The limits of all nodes.
@@ -97,6 +99,7 @@ impl Script {
             knobs: Knobs::default(),
             first_generation: 0,
             secure: false,
+            token: false,
             nested: false,
             limits: Limits::default(),
             gates: Vec::new(),

@@ -29,6 +29,14 @@ pub(super) const TRIALS: &Table<Trial> = &[
     ("unknown-peer", Trial::UnknownPeer),
     ("own-peer", Trial::OwnPeer),
     ("same-peer", Trial::SamePeer),
+    ("no-auth", Trial::NoAuth),
+    ("short-secret", Trial::ShortSecret),
+    ("short-life", Trial::ShortLife),
+    ("split-token", Trial::SplitToken),
+    ("same-route", Trial::SameRoute),
+    ("http-route", Trial::HttpRoute),
+    ("limit", Trial::Limit),
+    ("elsewhere", Trial::Elsewhere),
 ];
 
 /// What is wrong with a script.
@@ -81,6 +89,7 @@ struct Draft {
     knobs: Knobs,
     first_generation: u32,
     secure: bool,
+    token: bool,
     nested: bool,
     limits: Limits,
     gates: Vec<(usize, u64)>,
@@ -111,6 +120,11 @@ const STATEMENTS: &Table<Reader> = &[
     ("secure", |draft, words| {
         draft.once("secure".into(), words)?;
         draft.secure = true;
+        Ok(())
+    }),
+    ("token", |draft, words| {
+        draft.once("token".into(), words)?;
+        draft.token = true;
         Ok(())
     }),
     ("nested", |draft, words| {
@@ -284,6 +298,7 @@ impl Draft {
             knobs: self.knobs,
             first_generation: self.first_generation,
             secure: self.secure,
+            token: self.token,
             nested: self.nested,
             limits: self.limits,
             gates: self.gates,

@@ -40,6 +40,9 @@ impl Display for Script {
         if self.secure {
             f.write_str("secure\n")?;
         }
+        if self.token {
+            f.write_str("token\n")?;
+        }
         if self.nested {
             f.write_str("nested\n")?;
         }
@@ -118,6 +121,10 @@ impl Display for Fault {
             Self::Shutdown { node, grace, back } => {
                 write!(f, "shutdown n{node} grace={}", show_time(*grace))?;
                 return maybe_time(f, "back", *back);
+            }
+            Self::Panic { node, peer, using } => {
+                write!(f, "panic n{node} n{peer}")?;
+                return f.write_str(if *using { " using" } else { "" });
             }
             Self::Stall { from, to, lasts } => {
                 write!(f, "stall n{from}>n{to}")?;

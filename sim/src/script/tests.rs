@@ -61,7 +61,7 @@ impl Dice {
         let (one, other) = (self.below(nodes), self.below(nodes));
         let (from, to, node, peer) = (one, other, one, other);
         let lasts = self.number();
-        match self.below(14) {
+        match self.below(15) {
             0 => Fault::Reset { one, other, late: self.number() },
             1 => Fault::Damage { from, to, damage: self.damage() },
             2 => Fault::Stall { from, to, lasts },
@@ -82,6 +82,7 @@ impl Dice {
             10 => Fault::Rate { node, rate: self.number(), lasts },
             11 => Fault::Shutdown { node, grace: lasts, back: self.maybe(Self::number) },
             12 => Fault::Twin { node, lasts },
+            13 => Fault::Panic { node, peer, using: self.coin() },
             _ => Fault::Remove { node, peer, lasts },
         }
     }
@@ -101,7 +102,7 @@ impl Dice {
             route,
             size: self.maybe(Self::short),
             form: if route == Route::Echo { form } else { Form::default() },
-            way: if form.is_bytes() { way } else { Way::Sink },
+            way: if form.is_bytes() && route == Route::Echo { way } else { Way::Sink },
             timeout: self.maybe(Self::number),
             wait_link: self.maybe(Self::number),
             again_after: None,
@@ -206,6 +207,7 @@ impl Dice {
             knobs: if self.coin() { self.knobs() } else { Knobs::default() },
             first_generation: self.short(),
             secure: self.coin(),
+            token: self.coin(),
             nested: self.coin(),
             limits: self.limits(),
             gates: (0..self.below(2)).map(|_| (self.below(nodes), self.number())).collect(),
@@ -234,7 +236,8 @@ fn every_script_is_read_as_it_is_printed() {
         items item-size pace take take-pace finish error panic never send send-size send-pace \
          close read-after read-pace read-stop Head Any nested limits message queued received \
          outgoing incoming unproved try own-twice slash capitals unknown-peer own-peer same-peer \
-         gate again-after as by";
+         gate again-after as by using token panic no-auth short-secret short-life split-token \
+         same-route http-route limit elsewhere";
     let words =
         words.split_whitespace().chain(Form::ALL.map(Form::word)).chain(Way::ALL.map(Way::word));
     let routes = Route::ALL.map(Route::word);

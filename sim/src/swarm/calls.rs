@@ -134,6 +134,7 @@ fn favourites(draw: Draw) -> Vec<(u64, Route)> {
             Route::Inline | Route::Sub => 2,
             Route::Missing | Route::MissingSub | Route::MissingStream => 1,
             Route::Mismatch | Route::NoInput => 1,
+            Route::Mistyped | Route::MistypedItems => 1,
             _ => 4,
         };
         base * own.pick("weight", &[0, 1, 1, 3])

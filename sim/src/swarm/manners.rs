@@ -29,6 +29,10 @@ impl Manners {
         let form = own.weighted("form", &self.forms);
         let has_form = form != Form::Nothing || call.route == Route::Echo;
         call.form = if has_form { form } else { Form::Raw };
+        if matches!(call.route, Route::Mistyped | Route::MistypedItems) {
+            call.form = Form::Raw;
+            return;
+        }
         let way = own.weighted("way", &self.ways);
         let ours = [call.from, call.to].iter().all(|node| script.nodes[*node] == NodeKind::Ours);
         let has_way = way != Way::Bytes || ours && call.form.is_bytes();
