@@ -16,7 +16,7 @@ use gridmux_core::wire::{Connect, ConnectResponse, Header, MessageRef, Op, Times
 
 use super::complaints::Complaints;
 use super::line::Line;
-use super::say;
+use super::{say, wide};
 use crate::app::Stage;
 use crate::keyed::Purpose;
 use crate::oracle::LinkView;
@@ -150,7 +150,11 @@ impl Here {
     /// Connects in all order, as the dialler.
     pub(super) async fn introduce(&self, line: &mut Line, peer: usize) -> Option<()> {
         self.upgrade(line, peer).await?;
-        let hello = hello(self.instance(), self.name(), self.wall(), self.token());
+        let (id, name, time, token) = (self.instance(), self.name(), self.wall(), self.token());
+        let hello = match self.node.is_multiple_of(2) {
+            true => wide::hello(id, name, time, &token),
+            false => hello(id, name, time, token),
+        };
         let answer = self.within(DIAL, async {
             line.send(&hello).await.ok()?;
             line.receive().await
