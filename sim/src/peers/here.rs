@@ -16,7 +16,7 @@ use gridmux_core::wire::{Connect, ConnectResponse, Header, MessageRef, Op, Times
 
 use super::complaints::{Complaints, Rule};
 use super::line::Line;
-use super::say;
+use super::{say, wide};
 use crate::app::Stage;
 use crate::census::FaultId;
 use crate::keyed::Purpose;
@@ -158,7 +158,10 @@ impl Here {
     /// Connects in all order, as the dialler.
     pub(super) async fn introduce(&self, line: &mut Line, peer: usize) -> Option<()> {
         self.upgrade(line, peer).await?;
-        let hello = self.hello();
+        let hello = match self.node.is_multiple_of(2) {
+            true => wide::hello(self.instance(), self.name(), self.wall(), &self.token()),
+            false => self.hello(),
+        };
         let answer = self.within(DIAL, async {
             line.send(&hello).await.ok()?;
             line.receive().await

@@ -12,6 +12,7 @@ mod line;
 mod say;
 #[cfg(test)]
 mod stand;
+mod wide;
 
 use std::sync::Arc;
 

@@ -339,18 +339,16 @@ impl<'a> Engine<'a> {
         self.go_until(bound);
     }
 
-    /// Has the applications of the core wait for all their links, for which there is time until
-    /// `bound`: no other than those to nodes outside of the core may be missing then.
+    /// Has the applications wait for all their links, if all nodes are to be well: they come until
+    /// `bound`.
     fn wait_for_links(&self, bound: u64) {
-        let core: BTreeSet<String> =
-            self.script.core.iter().map(|node| self.script.node_name(*node)).collect();
-        for (node, running) in
-            self.nodes.alive().filter(|(node, _)| self.script.core.contains(node))
-        {
+        if self.script.core.len() < self.script.nodes.len() {
+            return;
+        }
+        let patience = Duration::from_nanos(bound - self.now());
+        for (node, running) in self.nodes.alive() {
             let Some(grid) = running.grid.clone() else { continue };
-            let (core, complaints) = (core.clone(), self.nodes.complaints.clone());
-            let (shared, patience) =
-                (self.shared.clone(), Duration::from_nanos(bound - self.now()));
+            let (shared, complaints) = (self.shared.clone(), self.nodes.complaints.clone());
             let runtime = running.runtime.clone();
             running.runtime.spawn_keyed(name_key("wait for links"), async move {
                 let begun = runtime.instant();
@@ -359,17 +357,9 @@ impl<'a> Engine<'a> {
                     // It leaves the grid, or has taken a peer out.
                     return;
                 }
-                let names = missing.names.iter().filter(|name| core.contains(*name));
-                let names: Vec<_> = names.map(String::as_str).collect();
-                if !names.is_empty() {
-                    let detail = format!("n{node} ({}): {}", grid.name(), names.join(", "));
-                    let at = shared.world().now;
-                    complaints.add(
-                        (OracleId(11), "a node waits in vain for its links"),
-                        at,
-                        detail,
-                    );
-                }
+                let (at, detail) = (shared.world().now, format!("n{node}: {missing}"));
+                let rule = (OracleId(11), "a node waits in vain for its links");
+                complaints.add(rule, at, detail);
             });
         }
     }
