@@ -44,7 +44,10 @@ async fn handle(looped: &Looped, peer: usize, incoming: IncomingCall) {
         return looped.with_peer(peer, |peer, now| peer.handler_gone(now, *key));
     };
     looped.with_peer(peer, |peer, now| match (call.route.capacities(), &end) {
-        (None, Ok(())) => peer.respond(now, *key, Ok(Data::from(payload.clone()))),
+        (None, Ok(())) => {
+            let answer = app::payload_due(&witness, &call, payload);
+            peer.respond(now, *key, Ok(Data::from(answer)));
+        }
         (None, Err(text)) => peer.respond(now, *key, Err(text)),
         (Some(_), _) => peer.finish(now, *key, end),
     });

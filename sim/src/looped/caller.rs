@@ -111,7 +111,8 @@ async fn single(
         _ => Some(Err(REMOVED)),
     });
     let answer = answered.await?;
-    witness.sees(Sight::Ended(Ok(answer == request)));
+    let due = app::payload_due(witness, call, &request);
+    witness.sees(Sight::Ended(Ok(answer == due)));
     Ok(())
 }
 
