@@ -309,7 +309,8 @@ impl Peer {
     /// A machine in this one's place after a bug of ours has made it panic: no link, no calls.
     /// Whoever holds a call of the former one finds that it does not know it: no key of the former
     /// is one of this. It dials again after the normal spacing, so that a message that makes it
-    /// panic each time makes no storm.
+    /// panic each time makes no storm, and knows which processes others have replaced (PROTOCOL.md
+    /// section 7.11).
     #[must_use]
     pub fn reborn(&self, now: Now) -> Self {
         let seed = self.rng.clone().next_u64();
@@ -320,6 +321,7 @@ impl Peer {
         peer.last_link = self.last_link;
         peer.links_made = self.links_made;
         peer.attempted = self.attempted;
+        peer.duplicates = self.duplicates.clone();
         peer.started = self.started;
         peer.state = LinkState::ConnectionError;
         peer.last_failure = Some(LinkError::Internal("the machine panicked".into()));
