@@ -403,11 +403,14 @@ impl Nodes {
         self.injected.len() as u64
     }
 
-    /// Ends the nodes that are not ours.
+    /// Ends the nodes that are not ours, and the twins that nobody has shut down, unless they end
+    /// with their handles.
     pub(crate) fn kill_foreign(&mut self) {
         for node in 0..self.kinds.len() {
             if !self.kinds[node].is_ours() {
                 self.kill(node, Death::Closed);
+            }
+            if self.kinds[node] != NodeKind::Ours {
                 self.kill_twin(node);
             }
         }
