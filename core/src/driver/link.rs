@@ -44,7 +44,7 @@ pub(crate) struct PeerTask<R> {
     lends: bool,
     /// What the bugs of replaced connections keep.
     #[cfg(feature = "planted")]
-    replaced: Vec<Box<Active>>,
+    replaced: Vec<Active>,
     batch: Batch,
     yielded: bool,
     /// Whether the last frame held more than one message, and how many lone ones there were since.
@@ -234,7 +234,7 @@ impl<R: Runtime> PeerTask<R> {
     #[cfg(feature = "planted")]
     fn hear_replaced(&mut self, now: Now, cx: &mut Context<'_>) {
         for active in &mut self.replaced {
-            let Active { connection, transport, .. } = &mut **active;
+            let Active { connection, transport, .. } = active;
             while planted!(OldConnectionStillHeard, connection.wants_read()) {
                 match transport.poll_read(cx, connection.read_buf()) {
                     Poll::Ready(Ok(bytes @ 1..)) => connection.handle_read(now.instant, bytes),
@@ -275,7 +275,7 @@ impl<R: Runtime> PeerTask<R> {
             if planted!(OldConnectionLeftOpen, former.is_some())
                 || planted!(OldConnectionStillHeard, former.is_some())
             {
-                self.replaced.extend(former.take());
+                self.replaced.extend(former.take().map(|former| *former));
             }
         }
         if state.peer.is_due(now.instant) {

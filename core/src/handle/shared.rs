@@ -474,11 +474,7 @@ impl State {
     /// Nobody waits any more for the call that was taken out of this slot.
     pub(crate) fn forget_slot(&mut self, key: OutgoingKey) {
         if let Some(waiting) = self.outgoing.get_mut(key.slot()) {
-            for old in [waiting.read.take(), waiting.write.take()] {
-                if let Some(old) = old {
-                    self.garbage.push(old);
-                }
-            }
+            self.garbage.extend(waiting.read.take().into_iter().chain(waiting.write.take()));
         }
     }
 
