@@ -256,12 +256,7 @@ fn a_pause_of_both_processes_for_a_minute_does_not_kill_a_healthy_link() {
             assert!(pair.is_connected());
             pair.advance(200 * SECOND);
             assert!(pair.is_connected(), "{timers_first}");
-            assert!(
-                pair.end(Which::Dialler)
-                    .peer()
-                    .send(stream, gridmux_core::outbox::Data::Nil)
-                    .is_ok()
-            );
+            assert!(pair.end(Which::Dialler).peer().send(stream, Data::Nil).is_ok());
         }
     }
 }

@@ -44,6 +44,7 @@ fn scripts_of_planted_bugs_fail_with_them_and_pass_without() {
     for (name, comments, script) in scripts("corpus/planted") {
         let planted = ALL.iter().find(|planted| planted.name == name);
         let planted = planted.unwrap_or_else(|| panic!("{name} is no planted bug"));
+        assert!(gridmux_sim::minimise::lines(&script) <= 10, "{name} is no short script");
         let (with, strikes) = with_bug(planted, &script);
         assert!(strikes > 0, "{name} is not provoked");
         let told = |failure: &gridmux_sim::verdict::Failure| {

@@ -46,6 +46,9 @@ fn patient(mut line: Line) -> Option<Line> {
     for pace in paces.into_iter().chain([&mut call.reading.pace]) {
         *pace = (*pace).min(SECOND / 50);
     }
+    for rest in [&mut call.plan.after, &mut call.reading.after] {
+        *rest = (*rest).min(SECOND);
+    }
     call.plan.take = None;
     call.input.close = Close::Eof;
     call.reading.stop = None;

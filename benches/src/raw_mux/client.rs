@@ -17,6 +17,7 @@ use super::frame::{Kind, MAX_PAYLOAD, Mode};
 use super::link::{Flush, Link};
 use super::read::FrameReader;
 use super::waiters::Waiters;
+use crate::work::Ask;
 
 /// A connection to a [`RawServer`](super::RawServer). Clones share it; the last one closes it.
 #[derive(Debug, Clone)]
@@ -59,17 +60,17 @@ impl RawClient {
         Call { link: &self.inner.link, step: Step::New(payload) }
     }
 
-    /// Opens a stream on which the server sends `items` items of `size` bytes.
+    /// Opens a stream on which the server sends what is asked for.
     ///
     /// # Errors
     ///
     /// If the connection is lost.
-    pub fn server_stream(&self, items: u32, size: u32) -> io::Result<RawStream<'_>> {
-        self.open(Mode::Server { items, size })
+    pub fn server_stream(&self, ask: Ask) -> io::Result<RawStream<'_>> {
+        self.open(Mode::Server(ask))
     }
 
-    /// Opens a stream whose only answer, after [`RawStream::finish`], is the number of items
-    /// sent: eight bytes, little-endian.
+    /// Opens a stream whose only answer, after [`RawStream::finish`], is the server's
+    /// [`Tally`](crate::work::Tally) of the items sent.
     ///
     /// # Errors
     ///

@@ -5,6 +5,8 @@ use std::io::{self, IoSlice};
 use bytes::Bytes;
 use tokio::net::tcp::OwnedWriteHalf;
 
+use crate::work::Ask;
+
 /// The largest payload of one message: 64 MiB.
 pub const MAX_PAYLOAD: usize = 64 << 20;
 
@@ -48,35 +50,33 @@ impl Kind {
 /// What a stream does: the payload of [`Kind::Open`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// The server sends that many items of that many bytes.
-    Server { items: u32, size: u32 },
-    /// The server counts the items and answers with their number.
+    /// The server sends these items.
+    Server(Ask),
+    /// The server counts the items and answers with its tally.
     Client,
     /// The server sends every item back.
     Echo,
 }
 
 impl Mode {
-    pub(super) fn encode(self) -> [u8; 9] {
-        let (tag, items, size) = match self {
-            Self::Server { items, size } => (1, items, size),
-            Self::Client => (2, 0, 0),
-            Self::Echo => (3, 0, 0),
-        };
-        let mut bytes = [tag; 9];
-        bytes[1..5].copy_from_slice(&items.to_le_bytes());
-        bytes[5..].copy_from_slice(&size.to_le_bytes());
+    pub(super) fn encode(self) -> [u8; 1 + Ask::LEN] {
+        let mut bytes = [0; 1 + Ask::LEN];
+        match self {
+            Self::Server(ask) => {
+                bytes[0] = 1;
+                bytes[1..].copy_from_slice(&ask.encode());
+            }
+            Self::Client => bytes[0] = 2,
+            Self::Echo => bytes[0] = 3,
+        }
         bytes
     }
 
     pub(super) fn decode(payload: &[u8]) -> io::Result<Self> {
-        match *payload {
-            [1, a, b, c, d, e, f, g, h] => Ok(Self::Server {
-                items: u32::from_le_bytes([a, b, c, d]),
-                size: u32::from_le_bytes([e, f, g, h]),
-            }),
-            [2, ..] => Ok(Self::Client),
-            [3, ..] => Ok(Self::Echo),
+        match payload.split_first() {
+            Some((1, ask)) => Ask::decode(ask).map(Self::Server),
+            Some((2, _)) => Ok(Self::Client),
+            Some((3, _)) => Ok(Self::Echo),
             _ => Err(invalid("unknown mode of stream")),
         }
     }

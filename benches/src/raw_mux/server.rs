@@ -1,6 +1,6 @@
 //! The answering side.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use super::frame::{Batch, Kind, Mode, invalid};
 use super::link::{Flush, Link, Side};
 use super::read::{Frame, FrameReader};
 use super::waiters::Inbox;
+use crate::work::Tally;
 
 /// How the server runs what answers a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,13 +74,51 @@ async fn accept(listener: TcpListener, handlers: Handlers) {
     }
 }
 
-/// The streams of a connection whose items wait for their task.
-#[derive(Debug, Default)]
-struct Inboxes(HashMap<u64, Inbox>);
+/// A client never has so many calls and streams open.
+const MAX_SLOTS: usize = 1 << 20;
+
+/// The streams of a connection. The lower half of an id is the client's slot, which finds the
+/// stream without hashing.
+#[derive(Debug)]
+struct Streams<T>(Vec<Option<(u64, T)>>);
+
+impl<T> Default for Streams<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Streams<T> {
+    fn insert(&mut self, id: u64, stream: T) -> io::Result<()> {
+        let slot = id as u32 as usize;
+        if slot >= MAX_SLOTS {
+            return Err(invalid("too many streams"));
+        }
+        if slot >= self.0.len() {
+            self.0.resize_with(slot + 1, || None);
+        }
+        self.0[slot] = Some((id, stream));
+        Ok(())
+    }
+
+    #[inline]
+    fn get_mut(&mut self, id: u64) -> Option<&mut T> {
+        let (found, stream) = self.0.get_mut(id as u32 as usize)?.as_mut()?;
+        (*found == id).then_some(stream)
+    }
+
+    fn remove(&mut self, id: u64) -> Option<T> {
+        let slot = self.0.get_mut(id as u32 as usize)?;
+        Some(slot.take_if(|(found, _)| *found == id)?.1)
+    }
+}
+
+/// Items that wait for the task of their stream.
+type Inboxes = Streams<Inbox>;
 
 impl Side for Inboxes {
     fn fail(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.extend(self.0.values_mut().filter_map(Inbox::fail));
+        wakers.extend(self.0.iter_mut().flatten().filter_map(|(_, inbox)| inbox.fail()));
     }
 }
 
@@ -104,7 +143,7 @@ async fn serve_inline(
     link: &Link<Inboxes>,
     mut reader: FrameReader<OwnedReadHalf>,
 ) -> io::Result<()> {
-    let mut streams = HashMap::new();
+    let mut streams = Streams::default();
     while reader.fill().await? {
         let answered = link.send(Flush::Now, |out| {
             loop {
@@ -123,38 +162,32 @@ async fn serve_inline(
     Ok(())
 }
 
-/// A stream that is served inline: what it does, and how many items have come.
-type InlineStream = (Mode, u64);
+/// A stream that is served inline: what it does, and what has come.
+type InlineStream = (Mode, Tally);
 
-fn answer(
-    frame: Frame,
-    streams: &mut HashMap<u64, InlineStream>,
-    out: &mut Batch,
-) -> io::Result<()> {
+fn answer(frame: Frame, streams: &mut Streams<InlineStream>, out: &mut Batch) -> io::Result<()> {
     let call = frame.header.call;
     match frame.header.kind {
         Kind::Request => out.push(Kind::Response, call, frame.payload),
         Kind::Response => return Err(invalid("a response to a server")),
         Kind::Open => match Mode::decode(&frame.payload)? {
-            Mode::Server { items, size } => {
-                let item = Bytes::from(vec![0; size as usize]);
-                for _ in 0..items {
+            Mode::Server(ask) => {
+                let item = ask.item();
+                for _ in 0..ask.items {
                     out.push(Kind::Item, call, item.clone());
                 }
                 out.push_copy(Kind::End, call, &[]);
             }
-            mode => {
-                streams.insert(call, (mode, 0));
-            }
+            mode => streams.insert(call, (mode, Tally::default()))?,
         },
-        Kind::Item => match streams.get_mut(&call) {
+        Kind::Item => match streams.get_mut(call) {
             Some((Mode::Echo, _)) => out.push(Kind::Item, call, frame.payload),
-            Some((_, items)) => *items += 1,
+            Some((_, tally)) => tally.add(&frame.payload),
             None => {}
         },
-        Kind::End => match streams.remove(&call) {
-            Some((Mode::Client, items)) => {
-                out.push_copy(Kind::Response, call, &items.to_le_bytes());
+        Kind::End => match streams.remove(call) {
+            Some((Mode::Client, tally)) => {
+                out.push_copy(Kind::Response, call, &tally.encode());
             }
             Some(_) => out.push_copy(Kind::End, call, &[]),
             None => {}
@@ -170,28 +203,35 @@ async fn serve_with_tasks(
 ) -> io::Result<()> {
     let mut frames = Vec::new();
     let mut wakers = Vec::new();
+    let mut calls = Vec::new();
+    let mut streams = Vec::new();
     while reader.fill().await? {
         while let Some(frame) = reader.next()? {
             frames.push(frame);
         }
         let flush = if frames.len() > 1 { Flush::Soon } else { Flush::Now };
+        let mut inboxes = link.side();
         for Frame { header, payload } in frames.drain(..) {
             match header.kind {
-                Kind::Request => {
-                    tokio::spawn(respond(Arc::clone(link), header.call, payload, flush));
-                }
+                Kind::Request => calls.push((header.call, payload)),
                 Kind::Response => return Err(invalid("a response to a server")),
                 Kind::Open => {
-                    let mode = Mode::decode(&payload)?;
-                    link.side().0.insert(header.call, Inbox::default());
-                    tokio::spawn(serve_stream(Arc::clone(link), header.call, mode));
+                    streams.push((header.call, Mode::decode(&payload)?));
+                    inboxes.insert(header.call, Inbox::default())?;
                 }
                 Kind::Item | Kind::End => {
-                    if let Some(inbox) = link.side().0.get_mut(&header.call) {
+                    if let Some(inbox) = inboxes.get_mut(header.call) {
                         wakers.extend(inbox.deliver(header.kind, payload));
                     }
                 }
             }
+        }
+        drop(inboxes);
+        for (call, payload) in calls.drain(..) {
+            tokio::spawn(respond(Arc::clone(link), call, payload, flush));
+        }
+        for (call, mode) in streams.drain(..) {
+            tokio::spawn(serve_stream(Arc::clone(link), call, mode));
         }
         wakers.drain(..).for_each(Waker::wake);
     }
@@ -210,32 +250,34 @@ async fn serve_stream(link: Arc<Link<Inboxes>>, call: u64, mode: Mode) {
         |kind, payload| link.send(Flush::Soon, |out: &mut Batch| out.push(kind, call, payload));
     let served = async {
         match mode {
-            Mode::Server { items, size } => {
-                let item = Bytes::from(vec![0; size as usize]);
-                for _ in 0..items {
+            Mode::Server(ask) => {
+                let item = ask.item();
+                for _ in 0..ask.items {
                     send(Kind::Item, item.clone())?;
                 }
                 send(Kind::End, Bytes::new())
             }
             Mode::Client | Mode::Echo => {
-                let mut count = 0_u64;
+                let mut tally = Tally::default();
                 let mut items = VecDeque::new();
                 while take_items(&link, call, &mut items).await? {
-                    count += items.len() as u64;
-                    for item in items.drain(..).filter(|_| mode == Mode::Echo) {
-                        send(Kind::Item, item)?;
+                    for item in items.drain(..) {
+                        match mode {
+                            Mode::Echo => send(Kind::Item, item)?,
+                            _ => tally.add(&item),
+                        }
                     }
                 }
                 if mode == Mode::Echo {
                     return send(Kind::End, Bytes::new());
                 }
-                send(Kind::Response, Bytes::copy_from_slice(&count.to_le_bytes()))
+                send(Kind::Response, Bytes::copy_from_slice(&tally.encode()))
             }
         }
     };
     // Where the connection is lost, nobody waits for the rest.
     let _: io::Result<()> = served.await;
-    link.side().0.remove(&call);
+    link.side().remove(call);
 }
 
 async fn take_items(
@@ -243,7 +285,7 @@ async fn take_items(
     call: u64,
     items: &mut VecDeque<Bytes>,
 ) -> io::Result<bool> {
-    poll_fn(|cx| match link.side().0.get_mut(&call) {
+    poll_fn(|cx| match link.side().get_mut(call) {
         Some(inbox) => inbox.poll_take(cx, items),
         None => Poll::Ready(Ok(false)),
     })

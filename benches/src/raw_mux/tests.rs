@@ -12,6 +12,9 @@ use super::link::Side;
 use super::read::FrameReader;
 use super::waiters::{Inbox, Waiters};
 use super::*;
+use crate::work::{Ask, Tally};
+
+const ASK: Ask = Ask { items: 1000, size: 513, fill: 7 };
 
 /// Numbers that look random, and are the same every time.
 struct Numbers(u64);
@@ -92,10 +95,12 @@ async fn streams() {
     for handlers in [Handlers::Inline, Handlers::Tasks] {
         let (_server, client) = connect(handlers).await.unwrap();
 
-        let mut down = client.server_stream(1000, 513).unwrap();
+        let mut down = client.server_stream(ASK).unwrap();
         let mut up = client.client_stream().unwrap();
         let mut both = client.echo_stream().unwrap();
+        let mut tally = Tally::default();
         for n in 0..100_u8 {
+            tally.add(&[n; 500]);
             up.send(Bytes::from(vec![n; 500])).unwrap();
             both.send(Bytes::from(vec![n; 1000])).unwrap();
             assert_eq!(both.next().await.unwrap().unwrap(), vec![n; 1000]);
@@ -104,15 +109,15 @@ async fn streams() {
         up.finish().unwrap();
         assert_eq!(both.next().await.unwrap(), None);
         assert_eq!(both.next().await.unwrap(), None);
-        assert_eq!(up.next().await.unwrap().unwrap(), 100_u64.to_le_bytes()[..]);
+        assert_eq!(up.next().await.unwrap().unwrap(), tally.encode()[..]);
         assert_eq!(up.next().await.unwrap(), None);
         for _ in 0..1000 {
-            assert_eq!(down.next().await.unwrap().unwrap().len(), 513);
+            assert_eq!(down.next().await.unwrap().unwrap(), ASK.item());
         }
         assert_eq!(down.next().await.unwrap(), None);
 
         // A call finds its way between streams whose items nobody takes.
-        let abandoned = client.server_stream(1000, 513).unwrap();
+        let abandoned = client.server_stream(ASK).unwrap();
         assert_eq!(client.call(Bytes::from_static(b"between")).await.unwrap(), "between");
         assert_eq!(client.open_calls(), 4);
         drop((abandoned, down, up, both));

@@ -474,7 +474,8 @@ impl State {
     /// Nobody waits any more for the call that was taken out of this slot.
     pub(crate) fn forget_slot(&mut self, key: OutgoingKey) {
         if let Some(waiting) = self.outgoing.get_mut(key.slot()) {
-            self.garbage.extend(waiting.read.take().into_iter().chain(waiting.write.take()));
+            self.garbage.extend(waiting.read.take());
+            self.garbage.extend(waiting.write.take());
         }
     }
 

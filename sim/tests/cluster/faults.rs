@@ -61,13 +61,14 @@ fn faults_of_many_kinds_come_and_are_felt() {
 
 #[test]
 fn kinds_of_faults_can_be_chosen_and_left_out() {
+    const RESTARTS: [FaultKind; 3] =
+        [FaultKind::Crash, FaultKind::QuickRestart, FaultKind::Restarts];
     let crashes = counter(true).only(&[FaultKind::Crash]).faults(5..=5).script(1);
     assert_eq!(crashes.lines.len(), 5);
     let is_crash = |deed: &Deed| matches!(deed, Deed::Fault(Fault::Crash { .. }));
     assert!(crashes.lines.iter().all(|line| is_crash(&line.deed)), "{crashes}");
     let is_left = |seed| {
-        let script =
-            counter(true).without(&[FaultKind::Crash, FaultKind::QuickRestart]).script(seed);
+        let script = counter(true).without(&RESTARTS).script(seed);
         script.lines.iter().any(|line| is_crash(&line.deed))
     };
     assert!(!(0..50).any(is_left));
