@@ -15,23 +15,32 @@ use crate::time::{Instant, Now};
 use crate::wire::Connect;
 
 /// Where the generations of mux ids begin, for each peer: where they ended, if it was here before
-/// (PROTOCOL.md section 7.1: a stale message never finds a newer call).
+/// (PROTOCOL.md section 7.1: a stale message never finds a newer call; nor does the handler of a
+/// former call).
 #[derive(Debug)]
 pub(crate) struct Generations {
     first: u32,
-    /// Of peers that were removed.
-    next: BTreeMap<Arc<str>, u32>,
+    /// Of our calls and of theirs, of peers that were removed.
+    next: BTreeMap<Arc<str>, (u32, u32)>,
 }
 
 impl Generations {
     /// Of a peer that is added.
     pub(crate) fn first(&self, name: &str) -> u32 {
-        self.next.get(name).copied().unwrap_or(self.first)
+        self.next.get(name).map_or(self.first, |(ours, _)| *ours)
+    }
+
+    /// A peer was added: none of its calls has the key of one of its former time.
+    fn resume(&self, peer: &mut Peer) {
+        if let Some((_, theirs)) = self.next.get(peer.name()) {
+            peer.start_incoming_generations(*theirs);
+        }
     }
 
     /// A peer was removed: it opens no more calls.
     pub(crate) fn leave(&mut self, peer: &Peer) {
-        self.next.insert(peer.name().into(), peer.next_generation());
+        let next = (peer.next_generation(), peer.next_incoming_generation());
+        self.next.insert(peer.name().into(), next);
     }
 }
 
@@ -169,7 +178,8 @@ impl GridState {
     fn insert(&mut self, name: &str, now: Instant) {
         let seed = self.seeds.next_u64();
         let first_generation = self.generations.first(name);
-        let peer = Peer::new(self.node.clone(), name, seed, first_generation, now);
+        let mut peer = Peer::new(self.node.clone(), name, seed, first_generation, now);
+        self.generations.resume(&mut peer);
         self.peers.insert(name.into(), peer);
     }
 

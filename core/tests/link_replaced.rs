@@ -176,6 +176,19 @@ fn among_many_processes_of_one_name_the_newest_keeps_the_link() {
 }
 
 #[test]
+fn a_replaced_process_is_known_after_the_machine_has_panicked() {
+    let mut node = Lone::connected(Which::Acceptor, |_| {});
+    let (older, newer) = ([9; 16], [8; 16]);
+    node.connect(newer).expect("a new process takes over");
+    let now = node.clocks();
+    let reborn = node.peer().reborn(now);
+    *node.peer() = reborn;
+    node.connect(older).expect("the newer one has lost its link, too");
+    let reason = node.connect(newer).expect_err("now it is the one that was replaced");
+    assert_eq!(reason, "another process uses the name http://127.0.0.1:9101");
+}
+
+#[test]
 fn a_restarted_process_has_a_new_id_and_is_never_taken_for_a_duplicate() {
     let mut crowd = Crowd::new(5);
     for number in 0..5 {

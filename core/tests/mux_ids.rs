@@ -4,7 +4,7 @@
 mod support;
 
 use gridmux_core::error::CallError;
-use gridmux_core::mux::{OutgoingKey, Received};
+use gridmux_core::mux::{IncomingKey, OutgoingKey, Received};
 use gridmux_core::wire::{Flags, Message, MuxConnectError, Op};
 
 use support::messages::{Edit, merged, message};
@@ -219,6 +219,24 @@ fn the_two_directions_have_their_own_ids() {
     assert_eq!(solo.receive(ours), Received::Item(b"out".as_slice().into()));
     solo.release(ours);
     assert!(solo.peer().is_live(theirs));
+}
+
+#[test]
+fn the_handler_of_a_call_from_before_a_peer_was_removed_finds_no_later_call() {
+    let mut solo = Solo::dialler_from(0, |_| {});
+    let mut former: Option<IncomingKey> = None;
+    for _ in 0..3 {
+        let key = solo.serve(1, 11);
+        assert!(solo.peer().is_live(key));
+        assert!(former.is_none_or(|former| former != key && !solo.peer().is_live(former)));
+        former = Some(key);
+        let (now, name) = (solo.clocks(), solo.peer().name().to_owned());
+        drop(solo.grid.remove_peer(&name, now).expect("known"));
+        solo.grid.add_peer(&name, now).expect("gone");
+        solo.link = None;
+        solo.pump();
+        solo.answer_connect();
+    }
 }
 
 #[test]

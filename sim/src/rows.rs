@@ -4,9 +4,9 @@
 ///
 /// `B` are faults of bytes and connections, `N` of nodes, `C` of clocks, `A` what applications do
 /// to themselves, `D` what befalls dials and links, `S` stress.
-pub const ROWS: [&str; 45] = [
+pub const ROWS: [&str; 46] = [
     "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11", //
-    "N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", //
+    "N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N9", //
     "C1", "C2", "C3", "C4", "C5", //
     "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "A10", "A11", "A12", //
     "D1", "D2", "D3", "D4", "D5", "D6", "D7", //
@@ -15,9 +15,9 @@ pub const ROWS: [&str; 45] = [
 
 /// The rows of lines of scripts. The others are about what machines, networks and applications do
 /// in every seed: these alone make no seed that something has befallen.
-pub const OF_LINES: [&str; 17] = [
+pub const OF_LINES: [&str; 18] = [
     "A7", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "C1", "C2", "D3", "D4", "D7", "N1", "N2", "N3",
-    "N7",
+    "N7", "N9",
 ];
 
 #[cfg(test)]

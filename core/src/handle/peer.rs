@@ -154,11 +154,12 @@ impl PeerHandle {
         self.shared.look(|state| look(&mut state.peer))
     }
 
-    /// Has the machine panic once, to see that nothing but its link is harmed.
+    /// Has the machine panic once, to see that nothing but its link is harmed; with `None`, not any
+    /// more if it has not yet.
     #[cfg(any(test, feature = "testing"))]
-    pub fn inject(&self, fault: super::Fault) {
+    pub fn inject(&self, fault: impl Into<Option<super::Fault>>) {
         let driver = self.shared.look(|state| {
-            state.fault = Some(fault);
+            state.fault = fault.into();
             state.rouse_driver()
         });
         driver.into_iter().for_each(std::task::Waker::wake);

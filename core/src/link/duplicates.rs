@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 const REMEMBERED: usize = 16;
 
 /// The acceptor's memory of a name's instances: the newest keeps the link.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Duplicates {
     current: Option<[u8; 16]>,
     replaced: VecDeque<[u8; 16]>,

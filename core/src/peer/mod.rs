@@ -296,20 +296,32 @@ impl Peer {
         self.outgoing.next_generation()
     }
 
+    /// A generation that no call of the peer has had yet.
+    pub(crate) fn next_incoming_generation(&self) -> u32 {
+        self.incoming.next_generation()
+    }
+
+    /// Where the generations of its calls begin; it has made none.
+    pub(crate) fn start_incoming_generations(&mut self, first: u32) {
+        self.incoming.start_generations(first);
+    }
+
     /// A machine in this one's place after a bug of ours has made it panic: no link, no calls.
     /// Whoever holds a call of the former one finds that it does not know it: no key of the former
     /// is one of this. It dials again after the normal spacing, so that a message that makes it
-    /// panic each time makes no storm.
+    /// panic each time makes no storm, and knows which processes others have replaced (PROTOCOL.md
+    /// section 7.11).
     #[must_use]
     pub fn reborn(&self, now: Now) -> Self {
         let seed = self.rng.clone().next_u64();
         let generation = self.outgoing.next_generation();
         let mut peer = Self::new(self.node().clone(), &self.name, seed, generation, now.instant);
-        peer.incoming.start_generations(self.incoming.next_generation());
+        peer.start_incoming_generations(self.next_incoming_generation());
         peer.common.stats = self.common.stats;
         peer.last_link = self.last_link;
         peer.links_made = self.links_made;
         peer.attempted = self.attempted;
+        peer.duplicates = self.duplicates.clone();
         peer.started = self.started;
         peer.state = LinkState::ConnectionError;
         peer.last_failure = Some(LinkError::Internal("the machine panicked".into()));

@@ -1,9 +1,11 @@
 //! The bytes of requests, results and items: each end knows what the other must have sent.
 
-use gridmux_core::payload::Payload;
+use gridmux_core::payload::{Body as _, Payload};
 
+use super::forms::{Content, with_form};
 use crate::history::CallId;
 use crate::keyed::{Keyed, Purpose, mix};
+use crate::script::Form;
 
 /// What bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +27,25 @@ impl Kind {
     }
 }
 
-/// The bytes of one payload. A request of eight bytes or more begins with the number of its call.
-pub(crate) fn payload(keyed: Keyed, call: CallId, kind: Kind, size: Option<u32>) -> Payload {
-    let Some(size) = size else { return Payload::NIL };
+/// What an application sends and expects. A request of eight bytes or more begins with the number
+/// of its call.
+pub(crate) fn content<T: Content>(keyed: Keyed, call: CallId, kind: Kind, size: Option<u32>) -> T {
+    T::of(call, size.map(|size| bytes(keyed, call, kind, size)))
+}
+
+/// The same as it travels, in one of the forms.
+pub(crate) fn payload(
+    form: Form,
+    keyed: Keyed,
+    call: CallId,
+    kind: Kind,
+    size: Option<u32>,
+) -> Payload {
+    let encoded = with_form!(form, T => content::<T>(keyed, call, kind, size).to_payload());
+    encoded.unwrap_or_default()
+}
+
+fn bytes(keyed: Keyed, call: CallId, kind: Kind, size: u32) -> Vec<u8> {
     let size = size as usize;
     let mut word = keyed.draw(Purpose::Content, [call as u64, kind.key(), size as u64]);
     let mut bytes = Vec::with_capacity(size + 8);
@@ -43,11 +61,11 @@ pub(crate) fn payload(keyed: Keyed, call: CallId, kind: Kind, size: Option<u32>)
         // Too short for a number.
         bytes.fill(word as u8);
     }
-    Payload::from(bytes)
+    bytes
 }
 
 /// The number of the call that a request belongs to.
-pub(crate) fn call_of(request: &[u8]) -> Option<CallId> {
-    let word = request.get(..8)?.try_into().ok()?;
-    usize::try_from(u64::from_le_bytes(word)).ok()
+pub(crate) fn call_of(form: Form, request: &[u8]) -> Option<CallId> {
+    let request = Payload::from(request.to_vec());
+    with_form!(form, T => T::decode(request).ok()?.call())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gridmux_core::driver::runtime::Clock as _;
 
 use super::content::{self, Kind};
+use super::forms::Content;
 use crate::history::{CallId, Entry, History, Sight};
 use crate::keyed::Keyed;
 use crate::script::Call;
@@ -165,8 +166,15 @@ impl Witness {
         self.stage.history.push(Entry { at, node, life, clock, call, serving, sight });
     }
 
+    /// What is sent or expected.
+    pub(crate) fn content<T: Content>(&self, kind: Kind, size: Option<u32>) -> T {
+        content::content(self.stage.keyed, self.id, kind, size)
+    }
+
+    /// The same as it travels.
     pub(crate) fn payload(&self, kind: Kind, size: Option<u32>) -> Payload {
-        content::payload(self.stage.keyed, self.id, kind, size)
+        let form = self.stage.call(self.id).map(|call| call.form).unwrap_or_default();
+        content::payload(form, self.stage.keyed, self.id, kind, size)
     }
 
     /// Rests for so many nanoseconds of the node's own clock.

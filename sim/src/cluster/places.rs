@@ -134,6 +134,10 @@ impl<N: Send + 'static> Victims for Places<N> {
 
     fn kill_twin(&mut self, _: usize) {}
 
+    fn panic(&mut self, _: usize, _: usize, _: bool) -> bool {
+        false
+    }
+
     fn remove_peer(&mut self, _: usize, _: usize) {}
 
     fn add_peer(&mut self, _: usize, _: usize) {}

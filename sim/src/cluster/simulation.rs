@@ -98,7 +98,7 @@ impl<N> std::fmt::Debug for Simulation<N> {
 
 /// What coded applications do themselves, if they do it at all.
 const fn is_of_scripts(kind: FaultKind) -> bool {
-    matches!(kind, FaultKind::Twin | FaultKind::Remove)
+    matches!(kind, FaultKind::Twin | FaultKind::Remove | FaultKind::Panic)
 }
 
 impl<N: Send + 'static> Simulation<N> {
@@ -169,7 +169,8 @@ impl<N: Send + 'static> Simulation<N> {
         self
     }
 
-    /// No faults of these kinds. [`FaultKind::Twin`] and [`FaultKind::Remove`] never come.
+    /// No faults of these kinds. [`FaultKind::Twin`], [`FaultKind::Remove`] and
+    /// [`FaultKind::Panic`] never come.
     #[must_use]
     pub fn without(mut self, kinds: &[FaultKind]) -> Self {
         self.kinds.retain(|kind| !kinds.contains(kind));
@@ -278,7 +279,9 @@ impl<N: Clone + Send + 'static> Simulation<N> {
             return Err(ReplayError::Foreign(format!("node n{node}")));
         }
         let foreign = |deed: &Deed| match deed {
-            Deed::Fault(fault) => matches!(fault, Fault::Twin { .. } | Fault::Remove { .. }),
+            Deed::Fault(fault) => {
+                matches!(fault, Fault::Twin { .. } | Fault::Remove { .. } | Fault::Panic { .. })
+            }
             Deed::Call(_) | Deed::Cancel(_) => true,
         };
         match script.lines.iter().find(|line| foreign(&line.deed)) {

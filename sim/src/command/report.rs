@@ -5,7 +5,7 @@ use std::path::Path;
 
 use gridmux_sim::guard::run_quietly;
 use gridmux_sim::run::{Options, Run};
-use gridmux_sim::script::{Call, Deed, NodeKind, Script, show_time};
+use gridmux_sim::script::{Call, Deed, Script, show_time};
 use gridmux_sim::show::{Filter, Shown, text};
 use gridmux_sim::verdict::{Failure, Outcome};
 
@@ -101,7 +101,7 @@ fn configuration(subject: &Subject) -> String {
             Deed::Fault(fault) => *faults.entry(fault.row()).or_default() += 1,
         }
     }
-    let ours = script.nodes.iter().filter(|kind| **kind == NodeKind::Ours).count();
+    let ours = script.nodes.iter().filter(|kind| kind.is_ours()).count();
     let core: Vec<_> = script.core.iter().map(|node| format!("n{node}")).collect();
     format!(
         "{}\nnodes    {}, {ours} of them ours; core {}; heal at {}\nnetwork  {}\n\

@@ -117,6 +117,7 @@ fn touches(fault: &Fault, one: usize, other: usize) -> bool {
         | Fault::Stall { from: a, to: b, .. }
         | Fault::Dial { from: a, to: b, .. }
         | Fault::Squeeze { from: a, to: b, .. }
+        | Fault::Panic { node: a, peer: b, .. }
         | Fault::Remove { node: a, peer: b, .. } => {
             (*a, *b) == (one, other) || (*a, *b) == (other, one)
         }
@@ -400,6 +401,13 @@ impl<'a> Bounds<'a> {
         self.evidence.faults().any(|(fault, fired)| {
             let corrupts = matches!(fault, Fault::Damage { damage, .. } if is_corruption(*damage));
             corrupts && touches(fault, one, other) && fired.at <= by
+        })
+    }
+
+    /// Whether the machine of a link of these two, at either end, has panicked by then.
+    pub(super) fn has_panicked(&self, one: usize, other: usize, by: u64) -> bool {
+        self.has_come(by, |fault| {
+            matches!(fault, Fault::Panic { .. }) && touches(fault, one, other)
         })
     }
 

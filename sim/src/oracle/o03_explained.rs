@@ -256,6 +256,9 @@ impl Cause<'_> {
         if seen || broken {
             return Some("link lost");
         }
+        if self.case.bounds.has_panicked(from, to, self.entry.at) {
+            return Some("a machine has panicked");
+        }
         self.given_up().or_else(|| self.silence())
     }
 
@@ -449,7 +452,7 @@ mod tests {
     };
     use crate::oracle::failure_text;
     use crate::oracle::tale::{EXPIRED, LOST, MS, Tale, call};
-    use crate::run::Tried;
+    use crate::run::{Refusal, Tried};
     use crate::script::{Call, Close, Deed, Fault, Finish, Line, Moment, NodeKind, Route, Trial};
     use crate::world::Damage;
 
@@ -486,10 +489,11 @@ mod tests {
             tale.evidence.inside.tried.push(Tried { node: 0, trial: Trial::OwnTwice, answer });
             tale
         };
-        tried(Some(ConfigError::DuplicateName("a".into()))).is_good(3);
+        let config = |error| tried(Some(Refusal::Config(error)));
+        config(ConfigError::DuplicateName("a".into())).is_good(3);
         let rule = ["a mistake in a configuration was not refused"];
         assert_eq!(tried(None).broken(3), rule);
-        assert_eq!(tried(Some(ConfigError::UnknownPeer("a".into()))).broken(3), rule);
+        assert_eq!(config(ConfigError::UnknownPeer("a".into())).broken(3), rule);
     }
 
     #[test]

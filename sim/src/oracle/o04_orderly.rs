@@ -6,10 +6,12 @@
 //!   nothing was wrong between the two nodes for as long as a delivery takes, and a credit was
 //!   there.
 //!
-//! The caller's own cancel and deadline may overtake (DESIGN.md section 2).
+//! The caller's own cancel and deadline may overtake (DESIGN.md section 2). Not judged: calls of a
+//! machine that has panicked.
 
 use gridmux_core::error::CallError;
 
+use super::bounds::nanos;
 use super::story::{Serving, Story};
 use super::{Bench, Case, failure_text};
 use crate::history::{Entry, Sight};
@@ -44,6 +46,10 @@ fn judge_lost(
     ended: &Entry,
 ) {
     let (from, to) = (story.call.from, story.call.to);
+    if case.bounds.has_panicked(from, to, ended.at) {
+        // What it had received is lost with the machine.
+        return bench.excuse("a machine has panicked");
+    }
     let delivery = case.bounds.delivery(from, to);
     // The call lives on the connection on which its handler began.
     let is_same = |by: u64| {
@@ -67,7 +73,8 @@ fn judge_lost(
             bench.unsafe_call(rule, ended.at, story, &detail);
         }
     }
-    let Some(left) = end_left(story, serving, delivery) else { return };
+    let default = nanos(case.evidence.timings.default_deadline);
+    let Some(left) = end_left(story, serving, delivery, default) else { return };
     if had_come(left) {
         let rule = "a lost link overtakes an orderly end that had come";
         bench.unsafe_call(rule, ended.at, story, "");
@@ -76,8 +83,14 @@ fn judge_lost(
 
 /// When the orderly end had left the callee at the latest: once the handler had returned, and
 /// there was a credit for it.
-fn end_left(story: &Story<'_>, serving: &Serving<'_>, delivery: u64) -> Option<u64> {
-    let returned = serving.returned_in_order()?.at;
+fn end_left(story: &Story<'_>, serving: &Serving<'_>, delivery: u64, default: u64) -> Option<u64> {
+    let (started, returned) = (serving.started()?, serving.returned_in_order()?);
+    // What comes to an end after its time, by its node's clock, is not sent.
+    let took = returned.clock.saturating_sub(started.clock);
+    if story.timeout(default).is_some_and(|timeout| took >= timeout) {
+        return None;
+    }
+    let returned = returned.at;
     let Some((_, capacity)) = story.call.route.served_capacities() else { return Some(returned) };
     if !story.call.route.gives_items() {
         // Its one result travels as an item, and when that is taken is not seen.
@@ -164,6 +177,17 @@ mod tests {
         assert_eq!(tale.broken(4), [OVERTAKEN]);
         let mut tale = Tale::of(call(Route::Echo), &sights);
         tale.lose(8, 0, 1).see(9, 0, Ended(Err(LOST)));
+        tale.is_good(4);
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_its_deadline_by_a_clock_that_jumped_is_not_sent() {
+        let sights = [(5, Issued), (6, Started(true)), (50, Returned(true))];
+        let mut tale = Tale::of(call(Route::Echo), &sights);
+        tale.see(900, 0, Ended(Err(LOST)));
+        tale.lose(900, 0, 1);
+        assert_eq!(tale.broken(4), [OVERTAKEN]);
+        tale.evidence.entries[2].clock += 60_000 * MS;
         tale.is_good(4);
     }
 }

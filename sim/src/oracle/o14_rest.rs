@@ -85,7 +85,7 @@ fn endless(case: &Case<'_>, node: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use crate::history::Sight::{Dropped, Issued, Started};
-    use crate::oracle::tale::{Tale, call};
+    use crate::oracle::tale::{MS, Tale, call};
     use crate::oracle::{Farewell, Gauge};
     use crate::script::Route;
 
@@ -135,6 +135,8 @@ mod tests {
         assert_eq!(ends(|_| {}), [""; 0]);
         let left = ends(|farewell| farewell.quiet = None);
         assert_eq!(left, ["something is left of calls that are over"]);
+        let late = ends(|farewell| farewell.quiet = Some(300_000 * MS));
+        assert_eq!(late, ["something is left of calls too long"]);
         let hangs = ends(|farewell| farewell.not_shut_down.push(1));
         assert_eq!(hangs, ["a shutdown does not end"]);
         let tasks = ends(|farewell| farewell.tasks_left = 1);

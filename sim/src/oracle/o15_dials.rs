@@ -10,15 +10,16 @@
 //!
 //! And no task is polled without end while time stands still: nobody waits by asking again.
 //!
-//! Not judged: the first attempt to a peer that was removed and added again; and what was dialled
-//! while the node was stopped, whose times are not those at which it was decided.
+//! Not judged: the first attempt to a peer that was removed and added again, or after a machine has
+//! panicked, when the time between two attempts begins anew; and what was dialled while the node was
+//! stopped, whose times are not those at which it was decided.
 
 use std::collections::BTreeSet;
 
 use super::bounds::nanos;
 use super::evidence::DialAttempt;
 use super::{Bench, Case};
-use crate::script::{Fault, NodeKind};
+use crate::script::Fault;
 use crate::verdict::Class;
 
 /// Wake-ups from the end of an attempt to the next one.
@@ -31,7 +32,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     }
     let dials = &case.evidence.dials;
     for (place, dial) in dials.iter().enumerate() {
-        if case.evidence.script.nodes.get(dial.from) != Some(&NodeKind::Ours) {
+        if !case.evidence.script.nodes.get(dial.from).is_some_and(|kind| kind.is_ours()) {
             continue;
         }
         let same = |other: &&DialAttempt| {
@@ -56,7 +57,7 @@ const REMEMBERED: usize = 16;
 /// Whether a process that was replaced is let in while the one that took its place is connected.
 fn judge_turns(case: &Case<'_>, bench: &mut Bench<'_>, nodes: [usize; 2], life: u64) {
     let [dialler, acceptor] = nodes;
-    if case.evidence.script.nodes.get(acceptor) != Some(&NodeKind::Ours) {
+    if !case.evidence.script.nodes.get(acceptor).is_some_and(|kind| kind.is_ours()) {
         return;
     }
     let accepted = case.evidence.accepted(acceptor, life, dialler);
@@ -101,6 +102,22 @@ fn was_removed(case: &Case<'_>, dial: &DialAttempt, from: u64, to: u64) -> bool 
             if (*node, *peer) == (dial.from, dial.to));
         let late = case.bounds.by(dial.from, fired.until, 0, WAKES);
         is && fired.at <= to && late >= from
+    })
+}
+
+/// Whether the machine that has dialled may panic from then on up to this time: at once, or when an
+/// application uses it, until the healing.
+fn may_have_panicked(case: &Case<'_>, dial: &DialAttempt, to: u64) -> bool {
+    let mut faults = case.evidence.faults();
+    faults.any(|(fault, fired)| match fault {
+        Fault::Panic { node, peer, using } if (*node, *peer) == (dial.from, dial.to) => {
+            let late = match using {
+                true => case.evidence.phases.heal,
+                false => case.bounds.by(dial.from, fired.at, 0, WAKES),
+            };
+            fired.at <= to && late >= dial.at
+        }
+        _ => false,
     })
 }
 
@@ -166,6 +183,7 @@ fn judge_late(
     let stops = |fault: &Fault| matches!(fault, Fault::Shutdown { node, .. } if *node == dial.from);
     let excused = case.bounds.has_come(due, stops)
         || was_removed(case, dial, dial.at, due)
+        || may_have_panicked(case, dial, due)
         || case.evidence.is_dead(dial.from, dial.life, due)
         || due >= case.evidence.phases.quiet;
     if excused {
@@ -270,6 +288,25 @@ mod tests {
         paused.is_good(15);
         let never = dials(&[(0, Some(2_000))]);
         assert_eq!(never.broken(15), ["a dial comes too late"]);
+    }
+
+    #[test]
+    fn a_panic_has_the_time_to_the_next_attempt_begin_anew() {
+        let late = |at, using| {
+            let mut tale = dials(&[(0, Some(2_000)), (3_500, None)]);
+            tale.evidence.phases.heal = 10_000 * MS;
+            tale.fault(at, at, Fault::Panic { node: 0, peer: 1, using });
+            tale
+        };
+        late(1_900, false).is_good(15);
+        let mut former = late(500, false);
+        former.evidence.dials.iter_mut().for_each(|dial| dial.at += 1_000 * MS);
+        assert_eq!(former.broken(15), ["a dial comes too late"]);
+        let mut armed = late(500, true);
+        armed.evidence.dials.iter_mut().for_each(|dial| dial.at += 1_000 * MS);
+        armed.is_good(15);
+        armed.evidence.phases.heal = 900 * MS;
+        assert_eq!(armed.broken(15), ["a dial comes too late"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use gridmux_core::error::CallError;
 
 use super::evidence::Evidence;
 use crate::history::{CallId, Entry, Sight};
-use crate::script::{Call, NodeKind};
+use crate::script::Call;
 
 /// Everything that was seen of one call.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Serving<'a> {
 
 /// All calls of the script, with what was seen of them.
 pub(crate) fn stories(evidence: &Evidence) -> Vec<Story<'_>> {
-    let is_ours = |node: usize| evidence.script.nodes.get(node) == Some(&NodeKind::Ours);
+    let is_ours = |node: usize| evidence.script.nodes.get(node).is_some_and(|kind| kind.is_ours());
     let story = |(id, call): (CallId, _)| {
         let call: &Call = call;
         let ours = [is_ours(call.from), is_ours(call.to)];

@@ -54,7 +54,7 @@ impl Tale {
             streams: Vec::new(),
             starved_at: None,
             inside: Inside::default(),
-            farewell: Farewell { quiet: Some(210_000 * MS), ..Farewell::default() },
+            farewell: Farewell { quiet: Some(201_000 * MS), ..Farewell::default() },
             wire: Wire::default(),
         };
         let mut tale = Self { evidence };

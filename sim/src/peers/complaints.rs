@@ -7,7 +7,7 @@ use gridmux_core::wire::{ConnectResponse, MessageRef, Op};
 use crate::verdict::{Class, Failure, OracleId};
 
 /// A rule, and the oracle that it is part of.
-pub(super) type Rule = (OracleId, &'static str);
+pub(crate) type Rule = (OracleId, &'static str);
 
 /// What such peers have to complain about.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +15,7 @@ pub(crate) struct Complaints(Arc<Mutex<Vec<Failure>>>);
 
 impl Complaints {
     /// One of ours has broken a rule.
-    pub(super) fn add(&self, (oracle, rule): Rule, at: u64, detail: String) {
+    pub(crate) fn add(&self, (oracle, rule): Rule, at: u64, detail: String) {
         let class = Class::Safety;
         let failure = Failure { oracle, class, rule, detail, at, call: None };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(failure);

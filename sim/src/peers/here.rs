@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gridmux_core::auth::{Auth as _, SharedSecret};
+use gridmux_core::auth::Auth;
 use gridmux_core::driver::runtime::{Clock as _, Runtime as _};
 use gridmux_core::link::dials;
 use gridmux_core::node::{DEFAULT_ROUTE, authority};
@@ -16,7 +16,7 @@ use gridmux_core::wire::{Connect, ConnectResponse, Header, MessageRef, Op, Times
 
 use super::complaints::{Complaints, Rule};
 use super::line::Line;
-use super::say;
+use super::{say, wide};
 use crate::app::Stage;
 use crate::census::FaultId;
 use crate::keyed::Purpose;
@@ -37,7 +37,7 @@ pub(crate) struct Here {
     pub(crate) runtime: SimRuntime,
     pub(crate) node: usize,
     pub(crate) names: Arc<[String]>,
-    pub(crate) secret: Arc<SharedSecret>,
+    pub(crate) secret: Arc<dyn Auth>,
     pub(crate) stage: Arc<Stage>,
     /// Whether messages have checksums.
     pub(crate) crc: bool,
@@ -86,7 +86,7 @@ impl Here {
 
     /// One of ours has broken a rule.
     pub(super) fn complain(&self, rule: Rule, victim: usize, detail: &str) {
-        if self.kinds.get(victim) == Some(&NodeKind::Ours) {
+        if self.kinds.get(victim).is_some_and(|kind| kind.is_ours()) {
             let (at, node, _) = self.runtime.whereabouts();
             self.complaints.add(rule, at, format!("n{victim}, says n{node}: {detail}"));
         }
@@ -158,7 +158,10 @@ impl Here {
     /// Connects in all order, as the dialler.
     pub(super) async fn introduce(&self, line: &mut Line, peer: usize) -> Option<()> {
         self.upgrade(line, peer).await?;
-        let hello = self.hello();
+        let hello = match self.node.is_multiple_of(2) {
+            true => wide::hello(self.instance(), self.name(), self.wall(), &self.token()),
+            false => self.hello(),
+        };
         let answer = self.within(DIAL, async {
             line.send(&hello).await.ok()?;
             line.receive().await

@@ -12,6 +12,7 @@ mod line;
 mod say;
 #[cfg(test)]
 mod stand;
+mod wide;
 
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ pub(crate) enum Foreign {
 /// Starts a node of this kind; `None` for one of ours. It accepts connections if it `listens`.
 pub(crate) fn start(kind: NodeKind, here: Here, listens: bool) -> Option<Foreign> {
     match kind {
-        NodeKind::Ours => None,
+        NodeKind::Ours | NodeKind::Loop => None,
         NodeKind::Go => Some(Foreign::Go(Go::start(here, listens))),
         NodeKind::Hostile(conduct) => {
             Some(Foreign::Hostile(Hostile::start(here, conduct, listens)))

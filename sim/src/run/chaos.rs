@@ -32,6 +32,8 @@ pub(crate) trait Victims {
     fn start_twin(&mut self, node: usize);
     /// Ends it.
     fn kill_twin(&mut self, node: usize);
+    /// Has the machine of a link panic; whether there is one.
+    fn panic(&mut self, node: usize, peer: usize, using: bool) -> bool;
     /// A node takes a peer out of its grid.
     fn remove_peer(&mut self, node: usize, peer: usize);
     /// It adds that peer again.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gridmux_core::driver::runtime::Clock as _;
 use gridmux_core::error::LinkError;
 use gridmux_core::handle::take_bugs;
 use gridmux_core::websocket::CloseCode;
@@ -23,6 +24,7 @@ use crate::oracle::{
 };
 use crate::script::{Call, Deed, Line, Moment, NodeKind, Script};
 use crate::trace::Happening;
+use crate::verdict::OracleId;
 use crate::world::{ConnId, End, Shared, Step};
 
 /// Nothing takes so long: what is left then is stuck.
@@ -314,6 +316,9 @@ impl<'a> Engine<'a> {
         if let Some(foreign) = &running.foreign {
             return foreign.call(id, Arc::new(call.clone()));
         }
+        if let Some(looped) = &running.looped {
+            return looped.call(id, Arc::new(call.clone()));
+        }
         let Some(Some(peer)) = running.peers.get(call.to) else { return };
         let witness = Witness::of_caller(&self.stage, &running.runtime, id);
         let performance = app::perform(witness, Arc::new(call.clone()), peer.clone());
@@ -326,10 +331,37 @@ impl<'a> Engine<'a> {
         self.phase("heal");
         self.phases.heal = self.now();
         self.chaos.heal(&mut self.nodes);
+        self.nodes.withdraw_panics();
         let bound = self.phases.heal + heal_bound(self.script, &self.nodes.timings);
+        self.wait_for_links(bound);
         let connected = self.go_until_that(bound, Self::is_connected);
         self.farewell.connected = connected.then(|| self.now());
         self.go_until(bound);
+    }
+
+    /// Has the applications wait for all their links, if all nodes are to be well: they come until
+    /// `bound`.
+    fn wait_for_links(&self, bound: u64) {
+        if self.script.core.len() < self.script.nodes.len() {
+            return;
+        }
+        let patience = Duration::from_nanos(bound - self.now());
+        for (node, running) in self.nodes.alive() {
+            let Some(grid) = running.grid.clone() else { continue };
+            let (shared, complaints) = (self.shared.clone(), self.nodes.complaints.clone());
+            let runtime = running.runtime.clone();
+            running.runtime.spawn_keyed(name_key("wait for links"), async move {
+                let begun = runtime.instant();
+                let Err(missing) = grid.connected(patience).await else { return };
+                if runtime.instant().since(begun) < patience {
+                    // It leaves the grid, or has taken a peer out.
+                    return;
+                }
+                let (at, detail) = (shared.world().now, format!("n{node}: {missing}"));
+                let rule = (OracleId(11), "a node waits in vain for its links");
+                complaints.add(rule, at, detail);
+            });
+        }
     }
 
     fn core_pairs(&self) -> impl Iterator<Item = (usize, usize)> + use<'_> {
@@ -387,11 +419,7 @@ impl<'a> Engine<'a> {
     }
 
     fn is_quiet(&self) -> bool {
-        let quiet = |(_, running): (usize, &super::nodes::Running)| {
-            let mut peers = running.peers.iter().flatten();
-            peers.all(|peer| peer.inspect(|peer| peer.is_quiescent()))
-        };
-        self.stage.running().is_empty() && self.nodes.alive().all(quiet)
+        self.stage.running().is_empty() && self.nodes.alive().all(|(_, running)| running.is_quiet())
     }
 
     /// Has everybody who waits look again, at a moment when nothing is there for anybody: who goes
@@ -417,11 +445,11 @@ impl<'a> Engine<'a> {
         let down: Arc<std::sync::Mutex<BTreeMap<usize, (u64, u64)>>> = Arc::default();
         let mut alive = BTreeSet::new();
         for (node, running) in self.nodes.alive() {
-            let Some(grid) = running.grid.clone() else { continue };
+            let Some(ending) = running.shut_down(GRACE) else { continue };
             alive.insert(node);
             let (down, runtime) = (down.clone(), running.runtime.clone());
             running.runtime.spawn_keyed(name_key("the end"), async move {
-                grid.shutdown(GRACE).await;
+                ending.await;
                 let (now, _, life) = runtime.whereabouts();
                 let mut down = down.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 down.insert(node, (now, life));
@@ -515,7 +543,7 @@ impl<'a> Engine<'a> {
     fn collect(&mut self, mut evidence: Evidence) -> Facts {
         let inside = &mut evidence.inside;
         *inside = std::mem::take(&mut self.inside);
-        inside.bugs = take_bugs();
+        inside.bugs = take_bugs().saturating_sub(self.nodes.injected());
         inside.tried = std::mem::take(&mut self.nodes.tried);
         inside.complaints = self.nodes.complaints.take();
         inside.panics = std::mem::take(&mut self.shared.world().panics);

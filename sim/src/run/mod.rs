@@ -22,9 +22,10 @@ use crate::trace::Trace;
 use crate::verdict::Outcome;
 
 pub use self::facts::Facts;
+pub(crate) use self::nodes::Held;
 #[cfg(test)]
 pub(crate) use self::recorder::Recorder;
-pub use self::trials::Tried;
+pub use self::trials::{Refusal, Tried};
 
 /// How a script is run; none of it changes what happens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

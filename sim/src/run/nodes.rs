@@ -1,15 +1,20 @@
 //! The nodes of a run: grids on simulated machines.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gridmux_core::auth::SharedSecret;
-use gridmux_core::driver::runtime::Clock as _;
-use gridmux_core::handle::{Grid, PeerHandle};
+use futures::FutureExt as _;
+use gridmux_core::auth::{Auth, SharedSecret, StaticToken};
+use gridmux_core::builder::{BuildError, Builder};
+use gridmux_core::driver::runtime::{Clock as _, Runtime as _};
+use gridmux_core::handle::{Fault, Grid, PeerHandle};
 use gridmux_core::limits::Limits;
 use gridmux_core::link::LinkState;
-use gridmux_core::node::authority;
+use gridmux_core::node::{Node, authority};
+use gridmux_core::peer::Peer;
+use gridmux_core::stats::Stats;
 use gridmux_core::timings::Timings;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -17,16 +22,28 @@ use super::chaos::Victims;
 use super::trials::{self, Tried};
 use crate::app::{self, Stage};
 use crate::keyed::name_key;
+use crate::looped::{Looped, Site};
 use crate::oracle::{Gauge, LinkView, NodeLife, Peak};
 use crate::peers::{self, Complaints, Foreign, Here};
 use crate::script::{NodeKind, Script, Trial};
-use crate::world::{Death, Shared, SimRuntime};
+use crate::world::{Death, Dialling, Shared, SimRuntime};
 
+/// How long the tokens made of it are good.
+const LIFETIME: Duration = Duration::from_secs(3_600);
 /// What all nodes of a run share as their secret.
 const SECRET: &str = "the secret of all simulated nodes";
 
 /// A machine that holds more bytes than this is not compared with itself.
 const COMPARED: usize = 16 << 10;
+
+/// How nodes know each other: by a secret, or by a token that is always the same.
+fn auth(script: &Script) -> Arc<dyn Auth> {
+    if script.token {
+        return Arc::new(StaticToken::new("the-token-of-all-nodes").expect("it fits a header"));
+    }
+    let secret = SharedSecret::new(SECRET).expect("it is long enough");
+    Arc::new(secret.lifetime(LIFETIME).expect("it is longer than clocks may differ"))
+}
 
 /// A node that runs.
 pub(crate) struct Running {
@@ -37,14 +54,52 @@ pub(crate) struct Running {
     pub(crate) peers: Vec<Option<PeerHandle>>,
     /// What it is if it is not one of ours.
     pub(crate) foreign: Option<Foreign>,
+    /// What it is if a loop of its own drives it.
+    pub(crate) looped: Option<Arc<Looped>>,
 }
 
 impl Running {
+    /// Its graceful end; `None` for nodes that have none.
+    pub(crate) fn shut_down(
+        &self,
+        grace: Duration,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let (grid, looped) = (self.grid.clone(), self.looped.clone());
+        (grid.is_some() || looped.is_some()).then_some(async move {
+            match (grid, looped) {
+                (Some(grid), _) => grid.shutdown(grace).await,
+                (None, Some(looped)) => looped.shutdown(grace).await,
+                (None, None) => {}
+            }
+        })
+    }
+
+    /// Whether no call is open.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let mut peers = self.peers.iter().flatten();
+        peers.all(|peer| peer.inspect(|peer| peer.is_quiescent()))
+            && self.looped.as_ref().is_none_or(|looped| looped.is_quiet())
+    }
+
     /// Whether it says that it has a link with another node.
     pub(crate) fn is_up(&self, peer: usize) -> bool {
         let handle = self.peers[peer].as_ref();
         handle.is_some_and(|handle| handle.state() == LinkState::Connected)
             || self.foreign.as_ref().is_some_and(|foreign| foreign.is_up(peer))
+            || self.looped.as_ref().is_some_and(|looped| looped.is_up(peer))
+    }
+}
+
+/// What a machine holds beside what its figures tell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    timers: usize,
+    instances: usize,
+}
+
+impl Held {
+    pub(crate) fn of(peer: &Peer) -> Self {
+        Self { timers: peer.armed_timers(), instances: peer.remembered_instances() }
     }
 }
 
@@ -55,6 +110,7 @@ pub(crate) struct Nodes {
     names: Vec<String>,
     kinds: Vec<NodeKind>,
     secure: bool,
+    auth: Arc<dyn Auth>,
     first_generation: u32,
     pub(crate) timings: Timings,
     pub(crate) limits: Limits,
@@ -66,6 +122,8 @@ pub(crate) struct Nodes {
     twins: Vec<Option<Running>>,
     /// By node.
     pub(crate) lives: Vec<Vec<NodeLife>>,
+    /// Those whose machines were told to panic.
+    injected: Vec<PeerHandle>,
     views: Arc<Mutex<Views>>,
     foreign_views: Arc<Mutex<Vec<LinkView>>>,
     pub(crate) complaints: Complaints,
@@ -80,6 +138,7 @@ impl Nodes {
             names: (0..count).map(|node| script.node_name(node)).collect(),
             kinds: script.nodes.clone(),
             secure: script.secure,
+            auth: auth(script),
             first_generation: script.first_generation,
             timings: Timings::default(),
             limits: script.limits.clone(),
@@ -89,6 +148,7 @@ impl Nodes {
             running: (0..count).map(|_| None).collect(),
             twins: (0..count).map(|_| None).collect(),
             lives: vec![Vec::new(); count],
+            injected: Vec::new(),
             views: Arc::default(),
             foreign_views: Arc::default(),
             complaints: Complaints::default(),
@@ -114,35 +174,60 @@ impl Nodes {
         let waits = waits && self.kinds[node] == NodeKind::Ours;
         let started = (!waits).then_some(born);
         self.lives[node].push(NodeLife { born, started, died: None });
-        if self.kinds[node] != NodeKind::Ours {
+        if !self.kinds[node].is_ours() {
             let foreign = peers::start(self.kinds[node], self.here(node, &runtime)?, listens);
             let peers = self.names.iter().map(|_| None).collect();
-            return Some(Running { runtime, grid: None, peers, foreign });
+            return Some(Running { runtime, grid: None, peers, foreign, looped: None });
         }
         self.make_mistakes(node, &runtime);
+        if self.kinds[node] == NodeKind::Loop {
+            return self.open_looped(node, runtime, listens);
+        }
         let name = &self.names[node];
         let builder = Grid::builder_on(runtime.clone(), name)
             .peers(self.names.iter().cloned())
-            .auth(SharedSecret::new(SECRET).ok()?)
+            .auth(self.auth.clone())
             .timings(self.timings.clone())
             .limits(self.limits.clone())
-            .first_generation(self.first_generation)
-            .start_gate();
-        let grid = app::serve(builder, &self.stage, &runtime, node).build();
-        let opened = grid.map_err(|error| error.to_string()).and_then(|grid| {
-            if listens {
-                let address = authority(name).unwrap_or_default();
-                grid.listen(address).map_err(|error| error.to_string())?;
-            }
-            if !waits {
-                grid.start();
-            }
-            Ok(grid)
-        });
+            .first_generation(self.first_generation);
+        let builder = app::serve(builder, &self.stage, &runtime, node);
+        let address = authority(name).filter(|_| listens);
+        let opened = open_as(node, builder, &runtime, address, waits);
+        let opened = opened.map_err(|error| error.to_string());
         match opened {
             Ok(grid) => {
                 let peers = self.names.iter().map(|name| grid.peer(name).ok()).collect();
-                Some(Running { runtime, grid: Some(grid), peers, foreign: None })
+                Some(Running { runtime, grid: Some(grid), peers, foreign: None, looped: None })
+            }
+            Err(problem) => {
+                self.shared.world().panics.push(format!("n{node} cannot start: {problem}"));
+                None
+            }
+        }
+    }
+
+    /// Starts a node that a loop of its own drives.
+    fn open_looped(&mut self, node: usize, runtime: SimRuntime, listens: bool) -> Option<Running> {
+        let auth = self.auth.clone();
+        let mut machine = Node::new(&self.names[node], runtime.random().ok()?, auth);
+        machine.limits = self.limits.clone();
+        machine.timings = self.timings.clone();
+        for info in app::infos(&self.stage.calls(), node) {
+            machine.routes.insert(info).ok()?;
+        }
+        let site = Site {
+            runtime: runtime.clone(),
+            node,
+            names: self.names.clone().into(),
+            stage: self.stage.clone(),
+            first_generation: self.first_generation,
+            views: self.foreign_views.clone(),
+        };
+        match Looped::start(site, machine, listens) {
+            Ok(looped) => {
+                let peers = self.names.iter().map(|_| None).collect();
+                let looped = Some(looped);
+                Some(Running { runtime, grid: None, peers, foreign: None, looped })
             }
             Err(problem) => {
                 self.shared.world().panics.push(format!("n{node} cannot start: {problem}"));
@@ -166,7 +251,7 @@ impl Nodes {
             runtime: runtime.clone(),
             node,
             names: self.names.clone().into(),
-            secret: Arc::new(SharedSecret::new(SECRET).ok()?),
+            secret: self.auth.clone(),
             stage: self.stage.clone(),
             crc: !self.secure,
             views: self.foreign_views.clone(),
@@ -216,21 +301,23 @@ impl Nodes {
     /// What the nodes that run hold of their peers now.
     pub(crate) fn figures(&self) -> Vec<Peak> {
         let of = |(node, running): (usize, &Running)| {
-            let figures = |(peer, handle): (usize, &Option<PeerHandle>)| {
-                let handle = handle.as_ref()?;
-                let stats = handle.stats();
-                Some(Peak {
-                    node,
-                    peer,
-                    outgoing: stats.outgoing_requests + stats.outgoing_streams,
-                    incoming: stats.incoming_requests + stats.incoming_streams,
-                    queued: stats.queued_bytes,
-                    received: stats.received_bytes,
-                    timers: handle.inspect(|peer| peer.armed_timers()),
-                    instances: handle.inspect(|peer| peer.remembered_instances()),
-                })
+            let figures = |(peer, stats, held): (usize, Stats, Held)| Peak {
+                node,
+                peer,
+                outgoing: stats.outgoing_requests + stats.outgoing_streams,
+                incoming: stats.incoming_requests + stats.incoming_streams,
+                queued: stats.queued_bytes,
+                received: stats.received_bytes,
+                timers: held.timers,
+                instances: held.instances,
             };
-            running.peers.iter().enumerate().filter_map(figures).collect::<Vec<_>>()
+            let handles = running.peers.iter().enumerate();
+            let handles = handles.filter_map(|(peer, handle)| {
+                let handle = handle.as_ref()?;
+                Some((peer, handle.stats(), handle.inspect(|peer| Held::of(peer))))
+            });
+            let looped = running.looped.iter().flat_map(|looped| looped.stats());
+            handles.chain(looped).map(figures).collect::<Vec<_>>()
         };
         self.alive().flat_map(of).collect()
     }
@@ -264,6 +351,11 @@ impl Nodes {
     /// The machines' own invariants; what they say if they are broken.
     pub(crate) fn check_invariants(&self) -> Result<(), String> {
         for (node, running) in self.alive() {
+            if let Some(looped) = &running.looped {
+                let check = || looped.check_invariants();
+                let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
+                checked.map_err(|panic| format!("n{node}: {}", crate::world::text_of(&*panic)))?;
+            }
             for handle in running.peers.iter().flatten() {
                 let check = || handle.inspect(|peer| peer.check_invariants());
                 let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
@@ -301,11 +393,24 @@ impl Nodes {
         Some(if same { Ok(()) } else { Err(format!("n{node} with {}", handle.name())) })
     }
 
-    /// Ends the nodes that are not ours.
+    /// Machines that have not panicked yet will not.
+    pub(crate) fn withdraw_panics(&self) {
+        self.injected.iter().for_each(|handle| handle.inject(None));
+    }
+
+    /// Panics that machines were told to have.
+    pub(crate) fn injected(&self) -> u64 {
+        self.injected.len() as u64
+    }
+
+    /// Ends the nodes that are not ours, and the twins that nobody has shut down, unless they end
+    /// with their handles.
     pub(crate) fn kill_foreign(&mut self) {
         for node in 0..self.kinds.len() {
-            if self.kinds[node] != NodeKind::Ours {
+            if !self.kinds[node].is_ours() {
                 self.kill(node, Death::Closed);
+            }
+            if self.kinds[node] != NodeKind::Ours {
                 self.kill_twin(node);
             }
         }
@@ -370,7 +475,19 @@ impl Victims for Nodes {
         self.bury(twin);
     }
 
+    fn panic(&mut self, node: usize, peer: usize, using: bool) -> bool {
+        let handle = self.get(node).and_then(|running| running.peers[peer].clone());
+        if let Some(handle) = &handle {
+            handle.inject(if using { Fault::Using } else { Fault::Driving });
+            self.injected.push(handle.clone());
+        }
+        handle.is_some()
+    }
+
     fn remove_peer(&mut self, node: usize, peer: usize) {
+        if let Some(looped) = self.get(node).and_then(|running| running.looped.clone()) {
+            let _ = looped.remove_peer(peer);
+        }
         if let Some(running) = &self.running[node]
             && let Some(grid) = &running.grid
         {
@@ -384,6 +501,9 @@ impl Victims for Nodes {
 
     fn add_peer(&mut self, node: usize, peer: usize) {
         let Some(mut running) = self.running[node].take() else { return };
+        if let Some(looped) = &running.looped {
+            let _ = looped.add_peer(peer);
+        }
         if let Some(Ok(handle)) = running.grid.as_ref().map(|grid| grid.add_peer(&self.names[peer]))
         {
             self.watch_one(node, peer, &handle, &running.runtime);
@@ -394,16 +514,48 @@ impl Victims for Nodes {
 
     fn shut_down(&mut self, node: usize, grace: u64, done: u64) {
         let Some(running) = self.get(node) else { return };
-        let (grid, shared) = (running.grid.clone(), self.shared.clone());
+        let (ending, shared) =
+            (running.shut_down(Duration::from_nanos(grace)), self.shared.clone());
         running.runtime.spawn_keyed(name_key("shutdown"), async move {
             // Others have no graceful end.
-            if let Some(grid) = grid {
-                grid.shutdown(Duration::from_nanos(grace)).await;
+            if let Some(ending) = ending {
+                ending.await;
             }
             let mut world = shared.world();
             let now = world.now;
             world.cue(now, done);
         });
+    }
+}
+
+/// Starts a node, in one of the ways that there are; they take turns. One that `waits` only listens.
+fn open_as(
+    node: usize,
+    builder: Builder<SimRuntime>,
+    runtime: &SimRuntime,
+    address: Option<&str>,
+    waits: bool,
+) -> Result<Grid<SimRuntime>, BuildError> {
+    let random = runtime.random().map_err(BuildError::Runtime)?;
+    let builder = match node % 3 {
+        0 => builder.seed(u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|at: usize| random[at]))),
+        1 => builder.instance(random),
+        _ => builder.connector(Dialling { shared: runtime.shared.clone(), life: runtime.life }),
+    };
+    match address {
+        // It does not wait.
+        Some(address) if node.is_multiple_of(2) && !waits => {
+            let bound = builder.bind(address).now_or_never();
+            bound.unwrap_or_else(|| Err(std::io::Error::from(ErrorKind::WouldBlock).into()))
+        }
+        address => {
+            let grid = builder.start_gate().build()?;
+            address.map(|address| grid.listen(address)).transpose()?;
+            if !waits {
+                grid.start();
+            }
+            Ok(grid)
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::monitor::{Body, Conduct, Kind, Message, Monitor, Op, Role, Seen, Sett
 use crate::oracle::{
     ConnectionLife, DialAttempt, Hoard, Intake, LinkPing, Mark, Missed, Silence, Stream,
 };
-use crate::script::{NodeKind, Point, Script};
+use crate::script::{Form, NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
 use crate::world::{ConnId, Damage, Dial, End, Ending, Hits, Observer, Placed};
 
@@ -98,7 +98,7 @@ const fn role(end: End) -> Role {
 
 fn settings(kinds: &[NodeKind], nodes: [usize; 2], secure: bool) -> Settings {
     let conduct = nodes.map(|node| match kinds[node] {
-        NodeKind::Ours => Conduct::Ours,
+        NodeKind::Ours | NodeKind::Loop => Conduct::Ours,
         NodeKind::Go => Conduct::Go,
         NodeKind::Hostile(_) => Conduct::Hostile,
     });
@@ -421,8 +421,9 @@ impl Observer for Recorder {
 /// The calls that are opened and cancelled by messages that travel together.
 fn stillborn(messages: &[Message]) -> impl Iterator<Item = CallId> {
     let opens = |message: &Message| {
+        // The number of a call in another form is further inside.
         let named = message.payload.len >= app::NAMED as usize;
-        let call = app::call_of(&message.payload.prefix).filter(|_| named);
+        let call = app::call_of(Form::Raw, &message.payload.prefix).filter(|_| named);
         call.filter(|_| matches!(message.op, Op::Request | Op::ConnectMux))
     };
     messages.iter().enumerate().filter_map(move |(place, message)| {

@@ -101,6 +101,11 @@ impl Chaos<'_> {
                 victims.start_twin(node);
                 self.later(lasts, Relief::TwinEnds(node));
             }
+            Fault::Panic { node, peer, using } => {
+                if victims.panic(node, peer, using) {
+                    self.shared.world().census.felt(id);
+                }
+            }
             Fault::Remove { node, peer, lasts } => {
                 self.shared.world().census.felt(id);
                 victims.remove_peer(node, peer);

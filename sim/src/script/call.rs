@@ -1,5 +1,7 @@
 //! What applications do: one call or one stream a line.
 
+use super::form::{Form, Way};
+
 /// A route that the scripted applications serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Route {
@@ -35,11 +37,15 @@ pub enum Route {
     Mismatch,
     /// A stream that the caller believes to take input, and the callee does not.
     NoInput,
+    /// A single request of whose types the ends have different beliefs.
+    Mistyped,
+    /// A stream without input of whose items the ends have different beliefs.
+    MistypedItems,
 }
 
 impl Route {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Echo,
         Self::Inline,
         Self::RunToEnd,
@@ -56,6 +62,8 @@ impl Route {
         Self::MissingStream,
         Self::Mismatch,
         Self::NoInput,
+        Self::Mistyped,
+        Self::MistypedItems,
     ];
 
     /// The word for it in a script.
@@ -77,6 +85,8 @@ impl Route {
             Self::MissingStream => "missing-stream",
             Self::Mismatch => "mismatch",
             Self::NoInput => "no-input",
+            Self::Mistyped => "mistyped",
+            Self::MistypedItems => "mistyped-items",
         }
     }
 
@@ -88,9 +98,10 @@ impl Route {
             | Self::RunToEnd
             | Self::Sub
             | Self::Missing
-            | Self::MissingSub => None,
+            | Self::MissingSub
+            | Self::Mistyped => None,
             Self::Drip => Some((0, 1)),
-            Self::Source => Some((0, 8)),
+            Self::Source | Self::MistypedItems => Some((0, 8)),
             Self::Gulp => Some((1, 2)),
             Self::Sink => Some((8, 2)),
             Self::Narrow => Some((1, 1)),
@@ -118,7 +129,7 @@ impl Route {
 
     /// Whether both ends agree on what it is.
     pub const fn is_agreed(self) -> bool {
-        !matches!(self, Self::Mismatch | Self::NoInput)
+        !matches!(self, Self::Mismatch | Self::NoInput | Self::Mistyped | Self::MistypedItems)
     }
 
     /// Whether the caller may send items.
@@ -217,6 +228,10 @@ pub struct Call {
     pub route: Route,
     /// Bytes of the request; `None` for a nil payload.
     pub size: Option<u32>,
+    /// The type of what travels.
+    pub form: Form,
+    /// By which functions.
+    pub way: Way,
     /// The deadline, in nanoseconds; `None` for the default of single requests, and for no
     /// deadline of streams.
     pub timeout: Option<u64>,
@@ -233,6 +248,15 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whether it can travel in its form and its way.
+    pub fn is_possible(&self) -> bool {
+        let nothing = self.form == Form::Nothing && self.route != Route::Echo;
+        let mistyped = matches!(self.route, Route::Mistyped | Route::MistypedItems);
+        let typed = mistyped && (self.form != Form::Raw || self.way == Way::Bytes);
+        let letters = self.way == Way::Bytes && !self.form.is_bytes();
+        !nothing && !letters && !typed
+    }
+
     /// A call with nothing special about it.
     pub fn new(name: impl Into<String>, from: usize, to: usize, route: Route) -> Self {
         Self {
@@ -241,6 +265,8 @@ impl Call {
             to,
             route,
             size: Some(64),
+            form: Form::default(),
+            way: Way::default(),
             timeout: None,
             wait_link: None,
             again_after: None,

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Close, Finish, Input, Plan, Reading, Route};
 use super::fault::Fault;
+use super::form::{Form, Way};
 use super::line::Deed;
 use super::parse::ScriptError;
 use super::words::{BYTE, NAME, NODES, SHIFT, SIZE, TIME, Table, U32, U64, Words};
@@ -85,6 +86,10 @@ const DEEDS: &Table<Reader> = &[
         let (node, lasts) = (words.node()?, words.need("lasts", &TIME)?);
         Ok(Deed::Fault(Fault::Twin { node, lasts }))
     }),
+    ("panic", |words| {
+        let (node, peer) = (words.node()?, words.node()?);
+        Ok(Deed::Fault(Fault::Panic { node, peer, using: words.flag("using") }))
+    }),
     ("remove", |words| {
         let (node, peer) = (words.node()?, words.node()?);
         Ok(Deed::Fault(Fault::Remove { node, peer, lasts: words.need("lasts", &TIME)? }))
@@ -152,7 +157,11 @@ fn call(words: &mut Words<'_>) -> Result<Call, ScriptError> {
     let (name, from, to) = (words.next(&NAME)?, words.node()?, words.node()?);
     let routes = Route::ALL.map(|route| (route.word(), route));
     let calm = Call::new(name, from, to, words.choose("a route", &routes)?);
-    Ok(Call {
+    let forms = Form::ALL.map(|form| (form.word(), form));
+    let ways = Way::ALL.map(|way| (way.word(), way));
+    let call = Call {
+        form: words.field_of("as", &forms)?.unwrap_or_default(),
+        way: words.field_of("by", &ways)?.unwrap_or_default(),
         size: words.field("size", &SIZE)?.unwrap_or(calm.size),
         timeout: words.field("timeout", &TIME)?,
         wait_link: words.field("wait-link", &TIME)?,
@@ -178,5 +187,10 @@ fn call(words: &mut Words<'_>) -> Result<Call, ScriptError> {
             stop: words.field("read-stop", &U32)?,
         },
         ..calm
-    })
+    };
+    if !call.is_possible() {
+        let (form, way, route) = (call.form.word(), call.way.word(), call.route.word());
+        return Err(words.wrong(format!("`{route}` does not go as={form} by={way}")));
+    }
+    Ok(call)
 }

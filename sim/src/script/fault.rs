@@ -122,6 +122,16 @@ pub enum Fault {
         /// Nanoseconds.
         lasts: u64,
     },
+    /// The machine of a node's link panics once, as after a bug of ours: it costs that link, and
+    /// nothing else.
+    Panic {
+        /// Whose.
+        node: usize,
+        /// The link with this one.
+        peer: usize,
+        /// In what an application does next, not in what drives the link.
+        using: bool,
+    },
     /// A node takes a peer out of its grid, and adds it again after a while.
     Remove {
         /// Who.
@@ -180,6 +190,7 @@ impl Fault {
             Self::Shutdown { .. } => "D7",
             Self::Twin { .. } => "D3",
             Self::Remove { .. } => "A7",
+            Self::Panic { .. } => "N9",
         }
     }
 }
@@ -201,6 +212,7 @@ impl Fault {
             Self::Jump { node, .. } | Self::Skew { node, .. } => (vec![*node], 0),
             Self::Shutdown { node, grace, .. } => (vec![*node], *grace),
             Self::Remove { node, peer, lasts } => (vec![*node, *peer], *lasts),
+            Self::Panic { node, peer, .. } => (vec![*node, *peer], 0),
         }
     }
 }

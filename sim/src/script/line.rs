@@ -13,10 +13,19 @@ pub enum NodeKind {
     /// One of ours.
     #[default]
     Ours,
+    /// One of ours, whose machines a loop of its own drives: no handles and no driver.
+    Loop,
     /// A node that does what a Go node gets wrong (PROTOCOL.md section 7).
     Go,
     /// A peer that means harm.
     Hostile(Conduct),
+}
+
+impl NodeKind {
+    /// Whether it runs the machines that are under test.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::Loop)
+    }
 }
 
 /// How a hostile peer behaves.
@@ -63,6 +72,8 @@ pub struct Script {
     pub first_generation: u32,
     /// Names of all nodes begin with `https`, so that messages have no CRC.
     pub secure: bool,
+    /// Nodes know each other by one fixed token.
+    pub token: bool,
     /// Names of nodes begin with those of others.
     pub nested: bool,
     /// The limits of all nodes.
@@ -88,6 +99,7 @@ impl Script {
             knobs: Knobs::default(),
             first_generation: 0,
             secure: false,
+            token: false,
             nested: false,
             limits: Limits::default(),
             gates: Vec::new(),

@@ -29,7 +29,7 @@
 //!
 //! One statement a line; words with blanks between them; `#` begins a comment; empty lines mean
 //! nothing. The first line is `gridmux-sim 1`, with the version of the format. Words of the form
-//! `key=value`, and `one-way`, `closed`, `reset` and `silent` of the deeds below, may stand in any
+//! `key=value`, and `one-way`, `using`, `closed`, `reset` and `silent` of the deeds below, may stand in any
 //! order behind the others. What is left out is as usual, and is left out when a script is
 //! printed. Words that are not known are errors, which name those that are.
 //!
@@ -46,16 +46,18 @@
 //! | `seed NUMBER` | what residual choices are drawn from | 0 |
 //! | `nodes NUMBER` | how many nodes there are, 1 to 256; comes before all that name one | must be there |
 //! | `node NODE ours` | one of ours | all are |
+//! | `node NODE loop` | one of ours that a loop of its own drives | |
 //! | `node NODE go` | one that does what a Go node gets wrong | |
 //! | `node NODE hostile rules` | a peer whose messages break the rules | |
 //! | `node NODE hostile handshakes` | a peer whose handshakes are slow, cut or wrong | |
 //! | `node NODE hostile merges` | a peer whose merged messages are wrong | |
 //! | `generation NUMBER` | where the generations of mux ids begin (PROTOCOL.md section 7.1) | 0 |
 //! | `secure` | names begin with `https`, so that messages have no CRC | `http` |
+//! | `token` | nodes know each other by one fixed token | by tokens made of a secret |
 //! | `nested` | names of nodes begin with those of others: `http://n:9`, `http://n:90` | `http://n0:9000` |
 //! | `limits [KEY=VALUE]…` | `message=`, `queued=`, `received=` bytes, `outgoing=`, `incoming=` calls to and from a peer, `unproved=` connections without a Connect | the defaults |
 //! | `gate NODE TIME` | its first process listens for so long before it starts (PROTOCOL.md section 7.12) | it starts at once |
-//! | `try NODE MISTAKE` | a node that starts first tries a configuration with a [mistake](Trial), which must be refused: `own-twice`, `slash`, `capitals`, `unknown-peer`, `own-peer` or `same-peer` | none |
+//! | `try NODE MISTAKE` | a node that starts first tries a configuration with a [mistake](Trial), which must be refused: `own-twice`, `slash`, `capitals`, `unknown-peer`, `own-peer`, `same-peer`, `no-auth`, `short-secret`, `short-life`, `split-token`, `same-route`, `http-route`, `limit` or `elsewhere` | none |
 //! | `set [KEY=VALUE]…` | the [`Knobs`](crate::world::Knobs): see below | calm |
 //! | `heal TIME [core=NODES]` | when all faults end, and which nodes must be well then | 10 s, all |
 //!
@@ -103,6 +105,7 @@
 //! | `rate NODE millionths=NUMBER lasts=TIME` | the monotonic clock runs at so many millionths |
 //! | `shutdown NODE grace=TIME [back=TIME]` | a graceful shutdown, and a new process so long after its end (never) |
 //! | `twin NODE lasts=TIME` | a second process of that name dials the node's peers |
+//! | `panic NODE NODE [using]` | the first one's machine of their link panics once, in what drives it or in what an application does next |
 //! | `remove NODE NODE lasts=TIME` | the first takes the second out of its grid, and adds it again |
 //!
 //! | damage | meaning |
@@ -120,11 +123,13 @@
 //! `NAME` is made of letters, digits, `-`, `_` and `.`, and no two calls have the same. `ROUTE` is
 //! the [word](Route::word) of one of the [routes](Route): `echo`, `inline`, `run-to-end`, `sub`,
 //! `missing`, `missing-sub`; and, for streams, `drip`, `source`, `gulp`, `sink`, `narrow`, `talk`,
-//! `wide`, `missing-stream`, `mismatch`, `no-input`.
+//! `wide`, `missing-stream`, `mismatch`, `no-input`, `mistyped`, `mistyped-items`; the last two are `raw`.
 //!
 //! | key | meaning | usually |
 //! |---|---|---|
 //! | `size=NUMBER` or `nil` | bytes of the request | 64 |
+//! | `as=FORM` | the [type](Form) in which request, items and result travel: `raw`, `bytes`, `json`, `mss`, `url`, `array`, `record`; `nothing`, of `echo` only | `raw` |
+//! | `by=WAY` | the [functions](Way) by which both ends use it: `items`, `try`, `sink`; `bytes`, of `raw` and `bytes` only | `items` |
 //! | `timeout=TIME` | the deadline | the default of single requests; none for streams |
 //! | `wait-link=TIME` | how long the call waits for a link | not at all |
 //! | `after=TIME` | the handler rests first | 0s |
@@ -146,6 +151,7 @@
 mod call;
 mod deed;
 mod fault;
+mod form;
 mod line;
 mod parse;
 mod print;
@@ -157,6 +163,7 @@ mod words;
 
 pub use self::call::{Call, Close, Finish, Input, Plan, Reading, Route};
 pub use self::fault::{Fault, Moment, Point, Row};
+pub use self::form::{Form, Way};
 pub use self::line::{Conduct, Deed, Line, NodeKind, Script};
 pub use self::parse::ScriptError;
 pub use self::trial::Trial;

@@ -29,6 +29,14 @@ pub(super) const TRIALS: &Table<Trial> = &[
     ("unknown-peer", Trial::UnknownPeer),
     ("own-peer", Trial::OwnPeer),
     ("same-peer", Trial::SamePeer),
+    ("no-auth", Trial::NoAuth),
+    ("short-secret", Trial::ShortSecret),
+    ("short-life", Trial::ShortLife),
+    ("split-token", Trial::SplitToken),
+    ("same-route", Trial::SameRoute),
+    ("http-route", Trial::HttpRoute),
+    ("limit", Trial::Limit),
+    ("elsewhere", Trial::Elsewhere),
 ];
 
 /// What is wrong with a script.
@@ -81,6 +89,7 @@ struct Draft {
     knobs: Knobs,
     first_generation: u32,
     secure: bool,
+    token: bool,
     nested: bool,
     limits: Limits,
     gates: Vec<(usize, u64)>,
@@ -111,6 +120,11 @@ const STATEMENTS: &Table<Reader> = &[
     ("secure", |draft, words| {
         draft.once("secure".into(), words)?;
         draft.secure = true;
+        Ok(())
+    }),
+    ("token", |draft, words| {
+        draft.once("token".into(), words)?;
+        draft.token = true;
         Ok(())
     }),
     ("nested", |draft, words| {
@@ -184,7 +198,12 @@ impl Draft {
     fn node(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
         let node = words.node()?;
         self.once(format!("node n{node}"), words)?;
-        let kinds = [("ours", Some(NodeKind::Ours)), ("go", Some(NodeKind::Go)), ("hostile", None)];
+        let kinds = [
+            ("ours", Some(NodeKind::Ours)),
+            ("loop", Some(NodeKind::Loop)),
+            ("go", Some(NodeKind::Go)),
+            ("hostile", None),
+        ];
         self.nodes[node] = match words.choose("what a node can be", &kinds)? {
             Some(kind) => kind,
             None => NodeKind::Hostile(words.choose("the conduct of a hostile node", CONDUCTS)?),
@@ -279,6 +298,7 @@ impl Draft {
             knobs: self.knobs,
             first_generation: self.first_generation,
             secure: self.secure,
+            token: self.token,
             nested: self.nested,
             limits: self.limits,
             gates: self.gates,

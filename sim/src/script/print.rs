@@ -7,6 +7,7 @@ use gridmux_core::limits::Limits;
 use super::call::{Call, Close, Finish, Input, Plan, Reading};
 use super::deed::{CLOSES, DEATHS, FINISHES};
 use super::fault::{Fault, Moment, Point};
+use super::form::{Form, Way};
 use super::line::{Deed, Line, NodeKind, Script};
 use super::parse::{CONDUCTS, HEAD, TRIALS};
 use super::units::show_time;
@@ -21,6 +22,7 @@ impl Display for Script {
         for (node, kind) in self.nodes.iter().enumerate() {
             match kind {
                 NodeKind::Ours => {}
+                NodeKind::Loop => writeln!(f, "node n{node} loop")?,
                 NodeKind::Go => writeln!(f, "node n{node} go")?,
                 NodeKind::Hostile(conduct) => {
                     writeln!(f, "node n{node} hostile {}", word_of(CONDUCTS, conduct))?;
@@ -37,6 +39,9 @@ impl Display for Script {
         }
         if self.secure {
             f.write_str("secure\n")?;
+        }
+        if self.token {
+            f.write_str("token\n")?;
         }
         if self.nested {
             f.write_str("nested\n")?;
@@ -116,6 +121,10 @@ impl Display for Fault {
             Self::Shutdown { node, grace, back } => {
                 write!(f, "shutdown n{node} grace={}", show_time(*grace))?;
                 return maybe_time(f, "back", *back);
+            }
+            Self::Panic { node, peer, using } => {
+                write!(f, "panic n{node} n{peer}")?;
+                return f.write_str(if *using { " using" } else { "" });
             }
             Self::Stall { from, to, lasts } => {
                 write!(f, "stall n{from}>n{to}")?;
@@ -202,14 +211,29 @@ fn limits(f: &mut Formatter<'_>, limits: &Limits) -> Result {
 }
 
 fn call(f: &mut Formatter<'_>, call: &Call) -> Result {
-    let Call { name, from, to, route, size, timeout, wait_link, again_after, plan, input, reading } =
-        call;
+    let Call {
+        name,
+        from,
+        to,
+        route,
+        size,
+        form,
+        way,
+        timeout,
+        wait_link,
+        again_after,
+        plan,
+        input,
+        reading,
+    } = call;
     let Plan { after, items, item_size, pace, take, take_pace, finish } = plan;
     let Input { items: send, size: send_size, pace: send_pace, close } = input;
     let Reading { after: read_after, pace: read_pace, stop } = reading;
     write!(f, "call {name} n{from} n{to} {}", route.word())?;
     let bytes = |size: Option<u32>| size.map_or("nil".into(), |size| size.to_string());
     field(f, "size", &bytes(*size), &bytes(Call::new("", 0, 0, *route).size))?;
+    field(f, "as", &form.word(), &Form::default().word())?;
+    field(f, "by", &way.word(), &Way::default().word())?;
     maybe_time(f, "timeout", *timeout)?;
     maybe_time(f, "wait-link", *wait_link)?;
     maybe(f, "again-after", again_after.as_ref())?;

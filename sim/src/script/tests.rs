@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use gridmux_core::limits::Limits;
 
 use super::{
-    Call, Close, Conduct, Deed, Fault, Finish, Input, Line, Moment, NodeKind, Plan, Point, Reading,
-    Route, Script, Trial,
+    Call, Close, Conduct, Deed, Fault, Finish, Form, Input, Line, Moment, NodeKind, Plan, Point,
+    Reading, Route, Script, Trial, Way,
 };
 use crate::keyed::{Keyed, Purpose};
 use crate::world::{Damage, Death, DialFate, Knobs};
@@ -61,7 +61,7 @@ impl Dice {
         let (one, other) = (self.below(nodes), self.below(nodes));
         let (from, to, node, peer) = (one, other, one, other);
         let lasts = self.number();
-        match self.below(14) {
+        match self.below(15) {
             0 => Fault::Reset { one, other, late: self.number() },
             1 => Fault::Damage { from, to, damage: self.damage() },
             2 => Fault::Stall { from, to, lasts },
@@ -82,6 +82,7 @@ impl Dice {
             10 => Fault::Rate { node, rate: self.number(), lasts },
             11 => Fault::Shutdown { node, grace: lasts, back: self.maybe(Self::number) },
             12 => Fault::Twin { node, lasts },
+            13 => Fault::Panic { node, peer, using: self.coin() },
             _ => Fault::Remove { node, peer, lasts },
         }
     }
@@ -91,12 +92,17 @@ impl Dice {
     }
 
     fn call(&mut self, name: String, nodes: usize) -> Call {
+        let route = self.of(&Route::ALL);
+        let form = self.of(&Form::ALL);
+        let way = self.of(&Way::ALL);
         Call {
             name,
             from: self.below(nodes),
             to: self.below(nodes),
-            route: self.of(&Route::ALL),
+            route,
             size: self.maybe(Self::short),
+            form: if route == Route::Echo { form } else { Form::default() },
+            way: if form.is_bytes() && route == Route::Echo { way } else { Way::Sink },
             timeout: self.maybe(Self::number),
             wait_link: self.maybe(Self::number),
             again_after: None,
@@ -172,6 +178,7 @@ impl Dice {
         let nodes = 1 + self.below(5);
         let kinds = [
             NodeKind::Ours,
+            NodeKind::Loop,
             NodeKind::Go,
             NodeKind::Hostile(Conduct::Rules),
             NodeKind::Hostile(Conduct::Handshakes),
@@ -200,6 +207,7 @@ impl Dice {
             knobs: if self.coin() { self.knobs() } else { Knobs::default() },
             first_generation: self.short(),
             secure: self.coin(),
+            token: self.coin(),
             nested: self.coin(),
             limits: self.limits(),
             gates: (0..self.below(2)).map(|_| (self.below(nodes), self.number())).collect(),
@@ -220,17 +228,21 @@ fn every_script_is_read_as_it_is_printed() {
         assert_eq!(text.parse().as_ref(), Ok(&script), "{text}");
         printed.extend(text.split([' ', '\n', '=']).map(str::to_owned));
     }
-    let words = "ours go hostile rules handshakes merges generation secure set whole no latency rate \
+    let words = "ours loop go hostile rules handshakes merges generation secure set whole no latency rate \
         buffer piece slack lazy-per-million laziness spurious-per-million grain drift origin skew \
         at when byte call cancel reset late damage flip drop insert end silence stall lasts \
         partition none one-way dial works refused hangs takes squeeze crash silent back pause jump \
         ahead by millionths shutdown grace twin remove heal core size nil timeout wait-link after \
         items item-size pace take take-pace finish error panic never send send-size send-pace \
-        close read-after read-pace read-stop Head Any nested limits message queued received \
-        outgoing incoming unproved try own-twice slash capitals unknown-peer own-peer same-peer \
-        gate again-after";
+         close read-after read-pace read-stop Head Any nested limits message queued received \
+         outgoing incoming unproved try own-twice slash capitals unknown-peer own-peer same-peer \
+         gate again-after as by using token panic no-auth short-secret short-life split-token \
+         same-route http-route limit elsewhere";
+    let words =
+        words.split_whitespace().chain(Form::ALL.map(Form::word)).chain(Way::ALL.map(Way::word));
     let routes = Route::ALL.map(Route::word);
-    for word in words.split_whitespace().chain(routes).filter(|word| *word != "ours") {
+    let is_usual = |word: &&str| ["ours", "raw", "items"].contains(word);
+    for word in words.chain(routes).filter(|word| !is_usual(word)) {
         assert!(printed.contains(word), "{word} was never printed");
     }
 }
@@ -274,7 +286,7 @@ fn what_is_wrong_is_said_with_its_line_and_with_what_is_allowed() {
         ("seed 1 2", 3, "`2` is one word too many"),
         ("set speed=3", 3, "unknown word `speed=3`; allowed here: whole, latency"),
         ("set latency=5ms..1ms", 3, "the shorter first"),
-        ("node n1 evil", 3, "what a node can be: ours, go, hostile"),
+        ("node n1 evil", 3, "what a node can be: ours, loop, go, hostile"),
         ("node n2 go", 3, "there is no n2: nodes are n0 to n1"),
         ("at 1 cancel a", 3, "`1` is not a time such as 3s"),
         ("at 1s", 3, "the line ends where a deed should be"),
@@ -287,6 +299,9 @@ fn what_is_wrong_is_said_with_its_line_and_with_what_is_allowed() {
         ("at 1s partition n0,n0 lasts=1s", 3, "different nodes"),
         ("at 1s call a n0 n1 shout", 3, "a route: echo, inline"),
         ("at 1s call a! n0 n1 echo", 3, "a name of letters"),
+        ("at 1s call a n0 n1 talk as=nothing", 3, "`talk` does not go as=nothing by=items"),
+        ("at 1s call a n0 n1 talk as=json by=bytes", 3, "`talk` does not go as=json by=bytes"),
+        ("at 1s call a n0 n1 echo as=xml", 3, "a value of `as=`: raw, bytes, json"),
         ("at 1s call a n0 n1 echo finish=well", 3, "a value of `finish=`: ok, error, panic, never"),
         ("at 1s call a n0 n1 echo\nat 2s call a n1 n0 echo", 4, "`call a` was there before"),
         ("# nothing\nat 1s cancel b\nheal 1s", 4, "there is no call `b`"),

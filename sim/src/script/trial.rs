@@ -16,16 +16,40 @@ pub enum Trial {
     OwnPeer,
     /// The node adds a peer that it has.
     SamePeer,
+    /// There is nothing that nodes know each other by.
+    NoAuth,
+    /// Their secret is so short that it can be guessed.
+    ShortSecret,
+    /// Their tokens could end before they are checked.
+    ShortLife,
+    /// Their token has a space.
+    SplitToken,
+    /// Two handlers have one route.
+    SameRoute,
+    /// The path of the upgrade does not begin with a slash.
+    HttpRoute,
+    /// Hardly a message is within the limit.
+    Limit,
+    /// The node is to listen on an address that is not its machine's.
+    Elsewhere,
 }
 
 impl Trial {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 14] = [
         Self::OwnTwice,
         Self::Slash,
         Self::Capitals,
         Self::UnknownPeer,
         Self::OwnPeer,
         Self::SamePeer,
+        Self::NoAuth,
+        Self::ShortSecret,
+        Self::ShortLife,
+        Self::SplitToken,
+        Self::SameRoute,
+        Self::HttpRoute,
+        Self::Limit,
+        Self::Elsewhere,
     ];
 }

@@ -1,6 +1,7 @@
 //! What the applications of a seed call, and what they drop.
 
 use super::draw::Draw;
+use super::manners::Manners;
 use super::{MILLI, SECOND};
 use crate::script::{
     Call, Close, Deed, Finish, Input, Line, Moment, NodeKind, Plan, Point, Reading, Route, Script,
@@ -24,11 +25,13 @@ const PATIENT: u64 = 60 * SECOND;
 pub(crate) fn draw(draw: Draw, script: &Script, count: u64, faults: &[Line]) -> Vec<Line> {
     let mut lines = Vec::new();
     let favourites = favourites(draw);
+    let manners = Manners::draw(draw.of("manners"));
     for n in 0..count {
         let of_burst = draw.of("burst").nth(n / BURST);
         let own = draw.nth(n);
         let at = moment(of_burst, own, script, faults);
-        let call = call(own, script, n, &favourites);
+        let mut call = call(own, script, n, &favourites);
+        manners.give(own.of("manners"), script, &mut call);
         if own.one_in("cancelled", 5) {
             lines.push(Line {
                 moment: cancel(own, &call, at),
@@ -131,6 +134,7 @@ fn favourites(draw: Draw) -> Vec<(u64, Route)> {
             Route::Inline | Route::Sub => 2,
             Route::Missing | Route::MissingSub | Route::MissingStream => 1,
             Route::Mismatch | Route::NoInput => 1,
+            Route::Mistyped | Route::MistypedItems => 1,
             _ => 4,
         };
         base * own.pick("weight", &[0, 1, 1, 3])

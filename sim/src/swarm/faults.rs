@@ -42,6 +42,8 @@ pub enum FaultKind {
     Twin,
     /// A node takes a peer out of its grid, and adds it again.
     Remove,
+    /// The machine of a link panics.
+    Panic,
     /// A connection breaks again and again.
     Flapping,
     /// A process dies and starts again, over and over.
@@ -63,7 +65,7 @@ impl FaultKind {
     };
 }
 
-const KINDS: [(u64, FaultKind); 20] = [
+const KINDS: [(u64, FaultKind); 21] = [
     (5, FaultKind::Reset),
     (3, FaultKind::LateReset),
     (3, FaultKind::End),
@@ -81,6 +83,7 @@ const KINDS: [(u64, FaultKind); 20] = [
     (2, FaultKind::Shutdown),
     (1, FaultKind::Twin),
     (1, FaultKind::Remove),
+    (1, FaultKind::Panic),
     (1, FaultKind::Flapping),
     (1, FaultKind::Restarts),
     (2, FaultKind::Overlap),
@@ -203,6 +206,7 @@ fn fault(own: Draw, script: &Script, kind: FaultKind, from: usize, to: usize) ->
         FaultKind::Twin => {
             Fault::Twin { node, lasts: own.spread("lasts", 100 * MILLI, 15 * SECOND) }
         }
+        FaultKind::Panic => Fault::Panic { node, peer: to, using: own.one_in("using", 3) },
         FaultKind::Remove => {
             Fault::Remove { node, peer: to, lasts: own.spread("lasts", MILLI, 5 * SECOND) }
         }

@@ -10,6 +10,7 @@ mod faults;
 mod kinds;
 mod knobs;
 mod limits;
+mod manners;
 mod storm;
 
 pub(crate) use self::draw::Draw;
@@ -18,7 +19,7 @@ pub(crate) use self::faults::draw_among as draw_faults;
 pub(crate) use self::knobs::draw as draw_knobs;
 
 use crate::keyed::{Keyed, Purpose};
-use crate::script::{Script, Trial};
+use crate::script::{NodeKind, Script, Trial};
 
 /// How much a seed is to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +77,9 @@ pub fn script(seed: u64, profile: Profile) -> Script {
     script.core = core(draw, nodes);
     kinds::draw(draw.of("kinds"), &mut script);
     script.nested = draw.one_in("nested", 10);
+    // What a stranger says is wrong is wrong of tokens that are made of a secret.
+    let hostile = script.nodes.iter().any(|kind| matches!(kind, NodeKind::Hostile(_)));
+    script.token = !hostile && draw.one_in("token", 8);
     script.trials = trials(draw.of("trials"), nodes);
     let limits = storm::limits(draw.of("storm"));
     let storms = limits.is_some();

@@ -32,7 +32,7 @@ pub use self::clock::NOMINAL;
 pub use self::knobs::Knobs;
 pub use self::lives::{Death, LifeId};
 pub use self::network::{ConnId, Damage, DialFate, End};
-pub(crate) use self::network::{Placed, SimTransport, accept_transport, open_transport};
+pub(crate) use self::network::{Dialling, Placed, SimTransport, accept_transport, open_transport};
 pub use self::runtime::SimRuntime;
 pub(crate) use self::step::{Step, text_of};
 pub(crate) use self::traffic::{Dialled, READ_BUFFER};

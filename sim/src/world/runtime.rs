@@ -44,6 +44,11 @@ impl SimRuntime {
         (world.now, life.node, life.number)
     }
 
+    /// The name of a node.
+    pub(crate) fn name_of(&self, node: usize) -> String {
+        self.world().names.get(node).cloned().unwrap_or_default()
+    }
+
     /// Whether the process has not ended. Destructors run when it has.
     pub(crate) fn is_alive(&self) -> bool {
         self.world().lives.get(self.life).alive
@@ -72,6 +77,13 @@ impl SimRuntime {
     /// turns are drawn with.
     pub(crate) fn spawn_keyed(&self, key: u64, future: impl Future<Output = ()> + Send + 'static) {
         self.world().spawn(self.life, Role::Script, key, Box::pin(future));
+    }
+}
+
+impl SimRuntime {
+    /// Runs `future` as what drives the node's machines: no application's laziness concerns it.
+    pub(crate) fn spawn_grid(&self, key: u64, future: impl Future<Output = ()> + Send + 'static) {
+        self.world().spawn(self.life, Role::Grid, key, Box::pin(future));
     }
 }
 

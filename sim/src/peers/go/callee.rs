@@ -166,13 +166,14 @@ fn find(
         return Ok(Some((id, calls[id].clone())));
     }
     let of_kind = |call: &&Arc<Call>| call.route.capacities().is_some() == is_stream;
-    if !calls.iter().filter(is_here).filter(of_kind).any(|call| same(call)) {
+    let Some(served) = calls.iter().filter(is_here).filter(of_kind).find(|call| same(call)) else {
         return Err(match handler {
             0 | HANDLERS.. => "Invalid Handler".into(),
             _ => format!("Invalid Handler for type: {handler}"),
         });
-    }
-    let id = app::call_of(payload).filter(|id| calls.get(*id).is_some_and(|call| same(call)));
+    };
+    let id = app::call_of(served.form, payload)
+        .filter(|id| calls.get(*id).is_some_and(|call| same(call)));
     Ok(id.map(|id| (id, calls[id].clone())))
 }
 
@@ -210,7 +211,7 @@ async fn answer(
         None => Err("this request belongs to no call".into()),
         Some((id, call)) => {
             let witness = Witness::of_handler(&link.here.stage, &link.here.runtime, id);
-            let expected = witness.payload(Kind::Request, call.size);
+            let expected = witness.payload(Kind::Request, app::request_size(&call));
             witness.sees(Sight::Started(*payload == *expected && is_nil == expected.is_nil()));
             witness.rest(if call.route == Route::Inline { 0 } else { call.plan.after }).await;
             if call.plan.finish == Finish::Never {
@@ -224,7 +225,7 @@ async fn answer(
             }
             finish(&witness, &call).map(|()| {
                 let differs = call.plan.item_size > 0;
-                differs.then(|| app::answer_due(&witness, &call, &Payload::NIL))
+                differs.then(|| app::payload_due(&witness, &call, &Payload::NIL))
             })
         }
     };
@@ -285,9 +286,9 @@ fn connect(link: &Arc<Link>, message: &MessageRef<'_>) {
     });
     let (link, key) = (link.clone(), task_key(link, header.mux));
     let right = {
-        let size = call.size.unwrap_or(0).max(app::NAMED);
+        let size = app::request_size(&call);
         let witness = Witness::of_caller(&link.here.stage, &link.here.runtime, id);
-        *message.payload == *witness.payload(Kind::Request, Some(size))
+        *message.payload == *witness.payload(Kind::Request, size)
     };
     let runtime = link.here.runtime.clone();
     runtime.spawn_keyed(key, async move {

@@ -106,7 +106,7 @@ async fn single(link: &Link, witness: &Witness, call: &Call) -> Result<(), CallE
     let timeout = call.timeout.unwrap_or(DEFAULT_DEADLINE);
     let deadline_ms = deadline_ms(link.quirks.has(Quirk::RoundsDown), Some(timeout))?;
     let (handler, subroute) = app::address(call);
-    let request = witness.payload(Kind::Request, call.size);
+    let request = witness.payload(Kind::Request, app::request_size(call));
     let open = Open::new(link, false)?;
     let is_empty = !request.is_nil() && request.is_empty();
     let mut flags = Flags::EOF;
@@ -119,7 +119,7 @@ async fn single(link: &Link, witness: &Witness, call: &Call) -> Result<(), CallE
     let answered = open.mux.when(|state| state.end.clone());
     match link.here.within(Duration::from_nanos(timeout), answered).await {
         Some(End::Done(answer)) => {
-            let due = app::answer_due(witness, call, &request);
+            let due = app::payload_due(witness, call, &request);
             witness.sees(Sight::Ended(Ok(*answer == *due)));
             Ok(())
         }
@@ -136,8 +136,7 @@ async fn stream(
 ) -> Result<(), CallError> {
     let deadline_ms = deadline_ms(link.quirks.has(Quirk::RoundsDown), call.timeout)?;
     let (handler, subroute) = app::address(call);
-    let size = call.size.unwrap_or(0).max(app::NAMED);
-    let request = witness.payload(Kind::Request, Some(size));
+    let request = witness.payload(Kind::Request, app::request_size(call));
     let open = Open::new(link, true)?;
     open.mux.with(|state| {
         state.credits = input;

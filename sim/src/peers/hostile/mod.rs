@@ -76,12 +76,8 @@ impl Hostile {
 
     /// A call of the script, which it will make and break.
     pub(super) fn call(&self, witness: &Witness, call: &Call) {
-        let size = match call.route.capacities() {
-            None => call.size,
-            Some(_) => Some(call.size.unwrap_or(0).max(app::NAMED)),
-        };
         let (handler, subroute) = app::address(call);
-        let request = witness.payload(Kind::Request, size).to_vec();
+        let request = witness.payload(Kind::Request, app::request_size(call)).to_vec();
         let is_stream = call.route.capacities().is_some();
         let asked = Asked { handler, subroute, request, is_stream };
         let mut calls = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
