@@ -219,7 +219,8 @@ impl<'a> Engine<'a> {
                 let mut world = self.shared.world();
                 let Some((conn, end)) = world.connection(node, peer) else { continue };
                 let ours = world.network.conn(conn).life(end) == running.runtime.life;
-                let settled = ours && world.is_settled(conn, end);
+                let settled =
+                    ours && running.left[peer] != Some(conn) && world.is_settled(conn, end);
                 drop(world);
                 if settled && !handle.inspect(|peer| peer.has_transmit()) {
                     self.recorder.flushed(self.now(), conn, end);

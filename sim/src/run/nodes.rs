@@ -26,7 +26,7 @@ use crate::looped::{Looped, Site};
 use crate::oracle::{Gauge, LinkView, NodeLife, Peak};
 use crate::peers::{self, Complaints, Foreign, Here};
 use crate::script::{NodeKind, Script, Trial};
-use crate::world::{Death, Dialling, Shared, SimRuntime};
+use crate::world::{ConnId, Death, Dialling, Shared, SimRuntime};
 
 /// How long the tokens made of it are good.
 const LIFETIME: Duration = Duration::from_secs(3_600);
@@ -52,6 +52,9 @@ pub(crate) struct Running {
     pub(crate) grid: Option<Grid<SimRuntime>>,
     /// By node; `None` for itself, and unless it is one of ours.
     pub(crate) peers: Vec<Option<PeerHandle>>,
+    /// By node: the connection that was there when it was added again. The machine of its former
+    /// time ends it.
+    pub(crate) left: Vec<Option<ConnId>>,
     /// What it is if it is not one of ours.
     pub(crate) foreign: Option<Foreign>,
     /// What it is if a loop of its own drives it.
@@ -59,6 +62,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// On its runtime nothing runs yet.
+    fn new(runtime: SimRuntime, nodes: usize) -> Self {
+        let (peers, left) = (vec![None; nodes], vec![None; nodes]);
+        Self { runtime, grid: None, peers, left, foreign: None, looped: None }
+    }
+
     /// Its graceful end; `None` for nodes that have none.
     pub(crate) fn shut_down(
         &self,
@@ -176,8 +185,7 @@ impl Nodes {
         self.lives[node].push(NodeLife { born, started, died: None });
         if !self.kinds[node].is_ours() {
             let foreign = peers::start(self.kinds[node], self.here(node, &runtime)?, listens);
-            let peers = self.names.iter().map(|_| None).collect();
-            return Some(Running { runtime, grid: None, peers, foreign, looped: None });
+            return Some(Running { foreign, ..Running::new(runtime, self.names.len()) });
         }
         self.make_mistakes(node, &runtime);
         if self.kinds[node] == NodeKind::Loop {
@@ -197,7 +205,8 @@ impl Nodes {
         match opened {
             Ok(grid) => {
                 let peers = self.names.iter().map(|name| grid.peer(name).ok()).collect();
-                Some(Running { runtime, grid: Some(grid), peers, foreign: None, looped: None })
+                let grid = Some(grid);
+                Some(Running { grid, peers, ..Running::new(runtime, self.names.len()) })
             }
             Err(problem) => {
                 self.shared.world().panics.push(format!("n{node} cannot start: {problem}"));
@@ -225,9 +234,8 @@ impl Nodes {
         };
         match Looped::start(site, machine, listens) {
             Ok(looped) => {
-                let peers = self.names.iter().map(|_| None).collect();
                 let looped = Some(looped);
-                Some(Running { runtime, grid: None, peers, foreign: None, looped })
+                Some(Running { looped, ..Running::new(runtime, self.names.len()) })
             }
             Err(problem) => {
                 self.shared.world().panics.push(format!("n{node} cannot start: {problem}"));
@@ -508,6 +516,7 @@ impl Victims for Nodes {
         {
             self.watch_one(node, peer, &handle, &running.runtime);
             running.peers[peer] = Some(handle);
+            running.left[peer] = self.shared.world().connection(node, peer).map(|(conn, _)| conn);
         }
         self.running[node] = Some(running);
     }
