@@ -107,6 +107,10 @@ impl Common {
     /// Sends an answer that is never refused: one over the message limit becomes the error that
     /// says so.
     pub(crate) fn send_checked(&mut self, owner: Owner, draft: Draft<'_>) {
+        if self.is_far_below_limit(&draft) {
+            self.send(owner, draft, Class::Data);
+            return;
+        }
         match self.check_size(&draft, owner.mux) {
             Ok(_) => self.send(owner, draft, Class::Data),
             Err(_) if planted!(OversizedReplyDropped) => return,
@@ -152,8 +156,16 @@ impl Common {
         if size > limit { Err(CallError::TooLarge { size, limit }) } else { Ok(size) }
     }
 
+    /// Whether the message is within the limit whatever its header is, as almost all are.
+    fn is_far_below_limit(&self, draft: &Draft<'_>) -> bool {
+        draft.data.as_slice().len() + MessageRef::MAX_OVERHEAD <= self.node.limits.message
+    }
+
     /// Whether a message of the application is within the limit and has room in the queue.
     pub(crate) fn admit(&mut self, draft: &Draft<'_>, mux: u64) -> Result<(), Refusal> {
+        if self.outbox.data_bytes() == 0 && self.is_far_below_limit(draft) {
+            return Ok(());
+        }
         let size = self.check_size(draft, mux).map_err(Refusal::Failed)?;
         let queued = self.outbox.data_bytes();
         if queued > 0 && queued + size > self.node.limits.queued_bytes {

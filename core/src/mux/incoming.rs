@@ -197,7 +197,7 @@ impl Incoming {
         if is_stream && header.flags.contains(Flags::STATELESS) {
             return Err("Stateless streams not supported");
         }
-        let node = common.node.clone();
+        let node = &common.node;
         let route = node.routes.find(header.handler, message.subroute.as_ref());
         let route = route.ok_or(match message.subroute {
             Some(_) => "no handler for this subroute",

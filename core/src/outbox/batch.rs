@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{BATCH_LIMIT, Class, FRAME_ROOM};
 use crate::wire::{
-    MAX_PARTS, MERGE_HEADER_LEN, MessageRef, part_header_len, write_merge_header, write_part_header,
+    MAX_PARTS, MERGE_HEADER_LEN, Prepared, part_header_len, write_merge_header, write_part_header,
 };
 
 /// Buffers kept for reuse.
@@ -63,8 +63,9 @@ impl Batches {
         self.first + self.waiting.len() as u64
     }
 
-    /// Appends the message, `len` bytes encoded, and says in which batch.
-    pub(super) fn push(&mut self, message: &MessageRef<'_>, len: usize, class: Class) -> u64 {
+    /// Appends the message, and says in which batch.
+    pub(super) fn push(&mut self, message: &Prepared<'_>, class: Class) -> u64 {
+        let len = message.encoded_len();
         let part_header = part_header_len(len);
         let fits = |batch: &Batch| {
             usize::from(batch.parts) < MAX_PARTS

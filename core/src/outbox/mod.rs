@@ -216,13 +216,14 @@ impl Outbox {
         class: Class,
     ) -> Position {
         let message = MessageRef { header, subroute, payload: data.as_slice() };
-        let len = message.encoded_len();
+        let prepared = message.prepare();
+        let len = prepared.encoded_len();
         match class {
             Class::Data => self.data_bytes += len,
             Class::Reply => self.reply_bytes += len,
         }
         if len <= BATCH_LIMIT && !self.lanes.holds(owner) {
-            return Position::Batch(self.batches.push(&message, len, class));
+            return Position::Batch(self.batches.push(&prepared, class));
         }
         let message = LargeMessage { header, subroute, payload: data.into_bytes() };
         self.lanes.push(owner, message, len, class, self.batches.next_number());
@@ -279,7 +280,7 @@ impl Outbox {
         while let Some(small) =
             self.lanes.take_small(owner, BATCH_LIMIT, self.batches.next_number())
         {
-            self.batches.push(&small.message.message(), small.len, small.class);
+            self.batches.push(&small.message.message().prepare(), small.class);
         }
         Some(Transmit::Large(large.message))
     }

@@ -267,7 +267,7 @@ fn read_name(reader: &mut Reader<'_>, field: &'static str) -> Result<String, Dec
 
 /// A text for a person.
 fn read_text(reader: &mut Reader<'_>, field: &'static str) -> Result<String, DecodeError> {
-    reader.str_bytes(field).map(lossy)
+    Ok(reader.str_bytes(field).map(lossy)?)
 }
 
 fn lossy(text: &[u8]) -> String {

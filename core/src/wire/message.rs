@@ -13,13 +13,13 @@ use super::{DecodeError, Flags, Op};
 /// The MessagePack header of an array of seven elements.
 const ARRAY_OF_7: u8 = 0x97;
 /// MessagePack's markers of numbers and byte strings (PROTOCOL.md section 2).
-const U8: u8 = 0xcc;
-const U16: u8 = 0xcd;
-const U32: u8 = 0xce;
-const U64: u8 = 0xcf;
-const BIN8: u8 = 0xc4;
-const BIN16: u8 = 0xc5;
-const BIN32: u8 = 0xc6;
+pub(super) const U8: u8 = 0xcc;
+pub(super) const U16: u8 = 0xcd;
+pub(super) const U32: u8 = 0xce;
+pub(super) const U64: u8 = 0xcf;
+pub(super) const BIN8: u8 = 0xc4;
+pub(super) const BIN16: u8 = 0xc5;
+pub(super) const BIN32: u8 = 0xc6;
 /// The longest header: the array's, six integers in their longest forms, the payload's.
 const MAX_HEADER_LEN: usize = 1 + 9 + 5 + 5 + 2 + 2 + 2 + 5;
 /// The length of the checksum.
@@ -86,6 +86,9 @@ pub struct Decoded<'a> {
 }
 
 impl<'a> MessageRef<'a> {
+    /// No message is more than this longer than its payload.
+    pub(crate) const MAX_OVERHEAD: usize = MAX_HEADER_LEN + SubrouteId::LEN + CRC_LEN;
+
     /// The number of bytes that [`MessageRef::encode`] appends.
     pub fn encoded_len(&self) -> usize {
         let Header { mux, seq, deadline_ms, handler, op, flags } = self.header;
@@ -104,12 +107,13 @@ impl<'a> MessageRef<'a> {
     /// If the payload is longer than 4 GiB, which the format cannot hold.
     #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        let trailers = SubrouteId::LEN + CRC_LEN;
-        out.reserve(MAX_HEADER_LEN + self.payload.len() + trailers);
-        encode_prefix(&self.header, self.payload.len(), out);
-        out.extend_from_slice(self.payload);
-        encode_trailers(self.header.flags, self.subroute.as_ref(), start, out);
+        self.prepare().encode(out);
+    }
+
+    /// Encodes what comes before the payload, so that the length of the whole is known.
+    #[inline]
+    pub(crate) fn prepare(&self) -> Prepared<'_> {
+        Prepared { message: self, prefix: Prefix::new(&self.header, self.payload.len()) }
     }
 
     /// Reads one message that takes up all of `bytes`.
@@ -142,7 +146,7 @@ impl<'a> MessageRef<'a> {
         let mut subroute = None;
         if header.flags.contains(Flags::SUBROUTE) {
             let Some((before, id)) = rest.split_last_chunk() else {
-                return Err(truncated("subroute", SubrouteId::LEN, rest.len()));
+                return Err(truncated("subroute", SubrouteId::LEN, rest.len()).into());
             };
             rest = before;
             subroute = Some(SubrouteId::from_bytes(*id));
@@ -180,6 +184,32 @@ impl<'a> MessageRef<'a> {
         } else {
             self.to_message()
         }
+    }
+}
+
+/// A message of which all but the payload and what follows it is encoded.
+pub(crate) struct Prepared<'a> {
+    message: &'a MessageRef<'a>,
+    prefix: Prefix,
+}
+
+impl Prepared<'_> {
+    /// The number of bytes that [`Self::encode`] appends.
+    #[inline]
+    pub(crate) fn encoded_len(&self) -> usize {
+        let MessageRef { header, payload, .. } = self.message;
+        self.prefix.len + payload.len() + trailers_len(header.flags)
+    }
+
+    /// Appends the message.
+    #[inline]
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let MessageRef { header, subroute, payload } = self.message;
+        let start = out.len();
+        out.reserve(self.encoded_len());
+        out.extend_from_slice(self.prefix.as_slice());
+        out.extend_from_slice(payload);
+        encode_trailers(header.flags, subroute.as_ref(), start, out);
     }
 }
 
@@ -266,16 +296,7 @@ fn debug(
 /// If `payload_len` is more than 4 GiB, which the format cannot hold.
 #[inline]
 pub fn encode_prefix(header: &Header, payload_len: usize, out: &mut Vec<u8>) {
-    let mut prefix = Prefix { bytes: [0; MAX_HEADER_LEN], len: 0 };
-    prefix.put([ARRAY_OF_7]);
-    prefix.put_uint(header.mux);
-    prefix.put_uint(header.seq.into());
-    prefix.put_uint(header.deadline_ms.into());
-    prefix.put_uint(header.handler.into());
-    prefix.put_uint(header.op.as_u8().into());
-    prefix.put_uint(header.flags.bits().into());
-    prefix.put_bin_len(payload_len);
-    out.extend_from_slice(&prefix.bytes[..prefix.len]);
+    out.extend_from_slice(Prefix::new(header, payload_len).as_slice());
 }
 
 /// Appends the trailers that `flags` ask for to the message that begins at `start` in `out`: the
@@ -308,6 +329,25 @@ struct Prefix {
 }
 
 impl Prefix {
+    #[inline]
+    fn new(header: &Header, payload_len: usize) -> Self {
+        let mut prefix = Self { bytes: [0; MAX_HEADER_LEN], len: 0 };
+        prefix.put([ARRAY_OF_7]);
+        prefix.put_uint(header.mux);
+        prefix.put_uint(header.seq.into());
+        prefix.put_uint(header.deadline_ms.into());
+        prefix.put_uint(header.handler.into());
+        prefix.put_uint(header.op.as_u8().into());
+        prefix.put_uint(header.flags.bits().into());
+        prefix.put_bin_len(payload_len);
+        prefix
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
     #[inline]
     fn put<const N: usize>(&mut self, bytes: [u8; N]) {
         self.bytes[self.len..self.len + N].copy_from_slice(&bytes);
@@ -357,7 +397,7 @@ impl Prefix {
 pub(super) fn put_bin_len(len: usize, out: &mut Vec<u8>) {
     let mut prefix = Prefix { bytes: [0; MAX_HEADER_LEN], len: 0 };
     prefix.put_bin_len(len);
-    out.extend_from_slice(&prefix.bytes[..prefix.len]);
+    out.extend_from_slice(prefix.as_slice());
 }
 
 const fn uint_len(number: u64) -> usize {
@@ -397,7 +437,7 @@ fn crc(bytes: &[u8]) -> u32 {
 #[inline]
 fn check_crc<'a>(bytes: &[u8], rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
     let Some((before, found)) = rest.split_last_chunk::<CRC_LEN>() else {
-        return Err(truncated("crc", CRC_LEN, rest.len()));
+        return Err(truncated("crc", CRC_LEN, rest.len()).into());
     };
     let found = u32::from_le_bytes(*found);
     let expected = crc(&bytes[..bytes.len() - CRC_LEN]);

@@ -3,6 +3,27 @@
 use rmp::Marker;
 
 use super::DecodeError;
+use super::message::{BIN8, BIN16, BIN32, U8, U16, U32, U64};
+
+/// Why a value could not be read. In a box, so that what was read is returned in registers.
+#[derive(Debug)]
+pub(super) struct ReadError(Box<DecodeError>);
+
+impl ReadError {
+    #[cold]
+    fn new(error: DecodeError) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl From<ReadError> for DecodeError {
+    #[cold]
+    fn from(error: ReadError) -> Self {
+        *error.0
+    }
+}
+
+type Read<T> = Result<T, ReadError>;
 
 /// What is left to read.
 ///
@@ -25,7 +46,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn take(&mut self, len: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
+    fn take(&mut self, len: usize, field: &'static str) -> Read<&'a [u8]> {
         let Some((taken, left)) = self.left.split_at_checked(len) else {
             return Err(truncated(field, len, self.left.len()));
         };
@@ -35,10 +56,7 @@ impl<'a> Reader<'a> {
 
     /// The next `N` bytes, whatever they mean.
     #[inline]
-    pub(super) fn array<const N: usize>(
-        &mut self,
-        field: &'static str,
-    ) -> Result<[u8; N], DecodeError> {
+    pub(super) fn array<const N: usize>(&mut self, field: &'static str) -> Read<[u8; N]> {
         let Some((taken, left)) = self.left.split_first_chunk() else {
             return Err(truncated(field, N, self.left.len()));
         };
@@ -47,33 +65,30 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn marker(&mut self, field: &'static str) -> Result<Marker, DecodeError> {
+    fn marker(&mut self, field: &'static str) -> Read<Marker> {
         let [byte] = self.array(field)?;
         Ok(Marker::from_u8(byte))
     }
 
     #[inline]
-    fn len8(&mut self, field: &'static str) -> Result<usize, DecodeError> {
+    fn len8(&mut self, field: &'static str) -> Read<usize> {
         let [len] = self.array(field)?;
         Ok(len.into())
     }
 
     #[inline]
-    fn len16(&mut self, field: &'static str) -> Result<usize, DecodeError> {
+    fn len16(&mut self, field: &'static str) -> Read<usize> {
         self.array(field).map(|bytes| u16::from_be_bytes(bytes).into())
     }
 
     #[inline]
-    fn len32(&mut self, field: &'static str) -> Result<usize, DecodeError> {
+    fn len32(&mut self, field: &'static str) -> Read<usize> {
         self.array(field).map(|bytes| u32::from_be_bytes(bytes) as usize)
     }
 
     /// A number in any of the integer formats that fits `T`.
     #[inline]
-    pub(super) fn unsigned<T: TryFrom<u64>>(
-        &mut self,
-        field: &'static str,
-    ) -> Result<T, DecodeError> {
+    pub(super) fn unsigned<T: TryFrom<u64>>(&mut self, field: &'static str) -> Read<T> {
         // Most numbers are small.
         if let Some((&number @ 0..=0x7f, left)) = self.left.split_first() {
             self.left = left;
@@ -82,24 +97,21 @@ impl<'a> Reader<'a> {
         self.long_unsigned(field)
     }
 
-    fn long_unsigned<T: TryFrom<u64>>(&mut self, field: &'static str) -> Result<T, DecodeError> {
-        let number = match self.marker(field)? {
-            Marker::FixPos(number) => number.into(),
-            Marker::U8 => u8::from_be_bytes(self.array(field)?).into(),
-            Marker::U16 => u16::from_be_bytes(self.array(field)?).into(),
-            Marker::U32 => u32::from_be_bytes(self.array(field)?).into(),
-            Marker::U64 => u64::from_be_bytes(self.array(field)?),
-            other => return self.signed(other, field),
+    fn long_unsigned<T: TryFrom<u64>>(&mut self, field: &'static str) -> Read<T> {
+        let [byte] = self.array(field)?;
+        let number = match byte {
+            0..=0x7f => byte.into(),
+            U8 => u8::from_be_bytes(self.array(field)?).into(),
+            U16 => u16::from_be_bytes(self.array(field)?).into(),
+            U32 => u32::from_be_bytes(self.array(field)?).into(),
+            U64 => u64::from_be_bytes(self.array(field)?),
+            other => return self.signed(Marker::from_u8(other), field),
         };
         T::try_from(number).map_err(|_| range::<T>(field, number))
     }
 
     #[cold]
-    fn signed<T: TryFrom<u64>>(
-        &mut self,
-        marker: Marker,
-        field: &'static str,
-    ) -> Result<T, DecodeError> {
+    fn signed<T: TryFrom<u64>>(&mut self, marker: Marker, field: &'static str) -> Read<T> {
         let number: i64 = match marker {
             Marker::FixNeg(number) => number.into(),
             Marker::I8 => i8::from_be_bytes(self.array(field)?).into(),
@@ -116,7 +128,12 @@ impl<'a> Reader<'a> {
 
     /// The number of elements of an array, whose elements come next.
     #[inline]
-    pub(super) fn array_len(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+    pub(super) fn array_len(&mut self, field: &'static str) -> Read<u32> {
+        // Most arrays are messages.
+        if let Some((&byte @ 0x90..=0x9f, left)) = self.left.split_first() {
+            self.left = left;
+            return Ok((byte & 0x0f).into());
+        }
         match self.marker(field)? {
             Marker::FixArray(len) => Ok(len.into()),
             Marker::Array16 => Ok(u16::from_be_bytes(self.array(field)?).into()),
@@ -126,7 +143,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The number of entries of a map, whose keys and values come next.
-    pub(super) fn map_len(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+    pub(super) fn map_len(&mut self, field: &'static str) -> Read<u32> {
         match self.marker(field)? {
             Marker::FixMap(len) => Ok(len.into()),
             Marker::Map16 => Ok(u16::from_be_bytes(self.array(field)?).into()),
@@ -137,18 +154,19 @@ impl<'a> Reader<'a> {
 
     /// A byte string in the bin format.
     #[inline]
-    pub(super) fn bin(&mut self, field: &'static str) -> Result<&'a [u8], DecodeError> {
-        let len = match self.marker(field)? {
-            Marker::Bin8 => self.len8(field)?,
-            Marker::Bin16 => self.len16(field)?,
-            Marker::Bin32 => self.len32(field)?,
-            other => return Err(wrong_type(field, "bin", other)),
+    pub(super) fn bin(&mut self, field: &'static str) -> Read<&'a [u8]> {
+        let [byte] = self.array(field)?;
+        let len = match byte {
+            BIN8 => self.len8(field)?,
+            BIN16 => self.len16(field)?,
+            BIN32 => self.len32(field)?,
+            other => return Err(wrong_type(field, "bin", Marker::from_u8(other))),
         };
         self.take(len, field)
     }
 
     /// The bytes of a text, which may not be UTF-8.
-    pub(super) fn str_bytes(&mut self, field: &'static str) -> Result<&'a [u8], DecodeError> {
+    pub(super) fn str_bytes(&mut self, field: &'static str) -> Read<&'a [u8]> {
         match self.marker(field)? {
             Marker::Null => Err(wrong_type(field, "str", Marker::Null)),
             marker => self.str_after(marker, field),
@@ -156,17 +174,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes of a text, or nothing for nil.
-    pub(super) fn str_or_nil(
-        &mut self,
-        field: &'static str,
-    ) -> Result<Option<&'a [u8]>, DecodeError> {
+    pub(super) fn str_or_nil(&mut self, field: &'static str) -> Read<Option<&'a [u8]>> {
         match self.marker(field)? {
             Marker::Null => Ok(None),
             marker => self.str_after(marker, field).map(Some),
         }
     }
 
-    fn str_after(&mut self, marker: Marker, field: &'static str) -> Result<&'a [u8], DecodeError> {
+    fn str_after(&mut self, marker: Marker, field: &'static str) -> Read<&'a [u8]> {
         let len = match marker {
             Marker::FixStr(len) => len.into(),
             Marker::Str8 => self.len8(field)?,
@@ -178,7 +193,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&mut self, field: &'static str) -> Result<bool, DecodeError> {
+    pub(super) fn boolean(&mut self, field: &'static str) -> Read<bool> {
         match self.marker(field)? {
             Marker::True => Ok(true),
             Marker::False => Ok(false),
@@ -187,7 +202,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An extension: its type and its bytes.
-    pub(super) fn ext(&mut self, field: &'static str) -> Result<(i8, &'a [u8]), DecodeError> {
+    pub(super) fn ext(&mut self, field: &'static str) -> Read<(i8, &'a [u8])> {
         let marker = self.marker(field)?;
         let len = match marker {
             Marker::FixExt1 => 1,
@@ -208,7 +223,7 @@ impl<'a> Reader<'a> {
     ///
     /// Values left to pass over are counted instead of recursed into, and a count that the bytes
     /// cannot hold, at one byte for each at the least, is refused at once.
-    pub(super) fn skip(&mut self, field: &'static str) -> Result<(), DecodeError> {
+    pub(super) fn skip(&mut self, field: &'static str) -> Read<()> {
         let mut values: u64 = 1;
         while values > 0 {
             values -= 1;
@@ -222,7 +237,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over one scalar, or the header of a container: says how many values that contains.
-    fn skip_shallow(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+    fn skip_shallow(&mut self, field: &'static str) -> Read<u64> {
         let marker = self.marker(field)?;
         let mut contained = 0;
         let len = match marker {
@@ -279,18 +294,18 @@ impl<'a> Reader<'a> {
 
 /// The error for bytes that end too early.
 #[cold]
-pub(super) fn truncated(field: &'static str, needed: usize, left: usize) -> DecodeError {
-    DecodeError::Truncated { field, needed, left }
+pub(super) fn truncated(field: &'static str, needed: usize, left: usize) -> ReadError {
+    ReadError::new(DecodeError::Truncated { field, needed, left })
 }
 
 #[cold]
-fn range<T>(field: &'static str, found: impl Into<i128>) -> DecodeError {
+fn range<T>(field: &'static str, found: impl Into<i128>) -> ReadError {
     let bits = 8 * size_of::<T>() as u32;
-    DecodeError::Range { field, bits, found: found.into() }
+    ReadError::new(DecodeError::Range { field, bits, found: found.into() })
 }
 
 #[cold]
-fn wrong_type(field: &'static str, expected: &'static str, found: Marker) -> DecodeError {
+fn wrong_type(field: &'static str, expected: &'static str, found: Marker) -> ReadError {
     let found = match found {
         Marker::FixPos(_) | Marker::FixNeg(_) => "an integer",
         Marker::U8 | Marker::U16 | Marker::U32 | Marker::U64 => "an integer",
@@ -307,5 +322,5 @@ fn wrong_type(field: &'static str, expected: &'static str, found: Marker) -> Dec
         Marker::Ext8 | Marker::Ext16 | Marker::Ext32 => "an extension",
         Marker::Reserved => "the reserved byte c1",
     };
-    DecodeError::Type { field, expected, found }
+    ReadError::new(DecodeError::Type { field, expected, found })
 }
