@@ -9,12 +9,14 @@
 mod batch;
 mod control;
 mod large;
+mod pieces;
 
 use bytes::Bytes;
 
 use self::batch::Batches;
 use self::control::Control;
 use self::large::Lanes;
+pub(crate) use self::pieces::Pieces;
 use crate::payload::Payload;
 use crate::wire::{Flags, Header, MessageRef, SubrouteId};
 
@@ -61,6 +63,11 @@ impl LargeMessage {
     /// The exact number of bytes that [`Self::encode`] appends.
     pub fn encoded_len(&self) -> usize {
         self.message().encoded_len()
+    }
+
+    /// For encoding it piece by piece.
+    pub(crate) fn into_pieces(self) -> Pieces {
+        Pieces::new(self)
     }
 
     fn message(&self) -> MessageRef<'_> {

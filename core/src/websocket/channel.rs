@@ -8,7 +8,7 @@ use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use super::buffer::{Assembly, ReadBuffer};
 use super::error::WebSocketError;
 use super::frame::{self, Header, MAX_CONTROL_LEN};
-use super::mask::{self, MaskSource};
+use super::mask::{self, MaskSource, PayloadMask};
 
 /// A frame with a payload of more than this, in bytes, is read straight into memory of its own
 /// (DESIGN.md section 3.4). Smaller ones are slices of the read buffer.
@@ -208,6 +208,17 @@ impl Channel {
     #[must_use]
     pub fn seal(&mut self, buf: &mut Vec<u8>, start: usize) -> usize {
         self.seal_frame(OpCode::Data(Data::Binary), buf, start)
+    }
+
+    /// Appends the header of a frame for a message of `len` bytes, which follow piece by piece, each
+    /// masked by what this gives.
+    pub(crate) fn start_message(&mut self, len: usize, out: &mut Vec<u8>) -> PayloadMask {
+        let masked = self.role == Role::Client;
+        let mask = masked.then(|| self.masks.next_mask());
+        let start = out.len();
+        out.resize(start + frame::header_len(len, masked), 0);
+        frame::write(&mut out[start..], OpCode::Data(Data::Binary), len, mask);
+        PayloadMask::new(mask)
     }
 
     /// Whether [`Self::take_reply`] would give something.

@@ -17,6 +17,27 @@ pub(super) fn apply(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
     }
 }
 
+/// The mask of a frame's payload that is masked piece by piece; nothing if the frame has none.
+#[derive(Debug)]
+pub(crate) struct PayloadMask {
+    mask: Option<[u8; 4]>,
+    done: usize,
+}
+
+impl PayloadMask {
+    pub(super) fn new(mask: Option<[u8; 4]>) -> Self {
+        Self { mask, done: 0 }
+    }
+
+    /// Masks the next bytes of the payload.
+    pub(crate) fn apply(&mut self, piece: &mut [u8]) {
+        if let Some(mask) = self.mask {
+            apply(piece, mask, self.done % 4);
+            self.done += piece.len();
+        }
+    }
+}
+
 /// The masks of one channel: SplitMix64, so that the same seed gives the same bytes on the wire.
 ///
 /// Masks are there against intermediaries that mistake payload for HTTP; they are no secret.

@@ -38,5 +38,6 @@ mod upgrade;
 pub use channel::{Channel, DIRECT_READ_LEN, Incoming, Role};
 pub use error::{Refusal, UpgradeError, WebSocketError};
 pub use frame::MAX_HEADER_LEN;
+pub(crate) use mask::PayloadMask;
 pub use tungstenite::protocol::frame::coding::CloseCode;
 pub use upgrade::{ClientUpgrade, MAX_HEAD_LEN, MAX_REASON_LEN, Status, UpgradeRequest, refuse};

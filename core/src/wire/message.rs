@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::Hasher as _;
 
 use bytes::Bytes;
 use twox_hash::XxHash3_64;
@@ -430,6 +431,27 @@ const fn trailers_len(flags: Flags) -> usize {
 #[inline]
 fn crc(bytes: &[u8]) -> u32 {
     XxHash3_64::oneshot(bytes) as u32
+}
+
+/// The checksum of bytes that come piece by piece.
+#[derive(Default)]
+pub(crate) struct Crc(XxHash3_64);
+
+impl Crc {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    /// As it stands in a message.
+    pub(crate) fn finish(&self) -> [u8; CRC_LEN] {
+        (self.0.finish() as u32).to_le_bytes()
+    }
+}
+
+impl fmt::Debug for Crc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Crc")
+    }
 }
 
 /// Checks the checksum at the end of `bytes`, whose tail after the array is `rest`: gives `rest`

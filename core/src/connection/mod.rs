@@ -1,15 +1,18 @@
 //! Bytes and frames of one connection: joins the WebSocket channel to a [`Peer`].
 
+mod large_frame;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 
+use self::large_frame::LargeFrame;
 use crate::error::LinkError;
 use crate::event::{CloseHow, LinkId};
 use crate::limits::MERGE_ALLOWANCE;
 use crate::node::{Node, authority};
-use crate::outbox::{FRAME_ROOM, Transmit};
+use crate::outbox::Transmit;
 use crate::peer::{Inbound, PAUSE, Peer};
 use crate::rng::Rng;
 use crate::time::{Instant, Now};
@@ -81,9 +84,25 @@ enum Writing {
         written: usize,
         /// Nothing of a transmit has been written yet.
         untouched: bool,
-        /// A batch's buffer, which goes back to the peer.
-        reusable: bool,
+        then: Then,
     },
+}
+
+/// What comes once the bytes are written.
+#[derive(Debug)]
+enum Then {
+    Nothing,
+    /// The buffer is a batch's and goes back to the peer.
+    Reuse,
+    /// More of this message, until it is done.
+    More(Box<LargeFrame>),
+}
+
+impl Writing {
+    /// Bytes that are of no message.
+    fn reply(buf: Vec<u8>) -> Self {
+        Self::Bytes { buf, written: 0, untouched: false, then: Then::Nothing }
+    }
 }
 
 impl Connection {
@@ -128,7 +147,7 @@ impl Connection {
     fn new(node: &Arc<Node>, link: LinkId, phase: Phase, unsent: Vec<u8>, now: Instant) -> Self {
         let writing = match unsent.is_empty() {
             true => Writing::Nothing,
-            false => Writing::Bytes { buf: unsent, written: 0, untouched: false, reusable: false },
+            false => Writing::reply(unsent),
         };
         Self {
             link,
@@ -389,29 +408,34 @@ impl Connection {
         if matches!(self.writing, Writing::Nothing)
             && let Some(buf) = channel.take_reply()
         {
-            self.writing = Writing::Bytes { buf, written: 0, untouched: false, reusable: false };
+            self.writing = Writing::reply(buf);
+        }
+        if let Writing::Bytes { buf, written, then: Then::More(frame), .. } = &mut self.writing
+            && *written == buf.len()
+            && frame.refill(buf)
+        {
+            *written = 0;
         }
         if !matches!(self.writing, Writing::Fetched(_)) {
             return;
         }
-        let (mut buf, start, reusable) =
-            match std::mem::replace(&mut self.writing, Writing::Nothing) {
-                Writing::Fetched(Transmit::Frame { buf, start, .. }) => (buf, start, true),
-                Writing::Fetched(Transmit::Large(large)) => {
-                    let mut buf = Vec::with_capacity(FRAME_ROOM + large.encoded_len());
-                    buf.resize(FRAME_ROOM, 0);
-                    large.encode(&mut buf);
-                    (buf, FRAME_ROOM, false)
-                }
-                Writing::Nothing | Writing::Bytes { .. } => return,
-            };
-        let written = channel.seal(&mut buf, start);
-        self.writing = Writing::Bytes { buf, written, untouched: true, reusable };
+        let (buf, written, then) = match std::mem::replace(&mut self.writing, Writing::Nothing) {
+            Writing::Fetched(Transmit::Frame { mut buf, start, .. }) => {
+                let begin = channel.seal(&mut buf, start);
+                (buf, begin, Then::Reuse)
+            }
+            Writing::Fetched(Transmit::Large(large)) => {
+                let (frame, buf) = LargeFrame::begin(large, channel);
+                (buf, 0, Then::More(Box::new(frame)))
+            }
+            Writing::Nothing | Writing::Bytes { .. } => return,
+        };
+        self.writing = Writing::Bytes { buf, written, untouched: true, then };
     }
 
     /// So many bytes of [`Self::write_buf`] were written.
     pub fn handle_written(&mut self, now: Instant, bytes: usize) {
-        let Writing::Bytes { buf, written, untouched, .. } = &mut self.writing else { return };
+        let Writing::Bytes { buf, written, untouched, then } = &mut self.writing else { return };
         if bytes == 0 {
             return;
         }
@@ -420,10 +444,11 @@ impl Connection {
         *untouched = false;
         self.bytes_out += bytes as u64;
         self.last_progress = now;
-        if *written < buf.len() {
+        let more = matches!(then, Then::More(frame) if !frame.is_done());
+        if more || *written < buf.len() {
             return;
         }
-        if let Writing::Bytes { buf, reusable: true, .. } =
+        if let Writing::Bytes { buf, then: Then::Reuse, .. } =
             std::mem::replace(&mut self.writing, Writing::Nothing)
         {
             self.spent = Some(buf);
