@@ -11,6 +11,11 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
         "O7",
         "who sends no ping misses the pong: it gives up a link that is well",
     ),
+    (
+        "decode-more-forgotten",
+        "O16",
+        "what was read counts as known: a node speaks of what is over",
+    ),
     ("credit-on-receipt", "O3", "the sender overruns the receiver: a violation without a cause"),
 ];
 
