@@ -356,8 +356,8 @@ fn everyone_who_waits_is_told_that_the_link_is_lost() {
 
 #[test]
 fn everyone_who_waits_is_told_that_the_machine_has_panicked() {
-    explore(100, || everyone_is_told(|two| two.to.inject(Fault::Using)));
-    explore(100, || everyone_is_told(|two| two.from.inject(Fault::Driving)));
+    explore(100, || everyone_is_told(|two| _ = two.to.inject(Fault::Using)));
+    explore(100, || everyone_is_told(|two| _ = two.from.inject(Fault::Driving)));
 }
 
 /// A call, a reader, a writer and a watcher wait, while the link goes: by `how`, and by the end of

@@ -155,14 +155,15 @@ impl PeerHandle {
     }
 
     /// Has the machine panic once, to see that nothing but its link is harmed; with `None`, not any
-    /// more if it has not yet.
+    /// more if it has not yet. Gives the fault that this takes the place of.
     #[cfg(any(test, feature = "testing"))]
-    pub fn inject(&self, fault: impl Into<Option<super::Fault>>) {
-        let driver = self.shared.look(|state| {
-            state.fault = fault.into();
-            state.rouse_driver()
+    pub fn inject(&self, fault: impl Into<Option<super::Fault>>) -> Option<super::Fault> {
+        let (former, driver) = self.shared.look(|state| {
+            let former = std::mem::replace(&mut state.fault, fault.into());
+            (former, state.rouse_driver())
         });
         driver.into_iter().for_each(std::task::Waker::wake);
+        former
     }
 
     /// Counters and gauges of this link.

@@ -404,11 +404,12 @@ impl<'a> Bounds<'a> {
         })
     }
 
-    /// Whether the machine of a link of these two, at either end, has panicked by then.
-    pub(super) fn has_panicked(&self, one: usize, other: usize, by: u64) -> bool {
-        self.has_come(by, |fault| {
-            matches!(fault, Fault::Panic { .. }) && touches(fault, one, other)
-        })
+    /// Whether the machine of a link of these two, at either end, may have panicked between two
+    /// times: it was told to, and one has.
+    pub(super) fn may_have_panicked(&self, one: usize, other: usize, from: u64, to: u64) -> bool {
+        let panics = |fault: &Fault| matches!(fault, Fault::Panic { .. });
+        let told = self.has_come(to, |fault| panics(fault) && touches(fault, one, other));
+        told && self.evidence.inside.bugs.iter().any(|at| (from..=to).contains(at))
     }
 
     /// Whether a fault of some kind has come before a time.

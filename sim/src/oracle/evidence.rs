@@ -101,6 +101,8 @@ pub struct ConnectionLife {
     pub opened_at: u64,
     /// When the acceptor wrote the ConnectResponse that makes it a link.
     pub accepted_at: Option<u64>,
+    /// When the acceptor wrote a ConnectResponse that refuses it.
+    pub refused_at: Option<u64>,
     /// When each end dropped it or was told that it is broken, in the order of `nodes`; an end
     /// whose process has died, when that was.
     pub broken_at: [Option<u64>; 2],

@@ -61,8 +61,10 @@ pub struct Inside {
     pub tried: Vec<Tried>,
     /// What panicked, in the words of the panic.
     pub panics: Vec<String>,
-    /// Machines' panics that the driver has caught.
-    pub bugs: u64,
+    /// When machines have panicked, in order.
+    pub bugs: Vec<u64>,
+    /// How many of these panics were asked for.
+    pub struck: usize,
     /// Somebody who was asked again went on, though nothing had happened: when, and what.
     pub lost_wakes: Vec<(u64, &'static str)>,
     /// Readers that had more room than they may.

@@ -256,7 +256,7 @@ impl Cause<'_> {
         if seen || broken {
             return Some("link lost");
         }
-        if self.case.bounds.has_panicked(from, to, self.entry.at) {
+        if self.case.bounds.may_have_panicked(from, to, self.issued.at, self.entry.at) {
             return Some("a machine has panicked");
         }
         self.given_up().or_else(|| self.silence())
@@ -480,6 +480,23 @@ mod tests {
         let id = before.call(call(Route::Echo));
         before.see(5, id, Issued).see(5, id, Ended(Err(NOT_RUN)));
         is_excused(&before, "no link when it was made");
+    }
+
+    #[test]
+    fn a_panic_explains_what_fails_when_it_comes() {
+        let panics = |at: u64| {
+            let mut tale = fails(call(Route::Echo), LOST);
+            tale.fault(2, 2, Fault::Panic { node: 1, peer: 0, using: true });
+            tale.evidence.inside.bugs.push(at * MS);
+            tale
+        };
+        is_excused(&panics(7), "a machine has panicked");
+        for at in [3, 41_000] {
+            assert_eq!(panics(at).broken(3), ["an unexplained Disconnected"]);
+        }
+        let mut other = fails(call(Route::Echo), LOST);
+        other.evidence.inside.bugs.push(7 * MS);
+        assert_eq!(other.broken(3), ["an unexplained Disconnected"], "nobody told it to");
     }
 
     #[test]

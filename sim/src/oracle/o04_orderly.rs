@@ -46,14 +46,14 @@ fn judge_lost(
     ended: &Entry,
 ) {
     let (from, to) = (story.call.from, story.call.to);
-    if case.bounds.has_panicked(from, to, ended.at) {
+    let begun = serving.started().map_or(0, |started| started.at);
+    if case.bounds.may_have_panicked(from, to, begun, ended.at) {
         // What it had received is lost with the machine.
         return bench.excuse("a machine has panicked");
     }
     let delivery = case.bounds.delivery(from, to);
     // The call lives on the connection on which its handler began.
     let is_same = |by: u64| {
-        let begun = serving.started().map_or(0, |started| started.at);
         let broken = |at: &u64| (begun..=by).contains(at);
         let mut lives = case.evidence.between(from, to);
         !lives.any(|(life, _)| life.broken_at.iter().flatten().any(broken))
@@ -147,6 +147,20 @@ mod tests {
         assert_eq!(lost.broken(4), ["a lost link overtakes items that had come"]);
         tale.see(1_001, 0, Taken(1, true)).see(1_002, 0, Ended(Err(LOST)));
         tale.is_good(4);
+    }
+
+    #[test]
+    fn what_had_come_may_be_lost_with_a_machine_that_panics_then_and_not_before() {
+        let panics = |at: u64| {
+            let mut tale = source(Finish::Never);
+            tale.evidence.entries.pop();
+            tale.fault(2, 2, Fault::Panic { node: 0, peer: 1, using: true });
+            tale.evidence.inside.bugs.push(at * MS);
+            tale.lose(900, 0, 1).see(1_001, 0, Ended(Err(LOST)));
+            tale
+        };
+        assert_eq!(panics(900).verdicts(4).excuses["a machine has panicked"], 1);
+        assert_eq!(panics(3).broken(4), ["a lost link overtakes items that had come"]);
     }
 
     #[test]

@@ -22,7 +22,10 @@ use crate::history::{Entry, Sight};
 use crate::script::{NodeKind, Route};
 
 /// What is left of a deadline when a call is not worth sending any more.
-const TOO_LITTLE: u64 = 1_000_000;
+const TOO_LITTLE: u64 = MILLI;
+
+/// What deadlines travel in.
+const MILLI: u64 = 1_000_000;
 
 /// Wake-ups of a call's end without anything to read.
 const WAKES: u64 = 6;
@@ -158,11 +161,11 @@ fn judge_answer(bench: &mut Bench<'_>, story: &Story<'_>, serving: &Serving<'_>,
     }
     bench.judged();
     // What is left travels in whole milliseconds, rounded up.
-    let limit = timeout.saturating_add(TOO_LITTLE);
+    let limit = timeout.div_ceil(MILLI).saturating_mul(MILLI);
     let took = returned.clock.saturating_sub(started.clock);
     let answered =
         story.ended().filter(|(_, result)| matches!(result, Ok(_) | Err(CallError::Remote(_))));
-    if let Some((ended, _)) = answered.filter(|_| took > limit) {
+    if let Some((ended, _)) = answered.filter(|_| took >= limit) {
         let detail = format!("the handler took {took} ns of {timeout} ns");
         bench.unsafe_call("an answer comes after the deadline", ended.at, story, &detail);
     }
@@ -298,8 +301,8 @@ mod tests {
             tale.evidence.entries[2].clock = clock * MS;
             tale
         };
-        answered(1_006).is_good(5);
-        assert_eq!(answered(1_100).broken(5), ["an answer comes after the deadline"]);
+        answered(1_005).is_good(5);
+        assert_eq!(answered(1_006).broken(5), ["an answer comes after the deadline"]);
     }
 
     #[test]

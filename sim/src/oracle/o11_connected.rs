@@ -1,13 +1,15 @@
 //! O11: after the healing every pair of the core is connected within [`heal_bound`], and stays so
 //! until everything is at rest. Where a process of the pair has started later than the healing,
-//! the time runs from then.
+//! the time runs from then. And at no time is a peer refused that is known, whose clock is right,
+//! and that has no other process of its name.
 //!
 //! Not judged: pairs whose wall clocks are further apart than `Timings::clock_skew`, which refuse
 //! one another for ever (PROTOCOL.md section 4.2).
 
 use super::bounds::nanos;
-use super::evidence::PairState;
+use super::evidence::{ConnectionLife, PairState};
 use super::{Bench, Case, heal_bound};
+use crate::script::{Fault, NodeKind};
 use crate::verdict::Class;
 
 /// Clocks that differ by this much less than what is allowed are far enough from it.
@@ -21,6 +23,43 @@ pub(super) fn are_clocks_apart(case: &Case<'_>, pair: &PairState) -> bool {
 }
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
+    for connection in &case.evidence.connections {
+        judge_refusal(case, bench, connection);
+    }
+    judge_pairs(case, bench);
+}
+
+/// What one of ours refuses another has a cause.
+fn judge_refusal(case: &Case<'_>, bench: &mut Bench<'_>, connection: &ConnectionLife) {
+    let evidence = case.evidence;
+    let [dialler, acceptor] = connection.nodes;
+    let kind = |node: usize| evidence.script.nodes.get(node).copied().unwrap_or_default();
+    let Some(at) = connection.refused_at.filter(|at| *at < evidence.phases.quiet) else { return };
+    if ![dialler, acceptor].into_iter().map(kind).all(NodeKind::is_ours) {
+        return;
+    }
+    bench.judged();
+    // Who has gone meanwhile may have been replaced, or have said what time it was long ago.
+    let gone = connection.broken_at[0].is_some_and(|broken| broken <= at);
+    let explains = |fault: &Fault| match fault {
+        Fault::Twin { node, .. } => *node == dialler,
+        Fault::Shutdown { node, .. } => *node == acceptor,
+        Fault::Remove { node, peer, .. } => (*node, *peer) == (acceptor, dialler),
+        Fault::Skew { node, .. } | Fault::Jump { node, .. } | Fault::Rate { node, .. } => {
+            connection.nodes.contains(node)
+        }
+        _ => false,
+    };
+    let known = case.bounds.has_come(at, explains);
+    if gone || known || case.bounds.is_corrupted(dialler, acceptor, at) {
+        bench.excuse("a connection is refused");
+    } else {
+        let detail = format!("n{acceptor} refuses n{dialler}");
+        bench.fail(Class::Liveness, "a peer is refused without a cause", at, detail);
+    }
+}
+
+fn judge_pairs(case: &Case<'_>, bench: &mut Bench<'_>) {
     let evidence = case.evidence;
     let bound = heal_bound(&evidence.script, &evidence.timings);
     for pair in &evidence.pairs {
@@ -65,6 +104,7 @@ mod tests {
     use crate::oracle::heal_bound;
     use crate::oracle::tale::{MS, Tale};
     use crate::script::{Deed, Fault, Line, Moment, Script};
+    use crate::swarm::SECOND;
     use crate::world::Damage;
 
     /// Healed at 10 s.
@@ -115,6 +155,36 @@ mod tests {
         let mut tale = connects(20_000);
         tale.lose(100_000, 0, 1).connect(100_001, 0, 1);
         assert_eq!(tale.broken(11), ["a link is lost after the healing"; 2]);
+    }
+
+    #[test]
+    fn a_refusal_has_a_cause() {
+        let refused = || {
+            let mut tale = Tale::new(2);
+            tale.evidence.connections[0].accepted_at = None;
+            tale.evidence.connections[0].refused_at = Some(7 * MS);
+            tale
+        };
+        assert_eq!(refused().broken(11), ["a peer is refused without a cause"]);
+        let [dialler, acceptor] = refused().evidence.connections[0].nodes;
+        let lasts = SECOND;
+        for fault in [
+            Fault::Twin { node: dialler, lasts },
+            Fault::Shutdown { node: acceptor, grace: lasts, back: None },
+            Fault::Remove { node: acceptor, peer: dialler, lasts },
+            Fault::Skew { node: acceptor, by: 0 },
+            Fault::Damage { from: dialler, to: acceptor, damage: Damage::Flip(1) },
+        ] {
+            let mut tale = refused();
+            tale.fault(6, 6, fault).is_good(11);
+            assert_eq!(tale.verdicts(11).excuses["a connection is refused"], 1);
+        }
+        let mut other = refused();
+        other.fault(6, 6, Fault::Twin { node: acceptor, lasts });
+        assert_eq!(other.broken(11).len(), 1, "the acceptor's twin is no cause");
+        let mut gone = refused();
+        gone.evidence.connections[0].broken_at[0] = Some(6 * MS);
+        gone.is_good(11);
     }
 
     #[test]

@@ -139,8 +139,17 @@ mod tests {
         assert_eq!(late, ["something is left of calls too long"]);
         let hangs = ends(|farewell| farewell.not_shut_down.push(1));
         assert_eq!(hangs, ["a shutdown does not end"]);
+        let dials = ends(|farewell| farewell.dialled_after.push(1));
+        assert_eq!(dials, ["a node dials after its shutdown"]);
         let tasks = ends(|farewell| farewell.tasks_left = 1);
         assert_eq!(tasks, ["tasks are left after the shutdown"]);
+    }
+
+    #[test]
+    fn more_timers_than_calls_are_bad_at_any_time() {
+        let mut tale = rests(CALM);
+        tale.evidence.inside.timers = Some((7 * MS, "n0 with n1: 2 timers of 1 call".into()));
+        assert_eq!(tale.broken(14), ["more timers than calls"]);
     }
 
     #[test]

@@ -224,6 +224,7 @@ mod tests {
             lives: [process, 0],
             opened_at: at * MS,
             accepted_at: Some(at * MS),
+            refused_at: None,
             ..first
         };
         tale.evidence.connections.extend([taken(50, 1), taken(90, 0)]);

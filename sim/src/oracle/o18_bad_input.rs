@@ -8,9 +8,13 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     let end = case.evidence.farewell.end;
     let inside = &case.evidence.inside;
     bench.judged();
-    if inside.bugs > 0 {
-        let detail = format!("{} times", inside.bugs);
-        bench.fail(Class::Panic, "a machine has panicked", end, detail);
+    let (bugs, struck) = (inside.bugs.len(), inside.struck);
+    if bugs != struck {
+        let rule = match bugs > struck {
+            true => "a machine has panicked",
+            false => "the panic of a machine was not caught",
+        };
+        bench.fail(Class::Panic, rule, end, format!("{bugs} times, not {struck}"));
     }
     for panic in &inside.panics {
         bench.fail(Class::Panic, "a task has panicked", end, panic.clone());
@@ -31,10 +35,20 @@ mod tests {
     #[test]
     fn every_panic_is_bad() {
         let mut tale = Tale::new(2);
-        tale.evidence.inside.bugs = 2;
+        tale.evidence.inside.bugs = vec![MS, 2 * MS];
+        tale.evidence.inside.struck = 1;
         tale.evidence.inside.panics.push("index out of bounds".into());
         assert_eq!(tale.broken(18), ["a machine has panicked", "a task has panicked"]);
         assert!(tale.verdicts(18).failures.iter().all(|failure| failure.class == Class::Panic));
+    }
+
+    #[test]
+    fn a_panic_that_was_asked_for_is_good_and_one_that_does_not_come_is_bad() {
+        let mut tale = Tale::new(2);
+        tale.evidence.inside.struck = 1;
+        assert_eq!(tale.broken(18), ["the panic of a machine was not caught"]);
+        tale.evidence.inside.bugs.push(MS);
+        tale.is_good(18);
     }
 
     #[test]

@@ -6,6 +6,16 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
     ("wrong-direction-disconnect", "O3", "nothing explains the end of the peer's own call"),
     ("loss-not-told", "O7", "those who wait for room are calls, which outlive their link"),
     ("taken-back-is-sent", "O3", "the error that says that no handler has run is wrong"),
+    (
+        "ping-postponed-by-writes",
+        "O7",
+        "who sends no ping misses the pong: it gives up a link that is well",
+    ),
+    (
+        "decode-more-forgotten",
+        "O16",
+        "what was read counts as known: a node speaks of what is over",
+    ),
     ("credit-on-receipt", "O3", "the sender overruns the receiver: a violation without a cause"),
 ];
 

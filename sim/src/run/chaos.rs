@@ -117,6 +117,11 @@ impl<'a> Chaos<'a> {
                 Moment::At(at) => {
                     self.schedule(*at, Act::Line(index));
                 }
+                Moment::Every(times) => {
+                    for at in times.each() {
+                        self.schedule(at, Act::Line(index));
+                    }
+                }
                 Moment::When(point) => {
                     let then = match (&line.deed, fault) {
                         (Deed::Fault(Fault::Damage { damage, .. }), Some(fault)) => {

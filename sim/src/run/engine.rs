@@ -122,6 +122,7 @@ impl<'a> Engine<'a> {
                 return false;
             }
             let step = self.shared.step(limit);
+            self.note_bugs();
             if matches!(step, Step::Done | Step::Cue(_)) {
                 self.keep_digest();
             }
@@ -139,6 +140,13 @@ impl<'a> Engine<'a> {
                     return false;
                 }
             }
+        }
+    }
+
+    /// Keeps when machines have panicked.
+    fn note_bugs(&mut self) {
+        for _ in 0..take_bugs() {
+            self.inside.bugs.push(self.now());
         }
     }
 
@@ -542,9 +550,10 @@ impl<'a> Engine<'a> {
 
     /// All that is known, once it is over.
     fn collect(&mut self, mut evidence: Evidence) -> Facts {
+        self.note_bugs();
         let inside = &mut evidence.inside;
         *inside = std::mem::take(&mut self.inside);
-        inside.bugs = take_bugs().saturating_sub(self.nodes.injected());
+        inside.struck = self.nodes.struck();
         inside.tried = std::mem::take(&mut self.nodes.tried);
         inside.complaints = self.nodes.complaints.take();
         inside.panics = std::mem::take(&mut self.shared.world().panics);

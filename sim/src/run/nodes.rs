@@ -133,6 +133,8 @@ pub(crate) struct Nodes {
     pub(crate) lives: Vec<Vec<NodeLife>>,
     /// Those whose machines were told to panic.
     injected: Vec<PeerHandle>,
+    /// How many of these faults were taken back, or took the place of one that had not come yet.
+    withdrawn: usize,
     views: Arc<Mutex<Views>>,
     foreign_views: Arc<Mutex<Vec<LinkView>>>,
     pub(crate) complaints: Complaints,
@@ -158,6 +160,7 @@ impl Nodes {
             twins: (0..count).map(|_| None).collect(),
             lives: vec![Vec::new(); count],
             injected: Vec::new(),
+            withdrawn: 0,
             views: Arc::default(),
             foreign_views: Arc::default(),
             complaints: Complaints::default(),
@@ -402,13 +405,14 @@ impl Nodes {
     }
 
     /// Machines that have not panicked yet will not.
-    pub(crate) fn withdraw_panics(&self) {
-        self.injected.iter().for_each(|handle| handle.inject(None));
+    pub(crate) fn withdraw_panics(&mut self) {
+        let pending = self.injected.iter().filter_map(|handle| handle.inject(None));
+        self.withdrawn += pending.count();
     }
 
-    /// Panics that machines were told to have.
-    pub(crate) fn injected(&self) -> u64 {
-        self.injected.len() as u64
+    /// Panics that machines were told to have, and have had.
+    pub(crate) fn struck(&self) -> usize {
+        self.injected.len() - self.withdrawn
     }
 
     /// Ends the nodes that are not ours, and the twins that nobody has shut down, unless they end
@@ -486,7 +490,8 @@ impl Victims for Nodes {
     fn panic(&mut self, node: usize, peer: usize, using: bool) -> bool {
         let handle = self.get(node).and_then(|running| running.peers[peer].clone());
         if let Some(handle) = &handle {
-            handle.inject(if using { Fault::Using } else { Fault::Driving });
+            let former = handle.inject(if using { Fault::Using } else { Fault::Driving });
+            self.withdrawn += usize::from(former.is_some());
             self.injected.push(handle.clone());
         }
         handle.is_some()

@@ -249,8 +249,10 @@ impl Record {
         if let Kind::Message(message) = &seen.kind {
             self.messages += message.each().len() as u64;
             self.stillborn.extend(stillborn(message.each()));
-            if end == End::Acceptor && is_acceptance(message) {
-                self.lives[conn.0 as usize].accepted_at.get_or_insert(at);
+            if let (End::Acceptor, Some(accepted)) = (end, answer(message)) {
+                let life = &mut self.lives[conn.0 as usize];
+                let when = if accepted { &mut life.accepted_at } else { &mut life.refused_at };
+                when.get_or_insert(at);
             }
         }
         self.watch.wrote(at, conn.0 as usize, end, seen);
@@ -308,8 +310,10 @@ impl Observer for Recorder {
     fn connected(&mut self, at: u64, conn: ConnId, nodes: [usize; 2], lives: [u64; 2]) {
         let mut guard = self.record();
         let record = &mut *guard;
-        let (opened_at, accepted_at, broken_at) = (at, None, [None; 2]);
-        record.lives.push(ConnectionLife { nodes, lives, opened_at, accepted_at, broken_at });
+        let (opened_at, broken_at) = (at, [None; 2]);
+        let (accepted_at, refused_at) = (None, None);
+        let life = ConnectionLife { nodes, lives, opened_at, accepted_at, refused_at, broken_at };
+        record.lives.push(life);
         let (kinds, secure) = (&record.kinds, record.secure);
         let monitor = record
             .monitors
@@ -432,8 +436,12 @@ fn stillborn(messages: &[Message]) -> impl Iterator<Item = CallId> {
     })
 }
 
-fn is_acceptance(message: &Message) -> bool {
-    matches!(message.body.as_deref(), Some(Body::ConnectResponse { accepted: true, .. }))
+/// Whether this accepts a connection or refuses it, if it is an answer to a Connect.
+fn answer(message: &Message) -> Option<bool> {
+    match message.body.as_deref() {
+        Some(Body::ConnectResponse { accepted, .. }) => Some(*accepted),
+        _ => None,
+    }
 }
 
 /// How many messages of this op a frame carries.

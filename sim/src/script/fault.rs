@@ -158,11 +158,39 @@ pub struct Point {
     pub byte: u64,
 }
 
+/// Times that are equally far apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Nanoseconds from one to the next, not 0.
+    pub apart: u64,
+    /// The first of them, in nanoseconds.
+    pub first: u64,
+    /// None comes after this.
+    pub last: u64,
+}
+
+impl Times {
+    /// So many are the most that a script may have.
+    pub const MOST: u64 = 10_000;
+
+    /// How many they are.
+    pub const fn count(self) -> u64 {
+        (self.last.saturating_sub(self.first) / self.apart).saturating_add(1)
+    }
+
+    /// Each of them.
+    pub fn each(self) -> impl Iterator<Item = u64> {
+        (0..self.count()).map(move |n| self.first + n * self.apart)
+    }
+}
+
 /// When a fault comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// At a time, in nanoseconds.
     At(u64),
+    /// Again and again; no call does that.
+    Every(Times),
     /// At a point of the protocol.
     When(Point),
 }

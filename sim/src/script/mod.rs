@@ -83,6 +83,9 @@
 //!
 //! `at TIME DEED` happens at a simulated time.
 //!
+//! `every TIME TIME..TIME DEED` happens again and again, so far apart, from the second time to the
+//! third; no call and no cancel does.
+//!
 //! `when WAY OP NUMBER [byte=NUMBER] DEED` happens when the message of this op, the how-manieth on
 //! this way from 1, is written. `OP` is a name of PROTOCOL.md such as `Request`, `Head` for the HTTP
 //! upgrade, or `Any`. Damage comes in front of this byte of its WebSocket message, from 0
@@ -162,7 +165,7 @@ mod units;
 mod words;
 
 pub use self::call::{Call, Close, Finish, Input, Plan, Reading, Route};
-pub use self::fault::{Fault, Moment, Point, Row};
+pub use self::fault::{Fault, Moment, Point, Row, Times};
 pub use self::form::{Form, Way};
 pub use self::line::{Conduct, Deed, Line, NodeKind, Script};
 pub use self::parse::ScriptError;

@@ -7,7 +7,7 @@ use gridmux_core::limits::Limits;
 use gridmux_core::wire::Op;
 
 use super::deed::{deed, deed_on};
-use super::fault::{Moment, Point};
+use super::fault::{Moment, Point, Times};
 use super::line::{Conduct, Deed, Line, NodeKind, Script};
 use super::trial::Trial;
 use super::words::{NODES, SPAN, TIME, Table, U32, U64, Words, YES};
@@ -148,6 +148,19 @@ const STATEMENTS: &Table<Reader> = &[
         let moment = Moment::At(words.next(&TIME)?);
         let deed = deed(words)?;
         draft.add(Line { moment, deed }, words)
+    }),
+    ("every", |draft, words| {
+        let apart = words.next(&TIME)?;
+        let (first, last) = words.next(&SPAN)?;
+        let times = Times { apart, first, last };
+        if apart == 0 || times.count() > Times::MOST {
+            let most = Times::MOST;
+            return Err(words.wrong(format!("that is more often than {most} times")));
+        }
+        match deed(words)? {
+            deed @ Deed::Fault(_) => draft.add(Line { moment: Moment::Every(times), deed }, words),
+            Deed::Call(_) | Deed::Cancel(_) => Err(words.wrong("no call happens more than once")),
+        }
     }),
     ("when", |draft, words| {
         let (from, to) = words.way()?;

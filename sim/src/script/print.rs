@@ -6,7 +6,7 @@ use gridmux_core::limits::Limits;
 
 use super::call::{Call, Close, Finish, Input, Plan, Reading};
 use super::deed::{CLOSES, DEATHS, FINISHES};
-use super::fault::{Fault, Moment, Point};
+use super::fault::{Fault, Moment, Point, Times};
 use super::form::{Form, Way};
 use super::line::{Deed, Line, NodeKind, Script};
 use super::parse::{CONDUCTS, HEAD, TRIALS};
@@ -73,6 +73,10 @@ impl Display for Line {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match &self.moment {
             Moment::At(at) => write!(f, "at {} ", show_time(*at))?,
+            Moment::Every(Times { apart, first, last }) => {
+                let (first, last) = (show_time(*first), show_time(*last));
+                write!(f, "every {} {first}..{last} ", show_time(*apart))?;
+            }
             Moment::When(Point { from, to, op, nth, byte }) => {
                 write!(f, "when n{from}>n{to} {op} {nth}")?;
                 field(f, "byte", byte, &0)?;

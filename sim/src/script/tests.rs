@@ -6,7 +6,7 @@ use gridmux_core::limits::Limits;
 
 use super::{
     Call, Close, Conduct, Deed, Fault, Finish, Form, Input, Line, Moment, NodeKind, Plan, Point,
-    Reading, Route, Script, Trial, Way,
+    Reading, Route, Script, Times, Trial, Way,
 };
 use crate::keyed::{Keyed, Purpose};
 use crate::world::{Damage, Death, DialFate, Knobs};
@@ -129,9 +129,14 @@ impl Dice {
         }
     }
 
-    fn moment(&mut self, nodes: usize) -> Moment {
+    fn moment(&mut self, nodes: usize, is_fault: bool) -> Moment {
         if self.coin() {
             return Moment::At(self.number());
+        }
+        if is_fault && self.coin() {
+            let (apart, first) = (self.number() % 1_000_000 + 1, self.number() % (1 << 40));
+            let last = first + apart * (self.number() % 100);
+            return Moment::Every(Times { apart, first, last });
         }
         Moment::When(Point {
             from: self.below(nodes),
@@ -189,15 +194,15 @@ impl Dice {
         for number in 0..calls {
             let mut call = self.call(format!("c-{number}.x"), nodes);
             call.again_after = self.maybe(|dice| format!("c-{}.x", dice.below(calls)));
-            lines.push(Line { moment: self.moment(nodes), deed: Deed::Call(call) });
+            lines.push(Line { moment: self.moment(nodes, false), deed: Deed::Call(call) });
         }
         for _ in 0..calls {
             let name = format!("c-{}.x", self.below(calls));
-            lines.push(Line { moment: self.moment(nodes), deed: Deed::Cancel(name) });
+            lines.push(Line { moment: self.moment(nodes, false), deed: Deed::Cancel(name) });
         }
         for _ in 0..self.below(6) {
             let deed = Deed::Fault(self.fault(nodes));
-            lines.push(Line { moment: self.moment(nodes), deed });
+            lines.push(Line { moment: self.moment(nodes, true), deed });
         }
         let ahead = self.below(lines.len());
         lines.rotate_left(ahead);
@@ -230,7 +235,7 @@ fn every_script_is_read_as_it_is_printed() {
     }
     let words = "ours loop go hostile rules handshakes merges generation secure set whole no latency rate \
         buffer piece slack lazy-per-million laziness spurious-per-million grain drift origin skew \
-        at when byte call cancel reset late damage flip drop insert end silence stall lasts \
+        at every when byte call cancel reset late damage flip drop insert end silence stall lasts \
         partition none one-way dial works refused hangs takes squeeze crash silent back pause jump \
         ahead by millionths shutdown grace twin remove heal core size nil timeout wait-link after \
         items item-size pace take take-pace finish error panic never send send-size send-pace \
@@ -289,6 +294,10 @@ fn what_is_wrong_is_said_with_its_line_and_with_what_is_allowed() {
         ("node n1 evil", 3, "what a node can be: ours, loop, go, hostile"),
         ("node n2 go", 3, "there is no n2: nodes are n0 to n1"),
         ("at 1 cancel a", 3, "`1` is not a time such as 3s"),
+        ("every 0s 1s..2s crash n0", 3, "more often than 10000 times"),
+        ("every 1ns 1s..2s crash n0", 3, "more often than 10000 times"),
+        ("every 1s 2s..1s crash n0", 3, "the shorter first"),
+        ("every 1s 1s..2s call a n0 n1 echo", 3, "no call happens more than once"),
         ("at 1s", 3, "the line ends where a deed should be"),
         ("at 1s explode n0", 3, "a deed: call, cancel, reset"),
         ("at 1s flip=0x20", 3, "a deed: call, cancel, reset"),

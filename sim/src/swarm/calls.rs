@@ -51,7 +51,7 @@ pub(crate) fn draw(draw: Draw, script: &Script, count: u64, faults: &[Line]) -> 
     }
     lines.sort_by_key(|line| match line.moment {
         Moment::At(at) => at,
-        Moment::When(_) => u64::MAX,
+        Moment::Every(_) | Moment::When(_) => u64::MAX,
     });
     lines
 }
@@ -104,6 +104,7 @@ fn moment(of_burst: Draw, own: Draw, script: &Script, faults: &[Line]) -> u64 {
         .iter()
         .filter_map(|line| match line.moment {
             Moment::At(at) => Some(at),
+            Moment::Every(times) => Some(times.first),
             Moment::When(_) => None,
         })
         .collect();
@@ -224,7 +225,7 @@ fn plan(own: Draw, call: &Call, script: &Script, most: u32) -> Plan {
         (1, _) => own.spread("soon", 1_000, 200 * MILLI),
         // About as long as the caller waits.
         (3, Some(timeout)) if timeout < 20 * SECOND => {
-            timeout.saturating_sub(MILLI) + own.below("edge", 3 * MILLI)
+            timeout.next_multiple_of(MILLI) - MILLI + own.below("edge", 3 * MILLI)
         }
         _ => own.spread("late", 200 * MILLI, 6 * SECOND),
     };

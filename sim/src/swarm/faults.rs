@@ -2,7 +2,7 @@
 
 use super::draw::Draw;
 use super::{MILLI, SECOND};
-use crate::script::{Deed, Fault, Line, Moment, Point, Script};
+use crate::script::{Deed, Fault, Line, Moment, Point, Script, Times};
 use crate::world::{Damage, Death, DialFate};
 
 /// A kind of fault that a seed may draw; it favours some and leaves out others.
@@ -114,8 +114,8 @@ pub(crate) fn draw_among(
         let kind = own.weighted("kind", &kinds);
         let at = own.range("at", SECOND, script.heal - SECOND / 2);
         match kind {
-            FaultKind::Flapping => lines.extend(flapping(own, script, at)),
-            FaultKind::Restarts => lines.extend(restarts(own, script, at)),
+            FaultKind::Flapping => lines.push(flapping(own, script, at)),
+            FaultKind::Restarts => lines.push(restarts(own, script, at)),
             FaultKind::Overlap => lines.extend(overlap(own, script, at)),
             kind => lines.push(one(own, script, kind, at)),
         }
@@ -297,30 +297,28 @@ fn point(own: Draw, from: usize, to: usize) -> Point {
 }
 
 /// Connections that die again and again, soon after they were made.
-fn flapping(own: Draw, script: &Script, at: u64) -> Vec<Line> {
+fn flapping(own: Draw, script: &Script, at: u64) -> Line {
     let (from, to) = own.pair("pair", script.nodes.len());
-    let count = own.range("times", 3, 8);
     let apart = own.pick("apart", &[50 * MILLI, SECOND, 2_500 * MILLI]);
-    let line = |n: u64| Line {
-        moment: Moment::At((at + n * apart).min(script.heal - SECOND / 2)),
-        deed: Deed::Fault(Fault::Reset { one: from, other: to, late: 0 }),
-    };
-    (0..count).map(line).collect()
+    let fault = Fault::Reset { one: from, other: to, late: 0 };
+    again_and_again(script, at, apart, own.range("times", 3, 8), fault)
 }
 
 /// Processes of one name that follow each other quickly: more than anybody remembers.
-fn restarts(own: Draw, script: &Script, at: u64) -> Vec<Line> {
-    let node = own.node("node", script.nodes.len());
-    let apart = own.range("apart", 100 * MILLI, 400 * MILLI);
-    let line = |n: u64| Line {
-        moment: Moment::At((at + n * apart).min(script.heal - SECOND / 2)),
-        deed: Deed::Fault(Fault::Crash {
-            node,
-            how: own.nth(n).pick("how", &[Death::Closed, Death::Reset, Death::Silent]),
-            back: Some(own.nth(n).range("back", 0, 20 * MILLI)),
-        }),
+fn restarts(own: Draw, script: &Script, at: u64) -> Line {
+    let fault = Fault::Crash {
+        node: own.node("node", script.nodes.len()),
+        how: own.pick("how", &[Death::Closed, Death::Reset, Death::Silent]),
+        back: Some(own.range("back", 0, 20 * MILLI)),
     };
-    (0..own.range("times", 3, 24)).map(line).collect()
+    let apart = own.range("apart", 100 * MILLI, 400 * MILLI);
+    again_and_again(script, at, apart, own.range("times", 3, 24), fault)
+}
+
+fn again_and_again(script: &Script, first: u64, apart: u64, times: u64, fault: Fault) -> Line {
+    let last = (first + (times - 1) * apart).min(script.heal - SECOND / 2);
+    let moment = Moment::Every(Times { apart, first, last });
+    Line { moment, deed: Deed::Fault(fault) }
 }
 
 /// What one end has sent stands still on its way; that end then loses the connection, and the

@@ -14,7 +14,7 @@ pub(super) fn draw(draw: Draw) -> Limits {
         return usual;
     }
     Limits {
-        message: draw.pick("message", &[8 << 10, 64 << 10, usual.message, usual.message]),
+        message: draw.pick("message", &[8 << 10, 64 << 10, usual.message]),
         queued_bytes: draw.pick("queued", &[300, 1 << 10, 8 << 10, 64 << 10]),
         received_bytes: draw.pick("received", &[24 << 10, 100 << 10, usual.received_bytes]),
         unauthenticated: draw.pick("unproved", &[3, 8, usual.unauthenticated]),

@@ -11,6 +11,7 @@ mod kinds;
 mod knobs;
 mod limits;
 mod manners;
+mod scenes;
 mod storm;
 
 pub(crate) use self::draw::Draw;
@@ -92,6 +93,7 @@ pub fn script(seed: u64, profile: Profile) -> Script {
     }
     script.lines = lines;
     bulk::add(draw.of("bulk"), &mut script);
+    scenes::add(draw.of("scenes"), &mut script);
     script
 }
 

@@ -214,7 +214,8 @@ impl Inner {
 
     fn launch(&mut self, id: ConnId, end: End, piece: Piece, at: u64) {
         let pipe = self.network.conn(id).out(end);
-        if pipe.silent {
+        // An end that has lost the connection gets nothing more, even if it has not looked yet.
+        if pipe.silent || pipe.reader_error.is_some() {
             pipe.lose(&piece);
             return;
         }

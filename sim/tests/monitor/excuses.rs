@@ -79,6 +79,42 @@ fn a_violation_is_answered_by_an_error_without_a_credit() {
 }
 
 #[test]
+fn surplus_credits_of_others_count_for_nothing() {
+    let mut wire = Wire::new(hostile(Dialler));
+    acked(&mut wire);
+    (1..4).for_each(|seq| wire.say(Dialler, &bare(Op::UnblockSrvMux, seq)));
+    (1..3).for_each(|seq| wire.say(Acceptor, &served(seq)));
+    assert_eq!(wire.found(), []);
+    assert_eq!(wire.monitor.oddities()["more credits than items"], 3);
+    wire.say(Acceptor, &served(3));
+    assert_eq!(wire.found(), [("O9", "more sent than there are credits")]);
+}
+
+#[test]
+fn input_that_crosses_the_error_of_a_handler_is_answered_once_and_that_which_is_refused_never() {
+    let answered = |error: &[u8]| {
+        let mut wire = Wire::new(settings());
+        acked(&mut wire);
+        wire.send(Dialler, &item(1));
+        wire.say(Acceptor, &last(1).with(flag::ERR).payload(error));
+        wire.say(Acceptor, &bare(Op::DisconnectClientMux, 0));
+        wire.deliver(Dialler);
+        wire.say(Acceptor, &bare(Op::DisconnectClientMux, 0));
+        wire.found()
+    };
+    assert_eq!(answered(b"the disk is full, sorry"), []);
+    let again = [("O16", "message after the disconnect")];
+    for refusal in [
+        &b"did not expect inbound message"[..],
+        b"more items than credits",
+        b"out-of-sequence message",
+        b"too much received data waits to be taken",
+    ] {
+        assert_eq!(answered(refusal), again);
+    }
+}
+
+#[test]
 fn strays_are_answered_once_each() {
     let mut wire = Wire::new(hostile(Dialler));
     up(&mut wire);

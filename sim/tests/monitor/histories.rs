@@ -189,6 +189,13 @@ pub(crate) static CALLEE: &[Case] = cases! {
     O16 "response on a stream": opened, |w| w.say(Acceptor, &refusal(MUX)), |w| w.say(Acceptor, &response());
     O16 "message after the final one": |w| { acked(w); w.say(Acceptor, &last(1)); }, |w| w.say(Acceptor, &bare(Op::DisconnectClientMux, 0)), |w| w.say(Acceptor, &served(2));
     O16 "message after the disconnect": |w| { acked(w); w.send(Dialler, &item(1)); w.say(Acceptor, &bare(Op::DisconnectClientMux, 0)); }, |w| { w.deliver(Dialler); w.say(Acceptor, &bare(Op::DisconnectClientMux, 0)); }, |w| w.say(Acceptor, &bare(Op::DisconnectClientMux, 0));
+    O16 "message after the disconnect": |w| {
+        acked(w);
+        w.send(Dialler, &item(1));
+        // Which refuses the input: what is under way of it is answered no more.
+        w.say(Acceptor, &last(1).with(flag::ERR).payload(b"out-of-sequence item"));
+        w.say(Acceptor, &bare(Op::DisconnectClientMux, 0));
+    }, |w| { w.deliver(Dialler); w.flush(); }, |w| { w.deliver(Dialler); w.say(Acceptor, &bare(Op::DisconnectClientMux, 0)); };
     O16 "message after the cancel was known": |w| { acked(w); w.say(Dialler, &bare(Op::DisconnectServerMux, 0)); }, |w| { w.say(Acceptor, &served(1)); w.say(Acceptor, &bare(Op::DisconnectClientMux, 0)); }, |w| { w.send(Acceptor, &served(1)); w.flush(); w.send(Acceptor, &served(2)); };
     O16 "message of a stream on a request": asked, |w| w.say(Acceptor, &refusal(MUX).with(flag::EOF)), |w| w.say(Acceptor, &bare(Op::AckMux, 0));
     O16 "second answer to a request": |w| { asked(w); w.send(Acceptor, &response()); }, |w| { w.deliver(Acceptor); w.flush(); }, |w| w.send(Acceptor, &response());

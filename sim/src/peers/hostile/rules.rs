@@ -50,6 +50,8 @@ pub(super) enum Rule {
     OutputOverCapacity,
     /// Credits for a victim's stream that it has not earned.
     SurplusCredits,
+    /// The same for a stream of its own, whose items it was not sent.
+    SurplusGrants,
     /// A stream without state.
     Stateless,
     /// Input out of sequence.
@@ -91,7 +93,7 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    pub(super) const ALL: [Self; 36] = [
+    pub(super) const ALL: [Self; 37] = [
         Self::UnknownInput,
         Self::UnknownCredit,
         Self::UnknownOutput,
@@ -109,6 +111,7 @@ impl Rule {
         Self::OutputOutOfSequence,
         Self::OutputOverCapacity,
         Self::SurplusCredits,
+        Self::SurplusGrants,
         Self::Stateless,
         Self::InputOutOfSequence,
         Self::PingOutOfSequence,
@@ -229,6 +232,10 @@ impl Rule {
             }
             Self::Stateless => {
                 voice.open(TALK, Flags::STATELESS);
+            }
+            Self::SurplusGrants => {
+                let Known { id, seq } = served(voice);
+                (0..20).for_each(|n| voice.mutter(Op::UnblockSrvMux, id, seq + n));
             }
             Self::InputOutOfSequence => {
                 let Known { id, seq } = served(voice);

@@ -78,7 +78,7 @@ const REFUSED: &str = "MuxConnectError 0";
 /// The handler says that nobody has made this call.
 const NOBODYS_CALL: &str = "Response 0 error";
 
-const RULES: [(Rule, Reaction); 35] = [
+const RULES: [(Rule, Reaction); 36] = [
     (Rule::UnknownInput, Says(&[LATE])),
     (Rule::UnknownCredit, Says(&[])),
     (Rule::UnknownOutput, Says(&["DisconnectServerMux 0"])),
@@ -96,6 +96,7 @@ const RULES: [(Rule, Reaction); 35] = [
     (Rule::OutputOutOfSequence, Says(&["DisconnectServerMux 0"])),
     (Rule::OutputOverCapacity, Says(&["DisconnectServerMux 0"])),
     (Rule::SurplusCredits, Says(&[])),
+    (Rule::SurplusGrants, Says(&["AckMux 0", "MuxServerMsg 1 error", LATE])),
     (Rule::Stateless, Says(&[REFUSED])),
     (Rule::InputOutOfSequence, Says(&["AckMux 0", "MuxServerMsg 1 error", LATE])),
     (Rule::PingOutOfSequence, Says(&["AckMux 0", "MuxServerMsg 1 error", LATE, "Pong 6"])),
