@@ -1,7 +1,7 @@
 //! Every planted bug is real: for each, a scene that a user or a peer can see, as it is without the
 //! bug and as it is with it.
 
-#[path = "../link_support/mod.rs"]
+#[path = "../link/support.rs"]
 mod link_support;
 
 mod bytes;

@@ -1,0 +1,15 @@
+//! Links between whole nodes: how they begin, live and end, and what happens to calls.
+
+mod accept;
+mod bytes;
+mod dial;
+mod drain;
+mod ledger;
+mod life;
+mod limits;
+mod lost;
+mod order;
+mod pair;
+mod replaced;
+mod socket;
+mod support;
