@@ -7,7 +7,7 @@
 //!   there.
 //!
 //! The caller's own cancel and deadline may overtake (DESIGN.md section 2). Not judged: calls of a
-//! machine that has panicked.
+//! machine that has panicked, or that its owner has dropped with the peer.
 
 use gridmux_core::error::CallError;
 
@@ -15,6 +15,7 @@ use super::bounds::nanos;
 use super::story::{Serving, Story};
 use super::{Bench, Case, failure_text};
 use crate::history::{Entry, Sight};
+use crate::script::Fault;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for story in case.stories.iter().filter(|story| story.ours == [true; 2]) {
@@ -50,6 +51,14 @@ fn judge_lost(
     if case.bounds.may_have_panicked(from, to, begun, ended.at) {
         // What it had received is lost with the machine.
         return bench.excuse("a machine has panicked");
+    }
+    let is_removal = |fault: &Fault| match fault {
+        Fault::Remove { node, peer, .. } => (*node, *peer) == (from, to),
+        _ => false,
+    };
+    if case.bounds.has_come(ended.at, is_removal) {
+        // A loop of its own drops the machine with the peer. Calls by handles end otherwise.
+        return bench.excuse("removed from the grid");
     }
     let delivery = case.bounds.delivery(from, to);
     // The call lives on the connection on which its handler began.
@@ -161,6 +170,20 @@ mod tests {
         };
         assert_eq!(panics(900).verdicts(4).excuses["a machine has panicked"], 1);
         assert_eq!(panics(3).broken(4), ["a lost link overtakes items that had come"]);
+    }
+
+    #[test]
+    fn what_had_come_is_lost_with_a_machine_that_its_owner_drops() {
+        let mut tale = source(Finish::Never);
+        tale.evidence.entries.pop();
+        tale.fault(8, 900, Fault::Remove { node: 0, peer: 1, lasts: 0 }).lose(900, 0, 1);
+        tale.see(1_001, 0, Ended(Err(LOST)));
+        tale.is_good(4);
+        let mut tale = source(Finish::Never);
+        tale.evidence.entries.pop();
+        tale.fault(8, 900, Fault::Remove { node: 1, peer: 0, lasts: 0 }).lose(900, 0, 1);
+        tale.see(1_001, 0, Ended(Err(LOST)));
+        assert_eq!(tale.broken(4), ["a lost link overtakes items that had come"]);
     }
 
     #[test]

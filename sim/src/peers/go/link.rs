@@ -286,12 +286,14 @@ impl Link {
         self.send_because(quirk, Header { mux, seq, ..Header::new(op) }, None, &[]);
     }
 
+    /// One that ends the call comes behind what the mux has queued: its own end, above all.
     pub(super) fn send_pong(&self, to: &Header, pong: &Pong) {
         let mut payload = Vec::new();
         pong.encode(&mut payload);
         let header = Header { op: Op::Pong, flags: say::base(self.here.crc), ..*to };
         let bytes = say::encode(header, None, &payload);
-        self.push_at(bytes, None, !self.quirks.has(Quirk::LatePongs));
+        let ends = pong.not_found || pong.error.is_some();
+        self.push_at(bytes, None, !ends && !self.quirks.has(Quirk::LatePongs));
     }
 
     /// MuxConnectError: the opener's header with another op and payload.
