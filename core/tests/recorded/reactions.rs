@@ -14,7 +14,7 @@ use gridmux_core::time::{Instant, Now};
 use gridmux_core::wire::{Op, Timestamp};
 
 use crate::support::app::App;
-use crate::support::messages::{self, Edit, opening, unpack};
+use crate::support::messages::{self, Edit, line, opening, unpack};
 use crate::support::solo::{TOKEN, connect, node};
 use crate::support::vectors::{Event, Probe, Sent, hex, probes};
 
@@ -123,9 +123,7 @@ fn recorded(probe: &Probe) -> Vec<String> {
         match event {
             Event::Http(head) => lines.push(head.clone()),
             Event::Frame { opcode, bytes } => lines.push(frame_line(*opcode, bytes)),
-            Event::Message(message) => {
-                lines.extend(unpack(&message.bytes).iter().map(messages::line))
-            }
+            Event::Message(message) => lines.extend(unpack(&message.bytes).iter().map(line)),
         }
     }
     lines.extend(probe.link_closed.then(|| "closed".to_owned()));
