@@ -146,7 +146,7 @@ fn the_last_line_of_many_has_the_figures_of_the_batch() {
         assert!(json[key].is_f64(), "{key}");
     }
     let rows = json["effects_per_1000"].as_object().unwrap();
-    assert_eq!(rows.len(), 45);
+    assert_eq!(rows.len(), gridmux_sim::rows::ROWS.len());
     let zero = json["census_zero_rows"].as_array().unwrap();
     for (row, effects) in rows {
         let listed = zero.iter().any(|zero| zero == row);
