@@ -17,6 +17,9 @@ use super::{Bench, Case, failure_text};
 use crate::history::{Entry, Sight};
 use crate::script::Fault;
 
+/// How much faster than true time a node's clock runs at most.
+const FASTEST_CLOCK: u64 = 2;
+
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for story in case.stories.iter().filter(|story| story.ours == [true; 2]) {
         let Some((ended, error)) = story.failed() else { continue };
@@ -83,7 +86,7 @@ fn judge_lost(
         }
     }
     let default = nanos(case.evidence.timings.default_deadline);
-    let Some(left) = end_left(story, serving, delivery, default) else { return };
+    let Some(left) = end_left(case, story, serving, default) else { return };
     if had_come(left) {
         let rule = "a lost link overtakes an orderly end that had come";
         bench.unsafe_call(rule, ended.at, story, "");
@@ -92,26 +95,44 @@ fn judge_lost(
 
 /// When the orderly end had left the callee at the latest: once the handler had returned, and
 /// there was a credit for it.
-fn end_left(story: &Story<'_>, serving: &Serving<'_>, delivery: u64, default: u64) -> Option<u64> {
+fn end_left(
+    case: &Case<'_>,
+    story: &Story<'_>,
+    serving: &Serving<'_>,
+    default: u64,
+) -> Option<u64> {
     let (started, returned) = (serving.started()?, serving.returned_in_order()?);
+    let timeout = story.timeout(default);
     // What comes to an end after its time, by its node's clock, is not sent.
     let took = returned.clock.saturating_sub(started.clock);
-    if story.timeout(default).is_some_and(|timeout| took >= timeout) {
+    if timeout.is_some_and(|timeout| took >= timeout) {
         return None;
     }
-    let returned = returned.at;
-    let Some((_, capacity)) = story.call.route.served_capacities() else { return Some(returned) };
+    let Some((_, capacity)) = story.call.route.served_capacities() else {
+        return Some(returned.at);
+    };
     if !story.call.route.gives_items() {
         // Its one result travels as an item, and when that is taken is not seen.
         return None;
     }
     let needed = (serving.outputs() + 1).saturating_sub(capacity as usize);
     if needed == 0 {
-        return Some(returned);
+        return Some(returned.at);
     }
     let taken = story.caller.iter().filter(|entry| matches!(entry.sight, Sight::Taken(..)));
     let credit = taken.map(|entry| entry.at).nth(needed - 1)?;
-    Some(returned.max(credit.saturating_add(delivery)))
+    let left = returned
+        .at
+        .max(credit.saturating_add(case.bounds.delivery(story.call.from, story.call.to)));
+    // While it waits for the credit, its time may come by a clock that is fast, or jumps.
+    let callee = story.call.to;
+    let jumped = case.evidence.faults().any(|(fault, fired)| {
+        matches!(fault, Fault::Jump { node, .. } if *node == callee)
+            && (returned.at..=left).contains(&fired.at)
+    });
+    let waited = (left - returned.at).saturating_mul(FASTEST_CLOCK);
+    let in_time = timeout.is_none_or(|timeout| took.saturating_add(waited) < timeout);
+    (in_time && !jumped).then_some(left)
 }
 
 #[cfg(test)]
@@ -176,14 +197,10 @@ mod tests {
     fn what_had_come_is_lost_with_a_machine_that_its_owner_drops() {
         let mut tale = source(Finish::Never);
         tale.evidence.entries.pop();
-        tale.fault(8, 900, Fault::Remove { node: 0, peer: 1, lasts: 0 }).lose(900, 0, 1);
-        tale.see(1_001, 0, Ended(Err(LOST)));
-        tale.is_good(4);
-        let mut tale = source(Finish::Never);
-        tale.evidence.entries.pop();
-        tale.fault(8, 900, Fault::Remove { node: 1, peer: 0, lasts: 0 }).lose(900, 0, 1);
-        tale.see(1_001, 0, Ended(Err(LOST)));
+        tale.lose(900, 0, 1).see(1_001, 0, Ended(Err(LOST)));
         assert_eq!(tale.broken(4), ["a lost link overtakes items that had come"]);
+        tale.fault(899, 900, Fault::Remove { node: 0, peer: 1, lasts: 0 });
+        assert!(tale.broken(4).is_empty());
     }
 
     #[test]

@@ -45,7 +45,9 @@ fn answers(case: &Case<'_>, peak: &Peak) -> usize {
     let calls = case.evidence.script.calls();
     let served = calls.filter(|call| (call.from, call.to) == (peak.peer, peak.node));
     let answers = served.filter(|call| !call.route.gives_items());
-    let size = |call: &Call| usize::try_from(call.plan.item_size).unwrap_or(usize::MAX);
+    // An answer may be the request again.
+    let bytes = |call: &Call| call.plan.item_size.max(call.size.unwrap_or(0));
+    let size = |call: &Call| usize::try_from(bytes(call)).unwrap_or(usize::MAX);
     answers.map(|call| size(call).saturating_add(OVERHEAD)).fold(0, usize::saturating_add)
 }
 
@@ -117,6 +119,9 @@ mod tests {
             tale
         };
         answer(Route::Echo).is_good(13);
+        let mut echo = holds(Peak { queued: 13_096, ..FULL });
+        echo.call(Call { size: Some(2_000), ..call(Route::Echo) });
+        echo.is_good(13);
         assert_eq!(answer(Route::Source).broken(13), ["queued bytes are over their limit"]);
     }
 }
