@@ -153,7 +153,14 @@ impl Looped {
     /// There is no such peer.
     pub(crate) fn remove_peer(&self, peer: usize) -> Result<(), ConfigError> {
         let name = &self.site.names[peer];
-        self.act(|state, now| state.grid.remove_peer(name, now).map(drop))
+        self.act(|state, now| {
+            let served = state.served.iter_mut().filter(|((of, _), _)| *of == peer);
+            for (_, why) in served {
+                // Its machine, which is dropped, says nothing any more.
+                why.get_or_insert(CancelReason::Disconnected);
+            }
+            state.grid.remove_peer(name, now).map(drop)
+        })
     }
 
     /// Puts it in again.

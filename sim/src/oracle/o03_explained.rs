@@ -271,25 +271,22 @@ impl Cause<'_> {
             return Some("the callee heard no ping");
         }
         // What has returned, and whose end waits for a credit, is told nothing any more.
-        let timings = &self.case.evidence.timings;
-        let patience = match self.story.call.timeout {
-            Some(timeout) => timeout.min(nanos(timings.mux_ping_silence)),
-            None => nanos(timings.mux_ping_silence),
-        };
-        let waited_too_long = self.any_serving(|one| {
-            one.started().is_some_and(|started| {
-                let bounds = &self.case.bounds;
-                one.is_over() && bounds.most_clock(self.to(), started.at, self.entry.at) >= patience
+        let waited = |patience: u64| {
+            self.any_serving(|one| {
+                one.started().is_some_and(|started| {
+                    let bounds = &self.case.bounds;
+                    let clock = bounds.most_clock(self.to(), started.at, self.entry.at);
+                    one.is_over() && clock >= patience
+                })
             })
-        });
-        // With a deadline the callee is first only by a clock that is ahead; else pings must be
-        // missing.
-        let may_give_up = || match self.story.call.timeout {
-            Some(timeout) if timeout <= patience => self.callee_is_ahead(),
-            _ => self.pings_may_be_missed(nanos(timings.mux_ping_silence)),
         };
-        (waited_too_long && may_give_up())
-            .then_some("the callee gave up an end that waited for a credit")
+        // The callee is first by its clock, if that is ahead, or because pings are missing.
+        let silence = nanos(self.case.evidence.timings.mux_ping_silence);
+        let timeout = self.story.call.timeout;
+        let expired = || timeout.is_some_and(waited) && self.callee_is_ahead();
+        let is_watched = timeout.is_none_or(|timeout| timeout > silence);
+        let unheard = || is_watched && waited(silence) && self.pings_may_be_missed(silence);
+        (expired() || unheard()).then_some("the callee gave up an end that waited for a credit")
     }
 
     /// Whether the callee's clock can be ahead of the caller's by more than the time before a

@@ -57,6 +57,9 @@ fn judge_cause(case: &Case<'_>, bench: &mut Bench<'_>, place: usize, view: &Link
     if case.bounds.is_corrupted(node, peer, at) {
         return bench.excuse("a byte was changed on the way");
     }
+    if case.bounds.may_have_panicked(node, peer, near, at) {
+        return bench.excuse("a machine has panicked");
+    }
     if !case.bounds.is_troubled(node, peer, near, at) {
         let detail = format!("n{node} has lost n{peer}");
         bench.fail(Class::Safety, "a link is lost without a cause", at, detail);
@@ -144,6 +147,15 @@ mod tests {
         let mut before = Tale::new(2);
         before.fault(9, 9, RESET).lose(50_000, 0, 1);
         assert_eq!(before.broken(7).len(), 2, "long ago");
+    }
+
+    #[test]
+    fn a_machine_that_panics_when_it_is_used_loses_its_link_then() {
+        let mut tale = Tale::new(2);
+        tale.fault(9, 9, Fault::Panic { node: 0, peer: 1, using: true }).lose(50_000, 0, 1);
+        assert_eq!(tale.broken(7).len(), 2, "it has not panicked");
+        tale.evidence.inside.bugs.push(50_000 * MS);
+        assert!(tale.broken(7).is_empty());
     }
 
     #[test]
