@@ -27,7 +27,7 @@ use super::o05_deadlines::reader_lag;
 use super::story::{Serving, Story};
 use super::{Bench, Case, failure_text};
 use crate::history::{Entry, Sight};
-use crate::script::{Close, Deed, Fault, Finish};
+use crate::script::{Close, Deed, Fault, Finish, Form};
 use crate::verdict::Class;
 
 /// Wake-ups between a ping that is due and the handler's own record of its silence.
@@ -218,6 +218,11 @@ impl Cause<'_> {
                 | CallError::Decode(_)
         );
         if matches!(error, CallError::Ended) && !self.story.ours[1] {
+            return Some("the peer is not ours");
+        }
+        // Its receiving half has met an item that is none of its type.
+        let by_item = *error == CallError::Cancelled && self.story.call.form != Form::Raw;
+        if by_item && !self.story.ours[1] {
             return Some("the peer is not ours");
         }
         if !by_peer {
@@ -450,7 +455,9 @@ mod tests {
     use crate::oracle::failure_text;
     use crate::oracle::tale::{EXPIRED, LOST, MS, Tale, call};
     use crate::run::{Refusal, Tried};
-    use crate::script::{Call, Close, Deed, Fault, Finish, Line, Moment, NodeKind, Route, Trial};
+    use crate::script::{
+        Call, Close, Deed, Fault, Finish, Form, Line, Moment, NodeKind, Route, Trial,
+    };
     use crate::world::Damage;
 
     const NOT_RUN: CallError = CallError::Disconnected { may_have_run: false };
@@ -644,6 +651,13 @@ mod tests {
         let mut half = call(Route::Talk);
         half.input.close = Close::Drop;
         is_excused(&fails(half, CallError::Cancelled), "its sending half was dropped");
+        let misread = |form| {
+            let mut tale = fails(Call { form, ..call(Route::Talk) }, CallError::Cancelled);
+            tale.evidence.script.nodes[1] = NodeKind::Go;
+            tale
+        };
+        assert_eq!(misread(Form::Raw).broken(3), ["an unexplained Cancelled"]);
+        is_excused(&misread(Form::Mss), "the peer is not ours");
     }
 
     #[test]
