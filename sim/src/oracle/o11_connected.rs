@@ -15,6 +15,9 @@ use crate::verdict::Class;
 /// Clocks that differ by this much less than what is allowed are far enough from it.
 const MARGIN: u64 = 1_000_000_000;
 
+/// A task that now and then takes this long to run makes a busy link slow, in nanoseconds.
+const SLOW_TURN: u64 = 100_000_000;
+
 /// Whether the wall clocks of a pair are too far apart for it.
 pub(super) fn are_clocks_apart(case: &Case<'_>, pair: &PairState) -> bool {
     let wall = |node: usize| case.evidence.walls.get(node).copied().unwrap_or(0);
@@ -87,12 +90,24 @@ fn judge_pairs(case: &Case<'_>, bench: &mut Bench<'_>) {
                 .views_of(*node, *peer)
                 .find(|view| !view.up && after.contains(&view.at))
                 .map(|view| view.at);
+            if lost.is_some() && is_busy_for_go(case, pair) {
+                bench.excuse("a Go node takes a busy link for a dead one");
+                continue;
+            }
             if lost.is_some() || !pair.connected[place] {
                 let at = lost.unwrap_or(evidence.phases.quiet);
                 bench.fail(Class::Liveness, "a link is lost after the healing", at, who);
             }
         }
     }
+}
+
+/// Whether one of the pair is no node of ours, and tasks or the network are so slow that its pongs
+/// may wait behind data for long: only pongs are signs of life to it (PROTOCOL.md section 7.6).
+fn is_busy_for_go(case: &Case<'_>, pair: &PairState) -> bool {
+    let script = &case.evidence.script;
+    let is_slow = script.knobs.laziness >= SLOW_TURN || script.knobs.rate > 0;
+    is_slow && pair.nodes.iter().any(|node| !script.nodes[*node].is_ours())
 }
 
 #[cfg(test)]
@@ -103,7 +118,7 @@ mod tests {
 
     use crate::oracle::heal_bound;
     use crate::oracle::tale::{MS, Tale};
-    use crate::script::{Deed, Fault, Line, Moment, Script};
+    use crate::script::{Deed, Fault, Line, Moment, NodeKind, Script};
     use crate::swarm::SECOND;
     use crate::world::Damage;
 
@@ -155,6 +170,10 @@ mod tests {
         let mut tale = connects(20_000);
         tale.lose(100_000, 0, 1).connect(100_001, 0, 1);
         assert_eq!(tale.broken(11), ["a link is lost after the healing"; 2]);
+        tale.evidence.script.knobs.laziness = 500 * MS;
+        assert_eq!(tale.broken(11).len(), 2, "slowness alone is no reason");
+        tale.evidence.script.nodes[1] = NodeKind::Go;
+        assert!(tale.broken(11).is_empty());
     }
 
     #[test]
