@@ -14,39 +14,52 @@ use crate::stats::Stats;
 use crate::time::{Instant, Now};
 use crate::wire::Connect;
 
-/// Where the generations of mux ids begin, for each peer: where they ended, if it was here before
-/// (PROTOCOL.md section 7.1: a stale message never finds a newer call; nor does the handler of a
-/// former call).
+/// Where the generations of mux ids and the numbers of links begin, for each peer: where they ended,
+/// if it was here before (PROTOCOL.md section 7.1: a stale message never finds a newer call; nor does
+/// the handler of a former call, or a former connection the newer machine).
 #[derive(Debug)]
 pub(crate) struct Generations {
     first: u32,
-    /// Of our calls and of theirs, of peers that were removed.
-    next: BTreeMap<Arc<str>, (u32, u32)>,
+    /// Of peers that were removed.
+    left: BTreeMap<Arc<str>, Left>,
+}
+
+/// What a peer that was removed has not used.
+#[derive(Debug)]
+struct Left {
+    /// The generation of our calls, and of theirs.
+    ours: u32,
+    theirs: u32,
+    /// The last link that it has used.
+    link: u64,
 }
 
 impl Generations {
     /// Of a peer that is added.
     pub(crate) fn first(&self, name: &str) -> u32 {
-        self.next.get(name).map_or(self.first, |(ours, _)| *ours)
+        self.left.get(name).map_or(self.first, |left| left.ours)
     }
 
-    /// A peer was added: none of its calls has the key of one of its former time.
+    /// A peer was added: none of its calls has the key of one of its former time, and none of its
+    /// links the number of one.
     fn resume(&self, peer: &mut Peer) {
-        if let Some((_, theirs)) = self.next.get(peer.name()) {
-            peer.start_incoming_generations(*theirs);
+        if let Some(left) = self.left.get(peer.name()) {
+            peer.start_incoming_generations(left.theirs);
+            peer.start_links(left.link);
         }
     }
 
     /// A peer was removed: it opens no more calls.
     pub(crate) fn leave(&mut self, peer: &Peer) {
-        let next = (peer.next_generation(), peer.next_incoming_generation());
-        self.next.insert(peer.name().into(), next);
+        let (ours, theirs) = (peer.next_generation(), peer.next_incoming_generation());
+        let left = Left { ours, theirs, link: peer.last_link() };
+        self.left.insert(peer.name().into(), left);
     }
 }
 
 impl From<u32> for Generations {
     fn from(first: u32) -> Self {
-        Self { first, next: BTreeMap::new() }
+        Self { first, left: BTreeMap::new() }
     }
 }
 

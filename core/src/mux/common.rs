@@ -183,7 +183,7 @@ impl Common {
         }
     }
 
-    /// Senders that wait look again: the link has gone.
+    /// Senders that wait look again: the link has gone, or no call may begin any more.
     pub(crate) fn announce_loss(&mut self) {
         if planted!(LossNotTold, self.queue_wanted) {
             return;

@@ -69,6 +69,7 @@ impl Peer {
             _ => return,
         }
         self.retry.stop();
+        self.common.announce_loss();
         if self.link.is_up() {
             let header = Header { flags: self.common.base_flags, ..Header::new(Op::Disconnect) };
             let message = MessageRef { header, subroute: None, payload: &[] };

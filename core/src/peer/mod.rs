@@ -306,6 +306,16 @@ impl Peer {
         self.incoming.start_generations(first);
     }
 
+    /// The number of its newest link; 0 if it has had none.
+    pub(crate) fn last_link(&self) -> u64 {
+        self.last_link
+    }
+
+    /// Its links have numbers above this one; it has had none.
+    pub(crate) fn start_links(&mut self, last: u64) {
+        self.last_link = last;
+    }
+
     /// A machine in this one's place after a bug of ours has made it panic: no link, no calls.
     /// Whoever holds a call of the former one finds that it does not know it: no key of the former
     /// is one of this. It dials again after the normal spacing, so that a message that makes it

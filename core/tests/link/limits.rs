@@ -519,3 +519,32 @@ fn streams_opened_by_capacity_stay_within_it() {
     assert_eq!(pair.dialler().take_events(), [Event::Writable(stream)]);
     assert!(pair.dialler().peer().send(stream, Data::Borrowed(b"x")).is_ok());
 }
+
+#[test]
+fn whoever_waits_for_room_looks_again_when_the_end_begins() {
+    let limits = limited(|limits| limits.queued_bytes = 10_000);
+    let full = || {
+        let mut node = Lone::connected(Which::Dialler, |node| {
+            node.routes = routes();
+            node.limits = limits.clone();
+        });
+        let now = node.clocks();
+        let mut request =
+            || node.peer().request(now.instant, ECHO, Data::Borrowed(&[7; 9_000]), None).map(drop);
+        assert_eq!((request(), request()), (Ok(()), Err(Refusal::QueueFull)));
+        while node.peer().poll_event().is_some() {}
+        (node, now)
+    };
+    let looks_again = |peer: &mut gridmux_core::peer::Peer| {
+        std::iter::from_fn(|| peer.poll_event()).any(|event| event == Event::QueueWritable)
+    };
+    let (mut node, now) = full();
+    node.peer().shutdown(now, 60 * SECOND);
+    assert!(looks_again(node.peer()), "a shutdown with a grace");
+    let refused = node.peer().request(now.instant, ECHO, Data::Nil, None);
+    assert_eq!(refused, Err(Refusal::Failed(CallError::ShuttingDown)));
+    let (mut node, now) = full();
+    let name = node.peer().name().to_owned();
+    let mut removed = node.grid.remove_peer(&name, now).expect("known");
+    assert!(looks_again(&mut removed), "a removal");
+}

@@ -238,6 +238,22 @@ fn the_handler_of_a_call_from_before_a_peer_was_removed_finds_no_later_call() {
 }
 
 #[test]
+fn a_connection_from_before_a_peer_was_removed_is_none_of_the_peer_that_is_added_again() {
+    let mut solo = Solo::dialler_from(0, |_| {});
+    let mut links = Vec::new();
+    for _ in 0..3 {
+        links.push(solo.peer().link().expect("connected"));
+        let (now, name) = (solo.clocks(), solo.peer().name().to_owned());
+        drop(solo.grid.remove_peer(&name, now).expect("known"));
+        solo.grid.add_peer(&name, now).expect("gone");
+        solo.link = None;
+        solo.pump();
+        solo.answer_connect();
+    }
+    assert!(links.is_sorted_by(|one, next| one < next), "{links:?}");
+}
+
+#[test]
 fn a_peer_that_is_added_again_uses_no_id_of_its_former_time() {
     // The generations wrap in the first time already.
     for first_generation in [0, 0x7fff_fffe, 0x7fff_ffff] {
