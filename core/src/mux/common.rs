@@ -183,13 +183,20 @@ impl Common {
         }
     }
 
-    /// Senders that wait look again: the link has gone, or no call may begin any more.
+    /// Senders that wait look again: the link has gone.
     pub(crate) fn announce_loss(&mut self) {
         if planted!(LossNotTold, self.queue_wanted) {
             return;
         }
         self.queue_wanted = false;
         self.events.push_back(Event::QueueWritable);
+    }
+
+    /// Senders that wait look again: no call may begin any more.
+    pub(crate) fn announce_end(&mut self) {
+        if std::mem::take(&mut self.queue_wanted) {
+            self.events.push_back(Event::QueueWritable);
+        }
     }
 
     /// Counts a received payload; `false` if that passes the limit, and then it is not counted.

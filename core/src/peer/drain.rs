@@ -69,7 +69,7 @@ impl Peer {
             _ => return,
         }
         self.retry.stop();
-        self.common.announce_loss();
+        self.common.announce_end();
         if self.link.is_up() {
             let header = Header { flags: self.common.base_flags, ..Header::new(Op::Disconnect) };
             let message = MessageRef { header, subroute: None, payload: &[] };
