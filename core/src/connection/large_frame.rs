@@ -2,10 +2,11 @@
 //! hashed and masked while the processor has it in its cache, and is on its way before the next one
 //! is touched.
 
-use crate::outbox::{LargeMessage, Pieces};
+use crate::outbox::{FRAME_ROOM, LargeMessage, Pieces};
 use crate::websocket::{Channel, PayloadMask};
+use crate::wire::MessageRef;
 
-/// Bytes of the message in one piece.
+/// Bytes of the payload in one piece.
 const PIECE: usize = 64 * 1024;
 
 #[derive(Debug)]
@@ -17,8 +18,9 @@ pub(super) struct LargeFrame {
 impl LargeFrame {
     /// The frame of this message, and its first piece with the frame's header.
     pub(super) fn begin(message: LargeMessage, channel: &mut Channel) -> (Self, Vec<u8>) {
-        let mut buf = Vec::with_capacity(2 * PIECE.min(message.encoded_len()));
-        let mask = channel.start_message(message.encoded_len(), &mut buf);
+        let len = message.encoded_len();
+        let mut buf = Vec::with_capacity(len.min(PIECE + MessageRef::MAX_OVERHEAD) + FRAME_ROOM);
+        let mask = channel.start_message(len, &mut buf);
         let mut frame = Self { pieces: message.into_pieces(), mask };
         frame.append(&mut buf);
         (frame, buf)

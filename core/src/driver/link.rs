@@ -322,12 +322,7 @@ impl<R: Runtime> PeerTask<R> {
         if !state.park_driver(cx.waker(), armed) {
             return (Found::Work, None);
         }
-        if !self.merging
-            && let Some(active) = self.active.take_if(|active| active.connection.is_free())
-        {
-            self.lends = true;
-            state.deposit(active, cx.waker());
-        }
+        self.lends = !self.merging && leave(&mut self.active, &mut state, cx);
         (Found::Nothing, armed)
     }
 
@@ -415,4 +410,11 @@ impl<R: Runtime> PeerTask<R> {
     fn poll_write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         self.active.as_mut().is_some_and(|active| active.poll_write(now, cx))
     }
+}
+
+/// The task sleeps: a free connection is left to whoever has a lone message to write. Whether there
+/// was one.
+fn leave(active: &mut Option<Box<Active>>, state: &mut State, cx: &Context<'_>) -> bool {
+    let free = active.take_if(|active| active.connection.is_free());
+    free.map(|active| state.deposit(active, cx.waker())).is_some()
 }

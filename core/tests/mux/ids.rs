@@ -219,6 +219,16 @@ fn the_two_directions_have_their_own_ids() {
     assert!(solo.peer().is_live(theirs));
 }
 
+/// Removes the peer and adds it again, which is connected then.
+fn add_again(solo: &mut Solo) {
+    let (now, name) = (solo.clocks(), solo.peer().name().to_owned());
+    drop(solo.grid.remove_peer(&name, now).expect("known"));
+    solo.grid.add_peer(&name, now).expect("gone");
+    solo.link = None;
+    solo.pump();
+    solo.answer_connect();
+}
+
 #[test]
 fn the_handler_of_a_call_from_before_a_peer_was_removed_finds_no_later_call() {
     let mut solo = Solo::dialler_from(0, |_| {});
@@ -228,12 +238,7 @@ fn the_handler_of_a_call_from_before_a_peer_was_removed_finds_no_later_call() {
         assert!(solo.peer().is_live(key));
         assert!(former.is_none_or(|former| former != key && !solo.peer().is_live(former)));
         former = Some(key);
-        let (now, name) = (solo.clocks(), solo.peer().name().to_owned());
-        drop(solo.grid.remove_peer(&name, now).expect("known"));
-        solo.grid.add_peer(&name, now).expect("gone");
-        solo.link = None;
-        solo.pump();
-        solo.answer_connect();
+        add_again(&mut solo);
     }
 }
 
@@ -243,12 +248,7 @@ fn a_connection_from_before_a_peer_was_removed_is_none_of_the_peer_that_is_added
     let mut links = Vec::new();
     for _ in 0..3 {
         links.push(solo.peer().link().expect("connected"));
-        let (now, name) = (solo.clocks(), solo.peer().name().to_owned());
-        drop(solo.grid.remove_peer(&name, now).expect("known"));
-        solo.grid.add_peer(&name, now).expect("gone");
-        solo.link = None;
-        solo.pump();
-        solo.answer_connect();
+        add_again(&mut solo);
     }
     assert!(links.is_sorted_by(|one, next| one < next), "{links:?}");
 }
@@ -267,12 +267,7 @@ fn a_peer_that_is_added_again_uses_no_id_of_its_former_time() {
                     solo.release(key);
                 }
             }
-            let (now, name) = (solo.clocks(), solo.peer().name().to_owned());
-            drop(solo.grid.remove_peer(&name, now).expect("known"));
-            solo.grid.add_peer(&name, now).expect("gone");
-            solo.link = None;
-            solo.pump();
-            solo.answer_connect();
+            add_again(&mut solo);
         }
         let last = solo.request(b"", None).mux_id();
         assert!(!used.contains(&last), "{last:x} of {used:x?}");
