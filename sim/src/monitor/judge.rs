@@ -24,7 +24,7 @@ pub(super) struct Around<'a> {
     pub(super) report: &'a mut Report,
 }
 
-/// What an end of a mux waits to be told once its node has sent all that was queued.
+/// A mux of which something is settled once a node has sent all that was queued.
 #[derive(Clone, Copy, Debug)]
 struct Seal {
     caller: Role,
@@ -41,6 +41,8 @@ pub(super) struct Judge {
     /// By the side that may answer.
     strays: [BTreeMap<u64, Stray>; 2],
     seals: [Vec<Seal>; 2],
+    /// By the side that sends: muxes with credits that may be of use to it.
+    doubts: [Vec<Seal>; 2],
     /// What this side sends does not arrive as it was sent.
     pub(super) distrusted: [bool; 2],
 }
@@ -54,6 +56,7 @@ impl Judge {
             opened: Default::default(),
             strays: Default::default(),
             seals: Default::default(),
+            doubts: Default::default(),
             distrusted: [false; 2],
         }
     }
@@ -322,7 +325,10 @@ impl Judge {
                 call.input.on_item(message.is_nil());
             }
             CallerEvent::Eof => call.inputs += 1,
-            CallerEvent::Grant => call.output.on_credit(),
+            CallerEvent::Grant => {
+                let surplus = call.output.on_credit().then_some(Seal { caller, mux: message.mux });
+                self.doubts[callee.index()].extend(surplus);
+            }
             CallerEvent::Cancel | CallerEvent::Acked | CallerEvent::Sealed => {}
         }
         if event == CallerEvent::Cancel || call.callee.state.is_done() {
@@ -353,7 +359,10 @@ impl Judge {
                 }
             }
             Some(CalleeEvent::Item) => call.output.on_item(message.is_nil()),
-            Some(CalleeEvent::Grant) => call.input.on_credit(),
+            Some(CalleeEvent::Grant) => {
+                let surplus = call.input.on_credit().then_some(Seal { caller, mux: message.mux });
+                self.doubts[caller.index()].extend(surplus);
+            }
             _ => {}
         }
         call.ended |= ends;
@@ -391,6 +400,12 @@ impl Judge {
     pub(super) fn on_flushed(&mut self, side: Role) {
         self.links[side.index()].on_flushed();
         self.strays[side.index()].clear();
+        for Seal { caller, mux } in self.doubts[side.index()].drain(..) {
+            if let Some(call) = self.calls[caller.index()].get_mut(&mux) {
+                let flow = if side == caller { &mut call.input } else { &mut call.output };
+                flow.on_flushed();
+            }
+        }
         let mut seals = std::mem::take(&mut self.seals[side.index()]);
         for Seal { caller, mux } in seals.drain(..) {
             let calls = &mut self.calls[caller.index()];

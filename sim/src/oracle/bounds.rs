@@ -213,6 +213,15 @@ impl<'a> Bounds<'a> {
         self.pauses(node).iter().any(|pause| (pause.at..=pause.until).contains(&at))
     }
 
+    /// The earliest time of what the application of a node has seen at a time, if it sees things so
+    /// late at most while it is not stopped.
+    pub(super) fn learned_from(&self, node: usize, at: u64, late: u64) -> u64 {
+        let early = at.saturating_sub(late);
+        let pauses = self.pauses(node);
+        let stopped = pauses.iter().filter(|pause| pause.at <= at && pause.until >= early);
+        stopped.map(|pause| pause.at.saturating_sub(late)).fold(early, u64::min)
+    }
+
     /// Nanoseconds by a node's clock, at least, in which it could not run between two times: it was
     /// stopped, or its clock has jumped over them. Those until its next timer are not among them,
     /// and no time of less than `shortest`.

@@ -101,6 +101,8 @@ pub struct ConnectionLife {
     pub opened_at: u64,
     /// When the acceptor wrote the ConnectResponse that makes it a link.
     pub accepted_at: Option<u64>,
+    /// When the dialler had read that.
+    pub agreed_at: Option<u64>,
     /// When the acceptor wrote a ConnectResponse that refuses it.
     pub refused_at: Option<u64>,
     /// When each end dropped it or was told that it is broken, in the order of `nodes`; an end
@@ -194,7 +196,7 @@ pub struct LinkPing {
 }
 
 /// What an end of a connection has taken in, and what it has made of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Intake {
     /// Whose end.
     pub node: usize,
@@ -205,6 +207,8 @@ pub struct Intake {
     pub room: u64,
     /// The bytes that had come on the connection by then.
     pub came: u64,
+    /// All bytes that came on it.
+    pub bytes: u64,
     /// Messages that came, those that were merged one by one.
     pub heard: u64,
     /// Messages that the node has sent because of others, or of ends of its own calls.
@@ -333,7 +337,8 @@ impl Evidence {
             .filter(|connection| taken(connection))
             .filter_map(|connection| Some((connection.accepted_at?, connection)))
             .collect();
-        accepted.sort_by_key(|(at, _)| *at);
+        // Of those of one instant, the one that is replaced is closed at once.
+        accepted.sort_by_key(|(at, one)| (*at, one.broken_at[1].unwrap_or(u64::MAX)));
         accepted
     }
 

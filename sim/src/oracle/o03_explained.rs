@@ -247,8 +247,11 @@ impl Cause<'_> {
         let lives = |at: u64| {
             let is_open = |broken: Option<u64>| broken.is_none_or(|broken| broken > at);
             let mut connections = evidence.between(from, to);
-            let is_made = |life: &ConnectionLife| life.accepted_at.is_some_and(|made| made <= at);
-            connections.any(|(life, end)| is_made(life) && is_open(life.broken_at[end]))
+            let is_made = |life: &ConnectionLife, end: usize| {
+                let made = if end == 0 { life.agreed_at } else { life.accepted_at };
+                made.is_some_and(|made| made <= at)
+            };
+            connections.any(|(life, end)| is_made(life, end) && is_open(life.broken_at[end]))
         };
         if !lives(self.issued.at) {
             return Some("no link when it was made");
@@ -484,6 +487,19 @@ mod tests {
         let id = before.call(call(Route::Echo));
         before.see(5, id, Issued).see(5, id, Ended(Err(NOT_RUN)));
         is_excused(&before, "no link when it was made");
+    }
+
+    #[test]
+    fn a_link_that_the_dialler_has_not_heard_of_is_none() {
+        let mut tale = Tale::new(2);
+        let [dialler, acceptor] = tale.evidence.connections[0].nodes;
+        let id = tale.call(Call { from: dialler, to: acceptor, ..call(Route::Echo) });
+        // It still takes the former link, which is gone, for one that is up.
+        tale.evidence.connections[0].broken_at = [Some(3 * MS); 2];
+        tale.connect(4, dialler, acceptor).see(6, id, Issued).see(6, id, Ended(Err(NOT_RUN)));
+        assert_eq!(tale.broken(3), ["an unexplained Disconnected"]);
+        tale.evidence.connections[1].agreed_at = Some(7 * MS);
+        is_excused(&tale, "no link when it was made");
     }
 
     #[test]

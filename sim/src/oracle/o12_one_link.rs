@@ -156,6 +156,11 @@ mod tests {
         tale.evidence.connections[0].broken_at[1] = None;
         assert_eq!(tale.broken(12), ["a connection that was replaced is left open"]);
         let [dialler, acceptor] = tale.evidence.connections[0].nodes;
+        let mut at_once = Tale::new(2);
+        at_once.connect(5, 0, 1).evidence.connections[0].accepted_at = Some(5 * MS);
+        at_once.evidence.pairs[0].open = vec![0];
+        at_once.evidence.connections[1].broken_at = [None, Some(5 * MS)];
+        at_once.is_good(12);
         tale.fault(4, 5, Fault::Remove { node: acceptor, peer: dialler, lasts: MS });
         tale.is_good(12);
     }

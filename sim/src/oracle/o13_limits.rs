@@ -4,9 +4,10 @@
 //! The queue has room for one message more than its limit, and handlers' answers are never
 //! refused: it may hold one for each call that the peer makes.
 
+use super::evidence::Intake;
 use super::inside::{Hoard, Peak};
 use super::{Bench, Case};
-use crate::script::Call;
+use crate::script::{Call, NodeKind};
 use crate::verdict::Class;
 
 /// Processes of a name that an acceptor remembers (PROTOCOL.md section 7.11).
@@ -19,7 +20,8 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     let limits = &case.evidence.limits;
     for peak in &case.evidence.inside.peaks {
         bench.judged();
-        let queued = limits.queued_bytes + limits.message + answers(case, peak);
+        let answers = answers(case, peak).saturating_add(answers_to_nobody(case, peak));
+        let queued = limits.queued_bytes + limits.message + answers;
         let bounds = [
             ("calls are over their limit", peak.outgoing, limits.outgoing_muxes),
             ("calls that are served are over their limit", peak.incoming, limits.incoming_muxes),
@@ -51,13 +53,25 @@ fn answers(case: &Case<'_>, peak: &Peak) -> usize {
     answers.map(|call| size(call).saturating_add(OVERHEAD)).fold(0, usize::saturating_add)
 }
 
+/// Bytes of the answers to what a hostile peer asks for beyond the script: each as long as what
+/// was asked, of all that has come on one connection.
+fn answers_to_nobody(case: &Case<'_>, peak: &Peak) -> usize {
+    if !matches!(case.evidence.script.nodes.get(peak.peer), Some(NodeKind::Hostile(_))) {
+        return 0;
+    }
+    let intakes = &case.evidence.intakes;
+    let from_peer = intakes.iter().filter(|one| (one.node, one.peer) == (peak.node, peak.peer));
+    let bytes = |one: &Intake| one.bytes.saturating_add(one.heard.saturating_mul(OVERHEAD as u64));
+    usize::try_from(from_peer.map(bytes).max().unwrap_or(0)).unwrap_or(usize::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use gridmux_core::limits::Limits;
 
     use crate::oracle::tale::{Tale, call};
-    use crate::oracle::{Hoard, Peak};
-    use crate::script::{Call, Plan, Route};
+    use crate::oracle::{Hoard, Intake, Peak};
+    use crate::script::{Call, Conduct, NodeKind, Plan, Route};
 
     const FULL: Peak = Peak {
         node: 1,
@@ -108,6 +122,18 @@ mod tests {
         let hoard = Hoard { at: 5, node: 0, peer: 1, room: 300_000, bound: 262_144 };
         tale.evidence.inside.hoards.push(hoard);
         assert_eq!(tale.broken(13), ["a reader has more room than it may"]);
+    }
+
+    #[test]
+    fn what_a_hostile_peer_has_asked_for_is_answered() {
+        let mut tale = holds(Peak { queued: 11_000 + 500 + 2 * 96, ..FULL });
+        let asked = Intake { node: 1, peer: 0, bytes: 500, heard: 2, ..Intake::default() };
+        tale.evidence.intakes.push(asked);
+        assert_eq!(tale.broken(13), ["queued bytes are over their limit"]);
+        tale.evidence.script.nodes[0] = NodeKind::Hostile(Conduct::Merges);
+        tale.is_good(13);
+        tale.evidence.intakes[0].heard = 1;
+        assert_eq!(tale.broken(13), ["queued bytes are over their limit"]);
     }
 
     #[test]

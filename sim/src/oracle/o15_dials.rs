@@ -139,7 +139,7 @@ fn judge_early(
     let lateness = |at: u64| {
         let knobs = &case.evidence.script.knobs;
         let late = knobs.laziness.saturating_add(knobs.slack).saturating_mul(2);
-        let early = at.saturating_sub(late.saturating_add(1_000_000));
+        let early = case.bounds.learned_from(dial.from, at, late.saturating_add(1_000_000));
         case.bounds.most_clock(dial.from, early, at)
     };
     let short_life = match (up, lost) {
@@ -224,6 +224,7 @@ mod tests {
             lives: [process, 0],
             opened_at: at * MS,
             accepted_at: Some(at * MS),
+            agreed_at: Some(at * MS),
             refused_at: None,
             ..first
         };
@@ -278,6 +279,14 @@ mod tests {
         };
         lived(12_000).is_good(15);
         assert_eq!(lived(9_000).broken(15), ["a dial comes too early"]);
+        // It may have come up before the node was stopped, whose application sees it later.
+        let mut stopped = lived(12_000);
+        stopped.evidence.views.iter_mut().filter(|view| view.up).for_each(|view| {
+            (view.at, view.clock) = (9_000 * MS, 9_000 * MS);
+        });
+        assert_eq!(stopped.broken(15), ["a dial comes too early"]);
+        stopped.fault(1, 9_000, Fault::Pause { node: 0, lasts: 8_999 * MS });
+        stopped.is_good(15);
     }
 
     #[test]

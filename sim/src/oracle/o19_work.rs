@@ -60,6 +60,7 @@ mod tests {
         peer: 1,
         room: 36 << 10,
         came: 1 << 10,
+        bytes: 1 << 10,
         heard: 2,
         replies: 7,
         opened: 1,

@@ -133,6 +133,7 @@ impl Tale {
             lives: nodes.map(|node| self.life(node)),
             opened_at: at * MS,
             accepted_at: Some(at * MS),
+            agreed_at: Some(at * MS),
             refused_at: None,
             broken_at: [None; 2],
         };

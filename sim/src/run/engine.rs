@@ -197,7 +197,8 @@ impl<'a> Engine<'a> {
         drop(world);
         let Some(running) = self.nodes.get(node) else { return };
         let Some(Some(handle)) = running.peers.get(peer) else { return };
-        if running.runtime.life != life {
+        // A connection of a former life, or of the machine before the peer was added again.
+        if running.runtime.life != life || running.left[peer] == Some(conn) {
             return;
         }
         let missed = match handle.inspect(|peer| peer.last_failure().cloned()) {

@@ -61,8 +61,9 @@ impl Intakes {
 
     /// What the end of this node has done.
     pub(super) fn of(&self, end: usize, [node, peer]: [usize; 2]) -> Intake {
-        let Side { heard, replies, opened, widest: (room, came), falsified, .. } = self.sides[end];
-        Intake { node, peer, room, came, heard, replies, opened, falsified }
+        let Side { came: bytes, heard, replies, opened, widest: (room, came), falsified, .. } =
+            self.sides[end];
+        Intake { node, peer, room, came, bytes, heard, replies, opened, falsified }
     }
 }
 

@@ -47,6 +47,8 @@ struct Line {
     written: [u64; 2],
     /// Where the last whole message ends.
     whole: [u64; 2],
+    /// Where the ConnectResponse ends.
+    answer: Option<u64>,
     taken: [u64; 2],
     frames: [u64; 2],
 }
@@ -253,6 +255,7 @@ impl Record {
                 let life = &mut self.lives[conn.0 as usize];
                 let when = if accepted { &mut life.accepted_at } else { &mut life.refused_at };
                 when.get_or_insert(at);
+                self.lines[conn.0 as usize].answer.get_or_insert(seen.end);
             }
         }
         self.watch.wrote(at, conn.0 as usize, end, seen);
@@ -311,9 +314,15 @@ impl Observer for Recorder {
         let mut guard = self.record();
         let record = &mut *guard;
         let (opened_at, broken_at) = (at, [None; 2]);
-        let (accepted_at, refused_at) = (None, None);
-        let life = ConnectionLife { nodes, lives, opened_at, accepted_at, refused_at, broken_at };
-        record.lives.push(life);
+        record.lives.push(ConnectionLife {
+            nodes,
+            lives,
+            opened_at,
+            accepted_at: None,
+            agreed_at: None,
+            refused_at: None,
+            broken_at,
+        });
         let (kinds, secure) = (&record.kinds, record.secure);
         let monitor = record
             .monitors
@@ -354,6 +363,10 @@ impl Observer for Recorder {
         let taken = &mut record.lines[conn.0 as usize].taken[by as usize];
         *taken += bytes;
         let offset = *taken;
+        let answer = record.lines[conn.0 as usize].answer;
+        if end == End::Dialler && answer.is_some_and(|answer| answer <= offset) {
+            record.lives[conn.0 as usize].agreed_at.get_or_insert(at);
+        }
         record.meals[conn.0 as usize][by.other() as usize].taken(offset);
         record.intakes[conn.0 as usize].taken(end as usize, offset);
         record.pulses[conn.0 as usize].taken(Mark { at, clock }, end as usize, offset);

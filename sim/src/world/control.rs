@@ -211,8 +211,12 @@ impl Inner {
 
     /// What the wall clock of a node is ahead, in nanoseconds.
     pub(crate) fn wall_skew(&self, node: usize) -> i64 {
-        let life = self.lives.current(node);
-        life.map_or(0, |life| self.lives.get(life).clock.skew())
+        self.lives.current(node).map_or(0, |life| self.wall_skew_of(life))
+    }
+
+    /// The same of one life of a node.
+    pub(crate) fn wall_skew_of(&self, life: LifeId) -> i64 {
+        self.lives.get(life).clock.skew()
     }
 
     /// Armed timers, and tasks of the grid and of handlers, of a node that runs.

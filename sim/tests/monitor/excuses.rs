@@ -83,10 +83,24 @@ fn surplus_credits_of_others_count_for_nothing() {
     let mut wire = Wire::new(hostile(Dialler));
     acked(&mut wire);
     (1..4).for_each(|seq| wire.say(Dialler, &bare(Op::UnblockSrvMux, seq)));
+    wire.flush();
     (1..3).for_each(|seq| wire.say(Acceptor, &served(seq)));
     assert_eq!(wire.found(), []);
     assert_eq!(wire.monitor.oddities()["more credits than items"], 3);
     wire.say(Acceptor, &served(3));
+    assert_eq!(wire.found(), [("O9", "more sent than there are credits")]);
+}
+
+#[test]
+fn a_surplus_credit_counts_for_what_was_queued_when_it_came() {
+    let mut wire = Wire::new(hostile(Dialler));
+    acked(&mut wire);
+    wire.say(Dialler, &bare(Op::UnblockSrvMux, 1));
+    // One of these had left the application before the credit came.
+    (1..4).for_each(|seq| wire.say(Acceptor, &served(seq)));
+    wire.flush();
+    assert_eq!(wire.found(), []);
+    wire.say(Acceptor, &served(4));
     assert_eq!(wire.found(), [("O9", "more sent than there are credits")]);
 }
 

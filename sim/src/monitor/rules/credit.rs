@@ -12,6 +12,8 @@ pub(in crate::monitor) struct Flow {
     spent: u64,
     /// Credits delivered to the sender, less those that it has no use for.
     received: u64,
+    /// Credits beyond all that was sent: of use only to a sender that had queued more by then.
+    surplus: u64,
     /// Items delivered to the receiver, those of them that its application has taken, and the
     /// credits that it has sent for them.
     delivered: u64,
@@ -29,11 +31,16 @@ impl Flow {
     pub(in crate::monitor) fn spend(&mut self) -> Result<(), &'static str> {
         self.spent += 1;
         match self.capacity {
-            Some(capacity) if self.spent > u64::from(capacity) + self.received => {
+            Some(capacity) if self.spent > u64::from(capacity) + self.received + self.surplus => {
                 Err("more sent than there are credits")
             }
             _ => Ok(()),
         }
+    }
+
+    /// The sender has nothing queued: what was of no use by now is of none.
+    pub(in crate::monitor) fn on_flushed(&mut self) {
+        self.received = (self.received + std::mem::take(&mut self.surplus)).min(self.spent);
     }
 
     /// The receiver sends a credit. `takes`: it is known what the application takes.
@@ -48,9 +55,13 @@ impl Flow {
         Ok(())
     }
 
-    /// A credit arrives; beyond the capacity it counts for nothing.
-    pub(in crate::monitor) fn on_credit(&mut self) {
-        self.received = (self.received + 1).min(self.spent);
+    /// A credit arrives; beyond the capacity it counts for nothing. Whether that has to be found
+    /// out [when the sender has nothing queued](Self::on_flushed).
+    pub(in crate::monitor) fn on_credit(&mut self) -> bool {
+        let is_earned = self.received < self.spent;
+        self.received += u64::from(is_earned);
+        self.surplus += u64::from(!is_earned);
+        !is_earned
     }
 
     /// An item arrives. A nil one is never taken: its credit goes back at once.

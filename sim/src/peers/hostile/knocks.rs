@@ -228,7 +228,7 @@ impl Knocking<'_> {
     /// Whether a clock that is so many seconds ahead of ours is too far from the victim's.
     fn is_too_far(&self, ahead: i64) -> bool {
         let world = self.here.runtime.shared.world();
-        let skew = world.wall_skew(self.victim) - world.wall_skew(self.here.node);
+        let skew = world.wall_skew(self.victim) - world.wall_skew_of(self.here.runtime.life);
         // The victim looks at its clock a little later.
         let least = MINUTES_5 + 5;
         (ahead - skew / 1_000_000_000).abs() > least
