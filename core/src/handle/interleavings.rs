@@ -2,7 +2,7 @@
 //! may go on, and the order is drawn anew each time. Time stands still, so that a wake-up that is
 //! lost is never made good by a timer: the test then ends in a deadlock, and fails.
 //!
-//! `RUSTFLAGS="--cfg gridmux_shuttle" cargo test -p gridmux-core --lib interleavings`
+//! `RUSTC_WORKSPACE_WRAPPER=.ci/rustc-shuttle cargo test -p gridmux-core --lib interleavings`
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;

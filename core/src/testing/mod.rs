@@ -11,23 +11,28 @@
 //!
 //! - A [`TestGrid`] is real nodes, which can be killed, restarted and cut off; on an
 //!   [`InMemory`] runtime, what it takes for sockets is in memory.
-//! - [`suite`]: what a user can rely on, one test a behaviour, for every runtime.
+//! - `suite`: what a user can rely on, one test a behaviour, for every runtime (feature `suite`).
 
 mod builder;
 mod crowd;
 mod end;
+#[cfg(feature = "suite")]
+mod erased;
 mod in_memory;
 mod joint;
 mod logs;
 mod lone;
 mod pair;
 mod raw;
+#[cfg(feature = "suite")]
 pub mod suite;
 mod tools;
 
 pub use self::builder::PairBuilder;
 pub use self::crowd::Crowd;
 pub use self::end::{End, Which};
+#[cfg(feature = "suite")]
+pub use self::erased::Erased;
 pub use self::in_memory::InMemory;
 pub use self::logs::{LogLine, Logs};
 pub use self::lone::Lone;

@@ -29,7 +29,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{TestGrid, within};
+use futures::future::LocalBoxFuture;
+
+use super::{Erased, TestGrid, within};
 use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
 use crate::handle::PeerHandle;
@@ -41,10 +43,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 /// If it does not hold, or takes too long.
-pub async fn run<R: Runtime, F: Future<Output = ()>>(
-    runtime: R,
+async fn run<F: Future<Output = ()>>(
+    runtime: Erased,
     name: &str,
-    behaviour: impl FnOnce(R) -> F,
+    behaviour: impl FnOnce(Erased) -> F,
 ) {
     within(&runtime.clone(), LIMIT, name, behaviour(runtime)).await;
 }
@@ -84,6 +86,14 @@ impl Drop for Flag {
     }
 }
 
+/// A behaviour as one test, on a runtime that is made when the test runs.
+pub fn made_inside<R: Runtime + Send + Sync + 'static>(
+    make: fn() -> R,
+    test: fn(Erased) -> LocalBoxFuture<'static, ()>,
+) -> LocalBoxFuture<'static, ()> {
+    Box::pin(async move { test(Erased::new(make())).await })
+}
+
 /// Makes one test of each behaviour: `behaviour_suite!(block_on, runtime)`, where `block_on` runs a
 /// future to its end, and within it `runtime` is evaluated, once a test. On an
 /// [`InMemory`](crate::testing::InMemory) runtime they run without sockets. All runtimes have the
@@ -91,7 +101,7 @@ impl Drop for Flag {
 #[macro_export]
 macro_rules! behaviour_suite {
     ($block_on:expr, $runtime:expr) => {
-        $crate::each_behaviour!($crate::behaviour_tests, $block_on, $runtime);
+        $crate::each_behaviour!($crate::behaviour_tests, $block_on, $runtime,);
     };
 }
 
@@ -106,14 +116,8 @@ macro_rules! behaviour_tests {
             $(
                 #[test]
                 fn $name() {
-                    // One type for all tests, so that `block_on` is compiled once.
-                    let test: ::std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(async {
-                        let runtime = $runtime;
-                        let behaviour = $crate::testing::suite::$theme::$name;
-                        let name = stringify!($name);
-                        $crate::testing::suite::run(runtime, name, behaviour).await;
-                    });
-                    ($block_on)(test);
+                    let test = $crate::testing::suite::compiled::$theme::$name;
+                    ($block_on)($crate::testing::suite::made_inside(|| $runtime, test));
                 }
             )*
         }
@@ -125,7 +129,7 @@ macro_rules! behaviour_tests {
 #[macro_export]
 macro_rules! each_behaviour {
     ($then:path, $($arguments:tt)*) => {
-        $then! { $($arguments)*,
+        $then! { $($arguments)*
             calls {
                 a_call_is_answered_by_its_handler,
                 building_a_call_sends_nothing_and_its_first_poll_does,
@@ -312,6 +316,30 @@ macro_rules! each_behaviour {
 }
 
 /// No behaviour may be missing from the list below.
+macro_rules! compiled {
+    ($($theme:ident { $($name:ident,)* })*) => {
+        /// The behaviours of each theme on an [`Erased`] runtime: compiled here, and in no test
+        /// binary again. Builds without debug assertions do so where they are used, if at all.
+        pub mod compiled {$(
+            pub mod $theme {
+                use futures::future::LocalBoxFuture;
+
+                use crate::testing::{Erased, suite};
+
+                $(
+                    #[cfg_attr(not(debug_assertions), inline)]
+                    pub fn $name(runtime: Erased) -> LocalBoxFuture<'static, ()> {
+                        let behaviour = suite::$theme::$name;
+                        Box::pin(suite::run(runtime, stringify!($name), behaviour))
+                    }
+                )*
+            }
+        )*}
+    };
+}
+
+each_behaviour!(compiled,);
+
 #[cfg(test)]
 mod tests {
     macro_rules! list {
@@ -324,7 +352,7 @@ mod tests {
         };
     }
 
-    each_behaviour!(list, LIST);
+    each_behaviour!(list, LIST,);
 
     #[test]
     fn every_behaviour_is_on_the_list() {
