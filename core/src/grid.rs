@@ -218,13 +218,19 @@ impl GridState {
         self.seeds.next_u64()
     }
 
-    /// A good Connect has come in: the peer that it names takes the connection or refuses it.
+    /// A good Connect has come in, on a connection that was accepted at the time
+    /// [`came`](Acceptor::came): the peer that it names takes the connection or refuses it.
     ///
     /// # Errors
     /// The reason, for [`Acceptor::refuse`].
-    pub fn handle_hello(&mut self, now: Now, hello: &Connect) -> Result<LinkId, String> {
+    pub fn handle_hello(
+        &mut self,
+        now: Now,
+        hello: &Connect,
+        came: Instant,
+    ) -> Result<LinkId, String> {
         match self.peers.get_mut(&*hello.host) {
-            Some(peer) => peer.handle_hello(now, hello),
+            Some(peer) => peer.handle_hello(now, hello, came),
             None => Err(format!("unknown incoming host: {}", hello.host)),
         }
     }

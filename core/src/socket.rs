@@ -219,7 +219,7 @@ impl Socket {
                 self.stage = Stage::Incoming { acceptor, fresh: false };
                 return;
             }
-            Accepting::Hello(hello) => match grid.handle_hello(now, &hello) {
+            Accepting::Hello(hello) => match grid.handle_hello(now, &hello, acceptor.came()) {
                 Ok(link) => {
                     if let Ok(connection) = acceptor.accept(now.instant, link) {
                         let (peer, connection) = (hello.host.as_str().into(), connection.into());

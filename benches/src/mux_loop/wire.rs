@@ -52,7 +52,8 @@ impl Wire for Frames {
         caller.handle_upgraded(now, link);
         let connect = take_frame(caller, now, link);
         let hello = check_connect(acceptor.node(), now, &connect, |name| name == &*own);
-        let accepted = acceptor.handle_hello(now, &hello.expect("a Connect")).expect("accepted");
+        let accepted =
+            acceptor.handle_hello(now, &hello.expect("a Connect"), now.instant).expect("accepted");
         let callee = acceptor.peer_mut(&own).expect("the nodes know each other");
         let response = take_frame(callee, now, accepted);
         caller.handle_frame(now, link, &response);

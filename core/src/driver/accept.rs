@@ -314,9 +314,10 @@ impl<R: Runtime> Admission<R> {
             return Err(format!("unknown incoming host: {}", hello.host));
         };
         let now = self.runtime.now();
+        let came = self.acceptor.as_ref().map_or(now.instant, Acceptor::came);
         let (mut driver, mut former) = (None, None);
         let taken = shared.with(|state| {
-            let link = state.peer.handle_hello(now, hello)?;
+            let link = state.peer.handle_hello(now, hello, came)?;
             let taken = self.acceptor.take().zip(self.transport.take());
             if let Some((acceptor, transport)) = taken
                 && let Ok(connection) = acceptor.accept(now.instant, link)

@@ -65,6 +65,7 @@ pub enum Accepting {
 pub struct Acceptor {
     node: Arc<Node>,
     state: State,
+    came: Instant,
     until: Instant,
     mask_seed: u64,
     out: Vec<u8>,
@@ -87,7 +88,12 @@ impl Acceptor {
 
     fn with_state(node: Arc<Node>, now: Instant, mask_seed: u64, state: State) -> Self {
         let until = now.after(node.timings.acceptor_handshake);
-        Self { node, state, until, mask_seed, out: Vec::new(), written: 0 }
+        Self { node, state, came: now, until, mask_seed, out: Vec::new(), written: 0 }
+    }
+
+    /// When the connection was accepted.
+    pub const fn came(&self) -> Instant {
+        self.came
     }
 
     /// When [`Self::handle_timeout`] ends it.

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::time::Instant;
+
 /// Replaced instances that are remembered.
 const REMEMBERED: usize = 16;
 
@@ -9,6 +11,8 @@ const REMEMBERED: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Duplicates {
     current: Option<[u8; 16]>,
+    /// When the connection that the current one has was accepted.
+    came: Instant,
     replaced: VecDeque<[u8; 16]>,
 }
 
@@ -21,13 +25,20 @@ impl Duplicates {
             || planted!(InstanceIgnored)
     }
 
+    /// Whether a connection that was accepted then is older than the current instance's: its
+    /// Connect comes late, and who has dialled it has another one now, or is gone.
+    pub(crate) fn is_late(&self, came: Instant) -> bool {
+        came < self.came
+    }
+
     /// How many replaced instances are remembered.
     pub(crate) fn remembered(&self) -> usize {
         self.replaced.len()
     }
 
-    /// This instance has connected.
-    pub(crate) fn on_connected(&mut self, instance: [u8; 16]) {
+    /// This instance has connected, on a connection that was accepted then.
+    pub(crate) fn on_connected(&mut self, instance: [u8; 16], came: Instant) {
+        self.came = came;
         self.replaced.retain(|id| *id != instance);
         if let Some(former) = self.current.replace(instance)
             && former != instance
@@ -44,17 +55,19 @@ impl Duplicates {
 mod tests {
     use super::*;
 
+    const AT: Instant = Instant::from_nanos(7);
+
     #[test]
     fn a_replaced_instance_is_refused_while_the_other_is_connected() {
         let mut names = Duplicates::default();
         let (old, new) = ([1; 16], [2; 16]);
-        names.on_connected(old);
+        names.on_connected(old, AT);
         assert!(names.may_connect(old, true), "the same process reconnects");
         assert!(names.may_connect(new, true), "a new process takes over");
-        names.on_connected(new);
+        names.on_connected(new, AT);
         assert!(!names.may_connect(old, true));
         assert!(names.may_connect(old, false), "the newer one is gone");
-        names.on_connected(old);
+        names.on_connected(old, AT);
         assert!(!names.may_connect(new, true));
     }
 
@@ -62,7 +75,7 @@ mod tests {
     fn the_last_sixteen_are_remembered() {
         let mut names = Duplicates::default();
         for id in 0..=17_u8 {
-            names.on_connected([id; 16]);
+            names.on_connected([id; 16], AT);
         }
         let refused = (0..=17_u8).filter(|id| !names.may_connect([*id; 16], true)).count();
         assert_eq!(refused, 16);

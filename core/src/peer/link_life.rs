@@ -66,10 +66,18 @@ impl Peer {
     /// [`check_connect`](crate::link::check_connect) can tell. The answer is queued: it is the
     /// first thing that [`Peer::poll_transmit`] gives for the new link.
     ///
+    /// `came` is when the connection was accepted, [`Acceptor::came`](crate::link::Acceptor::came):
+    /// one that is older than that of the link that is up is refused.
+    ///
     /// # Errors
     /// The reason of the refusal, for a ConnectResponse that the caller sends:
     /// [`Peer::refusal`] makes it.
-    pub fn handle_hello(&mut self, now: Now, hello: &Connect) -> Result<LinkId, String> {
+    pub fn handle_hello(
+        &mut self,
+        now: Now,
+        hello: &Connect,
+        came: Instant,
+    ) -> Result<LinkId, String> {
         if hello.host != *self.name {
             return Err(format!("{} is not the name of this link", hello.host));
         }
@@ -88,7 +96,10 @@ impl Peer {
         if !self.duplicates.may_connect(hello.id, self.link.is_up()) {
             return Err(duplicate_reason(&hello.host));
         }
-        self.duplicates.on_connected(hello.id);
+        if self.link.is_up() && self.duplicates.is_late(came) {
+            return Err(format!("{} has a newer connection", hello.host));
+        }
+        self.duplicates.on_connected(hello.id, came);
         if let Some(old) = self.link.id() {
             if !planted!(OldConnectionLeftOpen) {
                 self.commands.push_back(LinkCommand::Close {

@@ -217,7 +217,7 @@ impl Crowd {
                 peer.handle_frame(now, link, &frame);
             } else {
                 let verdict = check_connect(&node, now, &frame, |name| name == DIALLER);
-                match verdict.and_then(|hello| peer.handle_hello(now, &hello)) {
+                match verdict.and_then(|hello| peer.handle_hello(now, &hello, now.instant)) {
                     Ok(link) => process.links[1] = Some(link),
                     Err(reason) => {
                         process.to_process.push_back(Peer::refusal(node.instance, &reason).into());

@@ -284,7 +284,7 @@ impl Joint {
         let node = end.grid.node().clone();
         let known = end.other().to_owned();
         let verdict = check_connect(&node, now, frame, |name| name == known)
-            .and_then(|hello| end.peer().handle_hello(now, &hello));
+            .and_then(|hello| end.peer().handle_hello(now, &hello, now.instant));
         match verdict {
             Ok(link) => {
                 self.stations[which.index()] = Station::Frames { link, writing: None };
@@ -312,7 +312,11 @@ impl Joint {
                 return end.closed.push(error);
             }
         };
-        match end.grid.handle_hello(now, &hello) {
+        let came = match station {
+            Station::Accepting { acceptor, .. } => acceptor.came(),
+            _ => now.instant,
+        };
+        match end.grid.handle_hello(now, &hello, came) {
             Ok(link) => {
                 if let Station::Accepting { acceptor, .. } =
                     std::mem::replace(station, Station::Gone)

@@ -136,7 +136,7 @@ impl Lone {
     /// The reason of a refusal.
     pub fn connect(&mut self, id: [u8; 16]) -> Result<LinkId, String> {
         let (now, hello) = (self.clocks(), self.hello(id));
-        let verdict = self.grid.handle_hello(now, &hello);
+        let verdict = self.grid.handle_hello(now, &hello, now.instant);
         self.collect();
         verdict
     }

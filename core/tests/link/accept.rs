@@ -152,7 +152,7 @@ fn greet(node: &mut Lone, frame: &[u8]) -> (Accepting, Option<ConnectResponse>, 
     let mut outcome = read(node, &mut acceptor, &buf[start..]);
     if let Accepting::Hello(hello) = &outcome {
         let now = node.clocks();
-        if let Err(reason) = node.grid.handle_hello(now, hello) {
+        if let Err(reason) = node.grid.handle_hello(now, hello, acceptor.came()) {
             outcome = acceptor.refuse(&reason);
         }
     }
@@ -257,7 +257,7 @@ fn clocks_may_differ_by_5_minutes_to_the_nanosecond() {
 fn the_peers_own_checks_come_last_wrong_link_wrong_side_shutting_down_not_started() {
     let mut dialler = Lone::new(Which::Dialler, |_| {});
     let (now, hello) = (dialler.clocks(), dialler.hello([9; 16]));
-    let reason = dialler.grid.handle_hello(now, &hello).unwrap_err();
+    let reason = dialler.grid.handle_hello(now, &hello, now.instant).unwrap_err();
     assert_eq!(reason, "http://127.0.0.1:9102 is to be dialled, it does not dial");
 
     let mut node = Lone::new(Which::Acceptor, |_| {});
@@ -266,7 +266,7 @@ fn the_peers_own_checks_come_last_wrong_link_wrong_side_shutting_down_not_starte
     node.grid.start(now);
     let mut other = node.hello([9; 16]);
     other.host = "http://another:1".into();
-    let reason = node.peer().handle_hello(now, &other).unwrap_err();
+    let reason = node.peer().handle_hello(now, &other, now.instant).unwrap_err();
     assert_eq!(reason, "http://another:1 is not the name of this link");
     node.grid.shutdown(now, SECOND);
     assert_eq!(node.connect([9; 16]), Err("shutting down".into()));

@@ -187,6 +187,24 @@ fn a_replaced_process_is_known_after_the_machine_has_panicked() {
 }
 
 #[test]
+fn a_connect_that_comes_late_on_an_older_connection_takes_no_place() {
+    let mut node = Lone::connected(Which::Acceptor, |_| {});
+    let came = node.now;
+    node.advance(SECOND);
+    let link = node.connect([2; 16]).expect("a new process takes over");
+    for id in [[1; 16], [2; 16]] {
+        let (now, hello) = (node.clocks(), node.hello(id));
+        let reason = node.grid.handle_hello(now, &hello, came).expect_err("a newer one is up");
+        assert_eq!(reason, "http://127.0.0.1:9101 has a newer connection");
+        assert_eq!(node.link(), link);
+    }
+    let now = node.clocks();
+    node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, false);
+    let hello = node.hello([1; 16]);
+    node.grid.handle_hello(now, &hello, came).expect("there is no other link");
+}
+
+#[test]
 fn a_restarted_process_has_a_new_id_and_is_never_taken_for_a_duplicate() {
     let mut crowd = Crowd::new(5);
     for number in 0..5 {

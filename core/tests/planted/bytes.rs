@@ -142,7 +142,7 @@ fn accepted(node: &mut Lone) -> (Channel, Connection) {
     let Accepting::Hello(hello) = acceptor.handle_read(clocks, &node.grid) else {
         panic!("a good Connect");
     };
-    let link = node.grid.handle_hello(clocks, &hello).expect("accepted");
+    let link = node.grid.handle_hello(clocks, &hello, acceptor.came()).expect("accepted");
     let mut connection = acceptor.accept(now, link).expect("greeted");
     connection.exchange(clocks, node.peer());
     let answer = connection.write_buf().len();

@@ -206,7 +206,7 @@ impl Probed {
             Accepting::Finished(_) => return close(line),
             Accepting::Hello(hello) => hello,
         };
-        let verdict = self.grid.handle_hello(self.now, &hello);
+        let verdict = self.grid.handle_hello(self.now, &hello, self.now.instant);
         let LineEnd::Knocking(mut acceptor) = std::mem::replace(&mut line.end, LineEnd::Closed)
         else {
             return;

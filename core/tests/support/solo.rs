@@ -278,7 +278,7 @@ impl Solo {
         let node = self.grid.node().clone();
         let other = self.other.clone();
         let verdict = check_connect(&node, now, frame, |name| name == other)
-            .and_then(|hello| self.grid.handle_hello(now, &hello));
+            .and_then(|hello| self.grid.handle_hello(now, &hello, now.instant));
         match verdict {
             Ok(link) => self.link = Some(link),
             Err(reason) => {

@@ -42,6 +42,17 @@ pub struct Hoard {
     pub bound: u64,
 }
 
+/// What a node that is not ours has seen one of ours do wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// Who has seen it.
+    pub by: usize,
+    /// Of whom.
+    pub of: usize,
+    /// The rule that was broken.
+    pub failure: Failure,
+}
+
 /// What the machines themselves have shown.
 #[derive(Clone, Debug, Default)]
 pub struct Inside {
@@ -56,7 +67,7 @@ pub struct Inside {
     /// The first such tick that has changed one: when, and which.
     pub stirred: Option<(u64, String)>,
     /// What the nodes that are not ours have seen ours do wrong.
-    pub complaints: Vec<Failure>,
+    pub complaints: Vec<Complaint>,
     /// Mistakes in configurations that were tried.
     pub tried: Vec<Tried>,
     /// What panicked, in the words of the panic.

@@ -9,11 +9,12 @@
 //! Not judged: calls that wait for a link and may not have been sent, streams that their
 //! application has stopped reading, routes that run to their end.
 
-use super::bounds::nanos;
+use super::bounds::{call_bytes, nanos};
 use super::evidence::LinkView;
 use super::o05_deadlines::reader_lag;
-use super::story::Story;
+use super::story::{Serving, Story};
 use super::{Bench, Case};
+use crate::history::Sight;
 use crate::script::{NodeKind, Route};
 use crate::verdict::Class;
 
@@ -85,6 +86,9 @@ fn judge_caller(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, view:
     if story.call.reading.stop.is_some() {
         return bench.excuse("stopped reading");
     }
+    if waited_for_room(case, story, view) {
+        return bench.excuse("had no room, and goes on with the next link");
+    }
     let (lag, wakes) = reader_lag(case, story);
     let due = case.bounds.by_turns(view.node, view.at, 0, lag, wakes + WAKES);
     if case.evidence.is_dead(view.node, view.life, due) || due >= case.evidence.phases.drain {
@@ -95,6 +99,21 @@ fn judge_caller(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, view:
         let detail = format!("the link was lost at {}", view.at);
         bench.late_call("a call outlives its link", due, story, &detail);
     }
+}
+
+/// Whether a call may have waited for room in the queue when the link was lost, and has found it on
+/// the next link before its task ran: nothing of it was on the link that was lost.
+fn waited_for_room(case: &Case<'_>, story: &Story<'_>, view: &LinkView) -> bool {
+    let pair = (story.call.from, story.call.to);
+    let others = case.stories.iter().filter(|other| (other.call.from, other.call.to) == pair);
+    let bytes = others.map(|other| call_bytes(other.call)).fold(0, u64::saturating_add);
+    let connected = case.evidence.views_of(view.node, view.peer);
+    let mut later = connected.filter(|one| one.up && one.life == view.life && one.at >= view.at);
+    let opened = story.caller.iter().find(|entry| entry.sight == Sight::Opened);
+    bytes >= case.evidence.limits.queued_bytes as u64
+        && story.servings.iter().filter_map(Serving::started).all(|started| started.at >= view.at)
+        && opened.is_none_or(|opened| opened.at >= view.at)
+        && later.next().is_some()
 }
 
 fn judge_handlers(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, view: &LinkView) {
@@ -169,6 +188,24 @@ mod tests {
         let mut paused = lost(100, 51);
         paused.fault(49, 99, Fault::Pause { node: 0, lasts: 50 * MS });
         paused.is_good(7);
+    }
+
+    #[test]
+    fn a_call_that_has_found_no_room_may_go_on_with_the_next_link() {
+        let waits = |started| {
+            let mut tale = Tale::of(call(Route::Talk), &[(5, Issued), (started, Started(true))]);
+            tale.fault(50, 50, RESET).lose(50, 0, 1).connect(51, 0, 1);
+            tale.see(100, 0, Ended(Ok(true))).see(100, 0, HandlerDropped);
+            tale
+        };
+        let rule = ["a call outlives its link"];
+        assert_eq!(waits(53).broken(7), rule, "there is room for all of it");
+        let mut full = waits(53);
+        full.evidence.limits.queued_bytes = 1;
+        full.is_good(7);
+        let mut before = waits(6);
+        before.evidence.limits.queued_bytes = 1;
+        assert!(before.broken(7).contains(&rule[0]), "it was on the link that was lost");
     }
 
     #[test]

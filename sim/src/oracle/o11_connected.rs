@@ -30,6 +30,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         judge_refusal(case, bench, connection);
     }
     judge_pairs(case, bench);
+    bench.pass_on_complaints(case);
 }
 
 /// What one of ours refuses another has a cause.

@@ -7,9 +7,13 @@
 //! A handler that runs to its end, and has none, is allowed what it holds: one open call, one
 //! task and one timer each.
 
+use super::bounds::nanos;
 use super::{Bench, Case, heal_bound};
-use crate::script::Route;
+use crate::script::{NodeKind, Route};
 use crate::verdict::Class;
+
+/// Wake-ups of a handshake.
+const WAKES: u64 = 6;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     judge_gauges(case, bench);
@@ -25,13 +29,17 @@ fn judge_gauges(case: &Case<'_>, bench: &mut Bench<'_>) {
         for _ in 0..endless {
             bench.excuse("runs to its end");
         }
+        let knocking = knocking(case, gauge.node);
+        for _ in 0..knocking {
+            bench.excuse("a hostile peer is at the door");
+        }
         let left = [
             ("calls are left open", gauge.open_calls, endless),
             ("bytes are left queued", gauge.queued_bytes, 0),
             ("received bytes are left", gauge.received_bytes, 0),
             ("timers of calls are left", gauge.call_timers, endless),
             ("timers of the system are left", gauge.system_timers, peers + endless),
-            ("tasks are left", gauge.tasks, gauge.tasks_at_rest + endless),
+            ("tasks are left", gauge.tasks, gauge.tasks_at_rest + endless + knocking),
         ];
         for (rule, value, allowed) in left {
             if value > allowed {
@@ -68,6 +76,25 @@ fn judge_end(case: &Case<'_>, bench: &mut Bench<'_>) {
     }
 }
 
+/// How many connections of hostile peers a node takes for handshakes that may go on.
+fn knocking(case: &Case<'_>, node: usize) -> u64 {
+    let evidence = case.evidence;
+    let quiet = evidence.phases.quiet;
+    let patience = nanos(evidence.timings.acceptor_handshake);
+    let knocks = evidence.connections.iter().filter(|connection| {
+        let [dialler, acceptor] = connection.nodes;
+        let is_hostile = matches!(evidence.script.nodes.get(dialler), Some(NodeKind::Hostile(_)));
+        let is_open = connection.broken_at[1].is_none_or(|broken| broken >= quiet);
+        let due = case.bounds.by(node, connection.opened_at, patience, WAKES);
+        acceptor == node
+            && is_hostile
+            && is_open
+            && connection.accepted_at.is_none()
+            && due >= quiet
+    });
+    knocks.count() as u64
+}
+
 /// How many handlers of routes that run to their end still do at a node.
 fn endless(case: &Case<'_>, node: usize) -> u64 {
     let run_on = case.stories.iter().filter(|story| story.call.route == Route::RunToEnd);
@@ -86,8 +113,8 @@ fn endless(case: &Case<'_>, node: usize) -> u64 {
 mod tests {
     use crate::history::Sight::{Dropped, Issued, Started};
     use crate::oracle::tale::{MS, Tale, call};
-    use crate::oracle::{Farewell, Gauge};
-    use crate::script::Route;
+    use crate::oracle::{ConnectionLife, Farewell, Gauge};
+    use crate::script::{Conduct, NodeKind, Route};
 
     const CALM: Gauge = Gauge {
         node: 1,
@@ -123,6 +150,27 @@ mod tests {
         ] {
             assert_eq!(rests(gauge).broken(14), [rule]);
         }
+    }
+
+    #[test]
+    fn the_handshake_of_a_hostile_peer_may_go_on() {
+        let mut tale = rests(Gauge { tasks: 4, ..CALM });
+        let knocks = tale.evidence.connections[0];
+        let quiet = tale.evidence.phases.quiet;
+        let mut late = ConnectionLife {
+            nodes: [0, 1],
+            opened_at: quiet - MS,
+            accepted_at: None,
+            broken_at: [None; 2],
+            ..knocks
+        };
+        tale.evidence.connections.push(late);
+        assert_eq!(tale.broken(14), ["tasks are left"], "of one of ours");
+        tale.evidence.script.nodes[0] = NodeKind::Hostile(Conduct::Handshakes);
+        tale.is_good(14);
+        late.opened_at = quiet - 9_000 * MS;
+        tale.evidence.connections[1] = late;
+        assert_eq!(tale.broken(14), ["tasks are left"], "for too long");
     }
 
     #[test]

@@ -24,7 +24,9 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use crate::oracle::Complaint;
     use crate::oracle::tale::{MS, Tale};
+    use crate::script::Fault;
     use crate::verdict::{Class, Failure, OracleId};
 
     #[test]
@@ -54,15 +56,19 @@ mod tests {
     #[test]
     fn what_a_peer_complains_of_is_bad() {
         let mut tale = Tale::new(2);
-        tale.evidence.inside.complaints.push(Failure {
+        let failure = Failure {
             oracle: OracleId(18),
             class: Class::Safety,
             rule: "a first message is answered by something else",
             detail: "n1".into(),
             at: 7 * MS,
             call: None,
-        });
-        let verdicts = tale.verdicts(18);
-        assert_eq!(verdicts.failures, tale.evidence.inside.complaints);
+        };
+        let complaint = Complaint { by: 0, of: 1, failure: failure.clone() };
+        tale.evidence.inside.complaints.push(complaint);
+        assert_eq!(tale.verdicts(18).failures, [failure]);
+        // Unless what it saw is not what was sent.
+        tale.fault(6, 6, Fault::Damage { from: 1, to: 0, damage: crate::world::Damage::Flip(1) });
+        tale.is_good(18);
     }
 }

@@ -7,6 +7,8 @@
 //! Not judged: probes that fail where calls before them hold, or may hold, as many bytes as may be
 //! received. A probe has its end within its own times, and for each item two deliveries and eight wake-ups.
 
+use gridmux_core::error::CallError;
+
 use super::bounds::call_bytes;
 use super::o11_connected::are_clocks_apart;
 use super::story::{Serving, Story};
@@ -68,6 +70,10 @@ fn judge_probe(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
     };
     if result.is_err() && is_crowded(case, story, issued.at) {
         return bench.excuse("received bytes are held by other calls");
+    }
+    let told_so = *result == Err(CallError::PeerShuttingDown);
+    if told_so && case.bounds.is_corrupted(story.call.from, story.call.to, ended.at) {
+        return bench.excuse("a byte that was changed has made a message a Disconnect");
     }
     if *result != Ok(true) {
         bench.late_call("a probe fails", ended.at, story, &format!("{result:?}"));
@@ -180,6 +186,15 @@ mod tests {
         let (mut tale, stream) = probes();
         tale.see(99_000, stream, Ended(Ok(true)));
         assert_eq!(tale.broken(21), ["a probe is late"]);
+    }
+
+    #[test]
+    fn a_ping_that_was_made_a_disconnect_on_the_way_may_fail_a_probe() {
+        let (mut tale, stream) = probes();
+        tale.see(60_005, stream, Ended(Err(CallError::PeerShuttingDown)));
+        assert_eq!(tale.broken(21), ["a probe fails"]);
+        let damage = crate::world::Damage::Flip(1);
+        tale.fault(9, 9, crate::script::Fault::Damage { from: 1, to: 0, damage }).is_good(21);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gridmux_core::wire::{ConnectResponse, MessageRef, Op};
 
+use crate::oracle::Complaint;
 use crate::verdict::{Class, Failure, OracleId};
 
 /// A rule, and the oracle that it is part of.
@@ -11,18 +12,19 @@ pub(crate) type Rule = (OracleId, &'static str);
 
 /// What such peers have to complain about.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Complaints(Arc<Mutex<Vec<Failure>>>);
+pub(crate) struct Complaints(Arc<Mutex<Vec<Complaint>>>);
 
 impl Complaints {
-    /// One of ours has broken a rule.
-    pub(crate) fn add(&self, (oracle, rule): Rule, at: u64, detail: String) {
-        let class = Class::Safety;
+    /// One of ours, `of`, has broken a rule, says `by`.
+    pub(crate) fn add(&self, (oracle, rule): Rule, at: u64, [by, of]: [usize; 2], what: &str) {
+        let (class, detail) = (Class::Safety, format!("n{of}, says n{by}: {what}"));
         let failure = Failure { oracle, class, rule, detail, at, call: None };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
+        let complaint = Complaint { by, of, failure };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(complaint);
     }
 
     /// All of them.
-    pub(crate) fn take(&self) -> Vec<Failure> {
+    pub(crate) fn take(&self) -> Vec<Complaint> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

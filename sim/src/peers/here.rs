@@ -88,7 +88,7 @@ impl Here {
     pub(super) fn complain(&self, rule: Rule, victim: usize, detail: &str) {
         if self.kinds.get(victim).is_some_and(|kind| kind.is_ours()) {
             let (at, node, _) = self.runtime.whereabouts();
-            self.complaints.add(rule, at, format!("n{victim}, says n{node}: {detail}"));
+            self.complaints.add(rule, at, [node, victim], detail);
         }
     }
 

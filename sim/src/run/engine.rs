@@ -367,9 +367,9 @@ impl<'a> Engine<'a> {
                     // It leaves the grid, or has taken a peer out.
                     return;
                 }
-                let (at, detail) = (shared.world().now, format!("n{node}: {missing}"));
                 let rule = (OracleId(11), "a node waits in vain for its links");
-                complaints.add(rule, at, detail);
+                let now = shared.world().now;
+                complaints.add(rule, now, [node, node], &missing.to_string());
             });
         }
     }
