@@ -178,7 +178,14 @@ impl Cause<'_> {
             }
             _ => None,
         };
-        by_call.or_else(|| self.foreign(error))
+        by_call.or_else(|| self.foreign(error)).or_else(|| self.unchecked())
+    }
+
+    /// A message without a checksum may have been made any other one.
+    fn unchecked(&self) -> Option<&'static str> {
+        let secure = self.case.evidence.script.secure;
+        let is = secure && self.case.bounds.is_corrupted(self.from(), self.to(), self.entry.at);
+        is.then_some("a byte was changed on a path without CRC")
     }
 
     const fn from(&self) -> usize {
@@ -504,6 +511,16 @@ mod tests {
         assert_eq!(tale.broken(3), ["an unexplained Disconnected"]);
         tale.evidence.connections[1].agreed_at = Some(7 * MS);
         is_excused(&tale, "no link when it was made");
+    }
+
+    #[test]
+    fn a_byte_that_is_changed_on_a_path_without_checksums_explains_anything() {
+        let mut tale = fails(call(Route::Echo), CallError::Cancelled);
+        let damage = Damage::Flip(1);
+        tale.fault(6, 6, Fault::Damage { from: 1, to: 0, damage });
+        assert_eq!(tale.broken(3), ["an unexplained Cancelled"]);
+        tale.evidence.script.secure = true;
+        is_excused(&tale, "a byte was changed on a path without CRC");
     }
 
     #[test]

@@ -132,7 +132,9 @@ fn end_left(
     });
     let waited = (left - returned.at).saturating_mul(FASTEST_CLOCK);
     let in_time = timeout.is_none_or(|timeout| took.saturating_add(waited) < timeout);
-    (in_time && !jumped).then_some(left)
+    // Meanwhile either end may have missed the other's pings, and given up.
+    let calm = case.bounds.is_calm(story.call.from, callee, returned.at, left);
+    (in_time && !jumped && calm).then_some(left)
 }
 
 #[cfg(test)]
@@ -220,6 +222,18 @@ mod tests {
         let mut tale = Tale::of(call, &[(5, Issued), (5, Opened), (6, Started(true))]);
         tale.see(7, 0, OutputSent(0)).see(8, 0, Returned(true)).lose(900, 0, 1);
         tale.see(1_000, 0, Taken(0, true)).see(1_001, 0, Ended(Err(LOST)));
+        tale.is_good(4);
+    }
+
+    #[test]
+    fn an_end_that_waits_for_a_credit_may_be_given_up_while_pings_are_missing() {
+        let mut call = call(Route::Drip);
+        call.plan.finish = Finish::Ok;
+        let mut tale = Tale::of(call, &[(5, Issued), (5, Opened), (6, Started(true))]);
+        tale.see(7, 0, OutputSent(0)).see(8, 0, Returned(true)).see(60_000, 0, Taken(0, true));
+        tale.see(70_000, 0, Ended(Err(LOST)));
+        assert_eq!(tale.broken(4), [OVERTAKEN]);
+        tale.fault(20_000, 50_000, Fault::Pause { node: 1, lasts: 30_000 * MS });
         tale.is_good(4);
     }
 

@@ -26,7 +26,7 @@ const WAKES: u64 = 6;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for story in case.stories.iter().filter(|story| story.ours[1]) {
-        judge_success(bench, story);
+        judge_success(case, bench, story);
         if let [_, second, ..] = story.servings.as_slice()
             && let Some(entry) = second.entries.first()
         {
@@ -41,12 +41,23 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     }
 }
 
-fn judge_success(bench: &mut Bench<'_>, story: &Story<'_>) {
+/// Whether a message of a pair may have been made another one, by a changed byte and no checksum.
+fn is_unchecked(case: &Case<'_>, story: &Story<'_>, by: u64) -> bool {
+    let (from, to) = (story.call.from, story.call.to);
+    case.evidence.script.secure && case.bounds.is_corrupted(from, to, by)
+}
+
+fn judge_success(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
     let Some((ended, Ok(_))) = story.ended() else { return };
     bench.judged();
     let returned =
         |one: &Serving<'_>| one.returned_in_order().is_some_and(|returned| returned.at <= ended.at);
-    if !story.servings.iter().any(returned) {
+    if story.servings.iter().any(returned) {
+        return;
+    }
+    if is_unchecked(case, story, ended.at) {
+        bench.excuse("a byte was changed on a path without CRC");
+    } else {
         let rule = "a call succeeds without a handler that returned";
         bench.unsafe_call(rule, ended.at, story, "");
     }
@@ -57,7 +68,7 @@ fn judge_start(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, servin
     bench.judged();
     let (from, to) = (story.call.from, story.call.to);
     if started.sight == Sight::Started(false) {
-        if case.evidence.script.secure && case.bounds.is_corrupted(from, to, started.at) {
+        if is_unchecked(case, story, started.at) {
             bench.excuse("a byte was changed on a path without CRC");
         } else {
             bench.unsafe_call("a handler gets other bytes", started.at, story, "");
@@ -140,6 +151,7 @@ mod tests {
     };
     use crate::oracle::tale::{EXPIRED, LOST, MS, Tale, call};
     use crate::script::{Call, Fault, NodeKind, Route};
+    use crate::world::Damage;
 
     const NOT_TOLD: &str = "a handler is not told that its call is over";
 
@@ -166,6 +178,15 @@ mod tests {
         tale.see(7, 0, Returned(true)).see_serving(8, 0, 2, Started(true));
         tale.see_serving(9, 0, 2, Returned(true)).see(10, 0, Ended(Ok(true)));
         assert_eq!(tale.broken(6), ["a call is handled more than once"]);
+    }
+
+    #[test]
+    fn an_end_may_be_made_on_a_path_without_checksums() {
+        let mut tale = Tale::of(call(Route::Echo), &[(5, Issued), (9, Ended(Ok(true)))]);
+        tale.fault(6, 6, Fault::Damage { from: 1, to: 0, damage: Damage::Flip(1) });
+        assert_eq!(tale.broken(6), ["a call succeeds without a handler that returned"]);
+        tale.evidence.script.secure = true;
+        tale.is_good(6);
     }
 
     #[test]

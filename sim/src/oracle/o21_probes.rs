@@ -85,7 +85,11 @@ fn judge_probe(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
     }
     let takes_input = story.call.route.takes_input();
     let (sent, due) = (story.sent(), story.call.input.items as usize);
-    if takes_input && story.ours[1] && sent < due {
+    // What waits for a slow link is not sent any more when the handler has ended.
+    let slow = case.evidence.script.knobs.rate > 0;
+    if takes_input && story.ours[1] && sent < due && slow {
+        bench.excuse("a slow network");
+    } else if takes_input && story.ours[1] && sent < due {
         let detail = format!("{sent} of {due}");
         bench.late_call("items of a probe are not sent", ended.at, story, &detail);
     }
@@ -221,6 +225,9 @@ mod tests {
         };
         let (mut tale, partly) = stuck(NodeKind::Ours);
         assert_eq!(tale.broken(21), ["items of a probe are not sent"]);
+        tale.evidence.script.knobs.rate = 1_000_000;
+        tale.is_good(21);
+        tale.evidence.script.knobs.rate = 0;
         tale.see(60_004, partly, Sent(1)).is_good(21);
         stuck(NodeKind::Go).0.is_good(21);
     }
