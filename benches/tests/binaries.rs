@@ -19,7 +19,10 @@ fn last_line(binary: &str, args: &[&str]) -> Map<String, Value> {
 #[test]
 fn allocations_says_all_that_it_counts() {
     let binary = env!("CARGO_BIN_EXE_allocations");
-    let found = last_line(binary, &["--streams", "200", "--payloads", "640", "--seconds", "1"]);
+    let found = last_line(
+        binary,
+        &["--streams", "200", "--payloads", "640", "--calls", "640", "--seconds", "1"],
+    );
     for key in [
         "allocations-mux-loop-unary-1",
         "allocations-mux-loop-unary-64",

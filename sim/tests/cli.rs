@@ -176,17 +176,21 @@ fn the_golden_seeds_do_what_they_did() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden.txt");
     let ended = sim(&["golden", "--file", golden.to_str().unwrap()]);
     assert_eq!(ended.code, 0, "{}\n`golden --write` writes the file anew", ended.stdout);
+    assert!(ended.stdout.contains("64 of 64 seeds do what they did"), "{}", ended.stdout);
 }
 
 #[test]
 fn a_golden_seed_that_does_something_else_is_4() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden.txt");
     let text = fs::read_to_string(golden).unwrap();
-    let last = text.lines().last().unwrap();
-    let other = file("golden", "golden.txt", &text.replace(last, "63 0123456789abcdef 5"));
+    let first = text.lines().find(|line| line.starts_with("0 ")).unwrap();
+    let other = file("golden", "golden.txt", &format!("{first}\n1 0123456789abcdef 5\n"));
     let ended = sim(&["golden", "--file", &other]);
     assert_eq!(ended.code, 4);
-    assert!(ended.stdout.contains("was 63 0123456789abcdef 5"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("was 1 0123456789abcdef 5"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("1 of 2 seeds do what they did"), "{}", ended.stdout);
+    let none = sim(&["golden", "--file", &file("golden", "none.txt", "# no digest\n")]);
+    assert_eq!(none.code, 64);
 }
 
 #[test]

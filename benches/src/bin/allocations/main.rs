@@ -26,6 +26,9 @@ struct Args {
     /// Payloads of 25 bytes that are kept.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(64..))]
     payloads: u32,
+    /// Calls end to end whose allocations are counted.
+    #[arg(long, default_value_t = 6_400, value_parser = clap::value_parser!(u32).range(64..))]
+    calls: u32,
     /// How long idle links and streams are watched, in seconds; a stream pings every 15.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=3600))]
     seconds: u16,
@@ -44,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         // First: nothing else of the runtime comes or goes meanwhile.
         held::idle_links(&mut report, watch.min(held::IDLE)).await?;
-        steady::end_to_end(&mut report).await?;
+        steady::end_to_end(&mut report, args.calls as usize).await?;
         held::streams_end_to_end(&mut report, streams, watch).await
     })?;
     println!("{report}");

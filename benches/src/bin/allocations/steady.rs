@@ -14,9 +14,6 @@ use crate::report::Report;
 const PAYLOAD: [u8; SMALL] = [7; SMALL];
 const ROUNDS: usize = 20;
 
-/// Calls end to end, in all: as many of each of 64 callers.
-const CALLS: usize = 6_400;
-
 const PER_ROUND_TRIP: &str = "allocations a round trip; a copy of each payload is 2 of them";
 const PER_ITEM: &str =
     "allocations an item, opening and end among them; its copy is 1, or 2 two-way";
@@ -48,8 +45,9 @@ fn per_round(mut round: impl FnMut()) -> f64 {
     count.allocations() as f64 / ROUNDS as f64
 }
 
-/// Of two nodes on tokio, the tasks of their handlers among it.
-pub(crate) async fn end_to_end(report: &mut Report) -> io::Result<()> {
+/// Of two nodes on tokio, the tasks of their handlers among it, in so many calls: as many of each of
+/// 64 callers.
+pub(crate) async fn end_to_end(report: &mut Report, calls: usize) -> io::Result<()> {
     for (name, handlers) in [("tasks", Handlers::Tasks), ("inline", Handlers::Inline)] {
         let system = Ours::start(Tokio::default(), handlers).await?;
         for callers in [1, 64] {
@@ -58,12 +56,12 @@ pub(crate) async fn end_to_end(report: &mut Report) -> io::Result<()> {
             let mut counted = [0; 3];
             for (counted, rounds) in counted.iter_mut().zip([1, 1, 2]) {
                 let workers = Worker::all(&system.client()?, &workload);
-                let calls = (rounds * CALLS / callers) as u64;
+                let of_each = (rounds * calls / callers) as u64;
                 let count = Count::start();
-                fixed_calls(system.runtime(), workers, calls).await?;
+                fixed_calls(system.runtime(), workers, of_each).await?;
                 *counted = count.allocations();
             }
-            let each = (counted[2] as f64 - counted[1] as f64) / CALLS as f64;
+            let each = (counted[2] as f64 - counted[1] as f64) / calls as f64;
             let key = format!("allocations-tokio-{name}-unary-{callers}");
             report.add(key, each, PER_ROUND_TRIP);
         }
