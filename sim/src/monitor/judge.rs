@@ -390,6 +390,11 @@ impl Judge {
 
     // ---- rest ----
 
+    /// Whether there are credits that may be of use or not.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.doubts.iter().any(|doubts| !doubts.is_empty())
+    }
+
     /// Muxes that are not over at both ends.
     pub(super) fn open_muxes(&self) -> usize {
         self.calls.iter().map(BTreeMap::len).sum()

@@ -116,6 +116,11 @@ impl Monitor {
         }
     }
 
+    /// Whether it has to know now if a side is [flushed](Self::flushed), to be strict in what follows.
+    pub fn is_in_doubt(&self, connection: u64) -> bool {
+        self.connections.get(&connection).is_some_and(|open| open.judge.is_in_doubt())
+    }
+
     /// What `from` sends from now on does not arrive as it was sent: the other side is judged by
     /// the form of its messages alone.
     pub fn distrust(&mut self, connection: u64, from: Role) {

@@ -178,7 +178,7 @@ impl<'a> Engine<'a> {
         if self.options.invariants && events.is_multiple_of(TICKED) {
             self.tick_one(events / TICKED);
         }
-        if events.is_multiple_of(16) {
+        if self.recorder.take_doubt() || events.is_multiple_of(16) {
             self.settle();
         }
         for (conn, end) in self.recorder.take_dropped() {

@@ -55,6 +55,8 @@ struct Line {
 
 #[derive(Default)]
 pub(crate) struct Record {
+    /// A monitor would like to know which nodes have nothing more to write.
+    in_doubt: bool,
     pub(crate) lives: Vec<ConnectionLife>,
     pub(crate) dials: Vec<DialAttempt>,
     lines: Vec<Line>,
@@ -168,6 +170,11 @@ impl Recorder {
         let way = record.way(conn, end);
         let silence = record.pulses[conn.0 as usize].given_up(now, end as usize, way, missed);
         record.silences.extend(silence);
+    }
+
+    /// Whether a monitor would like to know now who has [flushed](Self::flushed).
+    pub(crate) fn take_doubt(&self) -> bool {
+        std::mem::take(&mut self.record().in_doubt)
     }
 
     /// A node has handled all that came to this end, and written all that it had.
@@ -372,6 +379,8 @@ impl Observer for Recorder {
         record.pulses[conn.0 as usize].taken(Mark { at, clock }, end as usize, offset);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.delivered(number, role(by), offset);
+            let in_doubt = monitor.is_in_doubt(number);
+            record.in_doubt |= in_doubt;
         }
     }
 
