@@ -86,13 +86,13 @@ fn judge_caller(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, view:
     if story.call.reading.stop.is_some() {
         return bench.excuse("stopped reading");
     }
-    if waited_for_room(case, story, view) {
-        return bench.excuse("had no room, and goes on with the next link");
-    }
     let (lag, wakes) = reader_lag(case, story);
     let due = case.bounds.by_turns(view.node, view.at, 0, lag, wakes + WAKES);
     if case.evidence.is_dead(view.node, view.life, due) || due >= case.evidence.phases.drain {
         return;
+    }
+    if waited_for_room(case, story, view, due) {
+        return bench.excuse("had no room, and goes on with the next link");
     }
     bench.judged();
     if !over(due) {
@@ -102,18 +102,20 @@ fn judge_caller(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, view:
 }
 
 /// Whether a call may have waited for room in the queue when the link was lost, and has found it on
-/// the next link before its task ran: nothing of it was on the link that was lost.
-fn waited_for_room(case: &Case<'_>, story: &Story<'_>, view: &LinkView) -> bool {
+/// the next link before its task ran, by `due`: nothing of it was on the link that was lost.
+fn waited_for_room(case: &Case<'_>, story: &Story<'_>, view: &LinkView, due: u64) -> bool {
     let pair = (story.call.from, story.call.to);
     let others = case.stories.iter().filter(|other| (other.call.from, other.call.to) == pair);
     let bytes = others.map(|other| call_bytes(other.call)).fold(0, u64::saturating_add);
     let connected = case.evidence.views_of(view.node, view.peer);
-    let mut later = connected.filter(|one| one.up && one.life == view.life && one.at >= view.at);
+    let soon = view.at..=due;
+    let mut next =
+        connected.filter(|one| one.up && one.life == view.life && soon.contains(&one.at));
     let opened = story.caller.iter().find(|entry| entry.sight == Sight::Opened);
     bytes >= case.evidence.limits.queued_bytes as u64
         && story.servings.iter().filter_map(Serving::started).all(|started| started.at >= view.at)
         && opened.is_none_or(|opened| opened.at >= view.at)
-        && later.next().is_some()
+        && next.next().is_some()
 }
 
 fn judge_handlers(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, view: &LinkView) {
@@ -192,18 +194,22 @@ mod tests {
 
     #[test]
     fn a_call_that_has_found_no_room_may_go_on_with_the_next_link() {
-        let waits = |started| {
+        let waits = |started, next| {
             let mut tale = Tale::of(call(Route::Talk), &[(5, Issued), (started, Started(true))]);
-            tale.fault(50, 50, RESET).lose(50, 0, 1).connect(51, 0, 1);
+            tale.fault(50, 50, RESET).lose(50, 0, 1).connect(next, 0, 1);
             tale.see(100, 0, Ended(Ok(true))).see(100, 0, HandlerDropped);
             tale
         };
         let rule = ["a call outlives its link"];
-        assert_eq!(waits(53).broken(7), rule, "there is room for all of it");
-        let mut full = waits(53);
-        full.evidence.limits.queued_bytes = 1;
-        full.is_good(7);
-        let mut before = waits(6);
+        assert_eq!(waits(53, 50).broken(7), rule, "there is room for all of it");
+        let full = |next| {
+            let mut tale = waits(next + 2, next);
+            tale.evidence.limits.queued_bytes = 1;
+            tale
+        };
+        full(50).is_good(7);
+        assert_eq!(full(90).broken(7), rule, "it is told of the loss before");
+        let mut before = waits(6, 50);
         before.evidence.limits.queued_bytes = 1;
         assert!(before.broken(7).contains(&rule[0]), "it was on the link that was lost");
     }
