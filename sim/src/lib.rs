@@ -4,7 +4,7 @@
 //! To simulate a cluster of your own, begin with [`cluster`]. How a seed becomes a verdict:
 //!
 //! ```text
-//!   seed --swarm--> Script --run--> what was seen --oracle--> Verdict
+//!   seed --swarm--> Script --run--> what was seen --oracle--> Outcome
 //!           (text, by hand too)    history, trace, wire        failures, excuses, counts
 //! ```
 //!

@@ -413,6 +413,12 @@ impl<'a> Bounds<'a> {
         })
     }
 
+    /// Whether a message between two nodes may have been made another one before a time: a byte of it
+    /// was changed, and it had no checksum.
+    pub(super) fn is_forged(&self, one: usize, other: usize, by: u64) -> bool {
+        self.evidence.script.secure && self.is_corrupted(one, other, by)
+    }
+
     /// Whether the machine of a link of these two, at either end, may have panicked between two
     /// times: it was told to, and one has.
     pub(super) fn may_have_panicked(&self, one: usize, other: usize, from: u64, to: u64) -> bool {

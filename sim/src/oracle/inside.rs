@@ -42,7 +42,7 @@ pub struct Hoard {
     pub bound: u64,
 }
 
-/// What a node that is not ours has seen one of ours do wrong.
+/// What a node has seen one of ours do wrong: one that is not ours, or that one itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
     /// Who has seen it.

@@ -178,14 +178,10 @@ impl Cause<'_> {
             }
             _ => None,
         };
-        by_call.or_else(|| self.foreign(error)).or_else(|| self.unchecked())
-    }
-
-    /// A message without a checksum may have been made any other one.
-    fn unchecked(&self) -> Option<&'static str> {
-        let secure = self.case.evidence.script.secure;
-        let is = secure && self.case.bounds.is_corrupted(self.from(), self.to(), self.entry.at);
-        is.then_some("a byte was changed on a path without CRC")
+        let forged = || self.case.bounds.is_forged(self.from(), self.to(), self.entry.at);
+        by_call
+            .or_else(|| self.foreign(error))
+            .or_else(|| forged().then_some("a byte was changed on a path without CRC"))
     }
 
     const fn from(&self) -> usize {

@@ -41,12 +41,6 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     }
 }
 
-/// Whether a message of a pair may have been made another one, by a changed byte and no checksum.
-fn is_unchecked(case: &Case<'_>, story: &Story<'_>, by: u64) -> bool {
-    let (from, to) = (story.call.from, story.call.to);
-    case.evidence.script.secure && case.bounds.is_corrupted(from, to, by)
-}
-
 fn judge_success(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
     let Some((ended, Ok(_))) = story.ended() else { return };
     bench.judged();
@@ -55,7 +49,7 @@ fn judge_success(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
     if story.servings.iter().any(returned) {
         return;
     }
-    if is_unchecked(case, story, ended.at) {
+    if case.bounds.is_forged(story.call.from, story.call.to, ended.at) {
         bench.excuse("a byte was changed on a path without CRC");
     } else {
         let rule = "a call succeeds without a handler that returned";
@@ -68,7 +62,7 @@ fn judge_start(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, servin
     bench.judged();
     let (from, to) = (story.call.from, story.call.to);
     if started.sight == Sight::Started(false) {
-        if is_unchecked(case, story, started.at) {
+        if case.bounds.is_forged(from, to, started.at) {
             bench.excuse("a byte was changed on a path without CRC");
         } else {
             bench.unsafe_call("a handler gets other bytes", started.at, story, "");

@@ -47,8 +47,8 @@ struct Line {
     written: [u64; 2],
     /// Where the last whole message ends.
     whole: [u64; 2],
-    /// Where the ConnectResponse ends.
-    answer: Option<u64>,
+    /// Where the ConnectResponse that accepts ends.
+    agreed: Option<u64>,
     taken: [u64; 2],
     frames: [u64; 2],
 }
@@ -262,7 +262,9 @@ impl Record {
                 let life = &mut self.lives[conn.0 as usize];
                 let when = if accepted { &mut life.accepted_at } else { &mut life.refused_at };
                 when.get_or_insert(at);
-                self.lines[conn.0 as usize].answer.get_or_insert(seen.end);
+                if accepted {
+                    self.lines[conn.0 as usize].agreed.get_or_insert(seen.end);
+                }
             }
         }
         self.watch.wrote(at, conn.0 as usize, end, seen);
@@ -370,8 +372,8 @@ impl Observer for Recorder {
         let taken = &mut record.lines[conn.0 as usize].taken[by as usize];
         *taken += bytes;
         let offset = *taken;
-        let answer = record.lines[conn.0 as usize].answer;
-        if end == End::Dialler && answer.is_some_and(|answer| answer <= offset) {
+        let agreed = record.lines[conn.0 as usize].agreed;
+        if end == End::Dialler && agreed.is_some_and(|agreed| agreed <= offset) {
             record.lives[conn.0 as usize].agreed_at.get_or_insert(at);
         }
         record.meals[conn.0 as usize][by.other() as usize].taken(offset);
