@@ -24,10 +24,10 @@ pub(crate) struct Generations {
     left: BTreeMap<Arc<str>, Left>,
 }
 
-/// What a peer that was removed has not used.
+/// Where a peer that was removed has stopped.
 #[derive(Debug)]
 struct Left {
-    /// The generation of our calls, and of theirs.
+    /// The next generation of our calls, and of theirs.
     ours: u32,
     theirs: u32,
     /// The last link that it has used.
