@@ -6,7 +6,7 @@ use gridmux_core::timings::Timings;
 
 use super::evidence::{Evidence, Fired};
 use crate::script::{Call, Fault, NodeKind, Script};
-use crate::world::{Damage, Knobs, NOMINAL};
+use crate::world::{Knobs, NOMINAL};
 
 /// The grid's timers are a wheel of 1 ms: at most a tick late. A second one is for deadlines,
 /// which travel in whole milliseconds, rounded up.
@@ -38,10 +38,6 @@ fn transfer(bytes: u64, rate: u64) -> u64 {
     if rate == 0 { 0 } else { scaled(bytes, 1_000_000_000, rate) }
 }
 
-const fn is_corruption(damage: Damage) -> bool {
-    matches!(damage, Damage::Flip(_) | Damage::Remove(_) | Damage::Insert(_))
-}
-
 /// Nanoseconds after the healing within which every pair of the core is connected, on both
 /// sides:
 ///
@@ -66,7 +62,7 @@ pub fn heal_bound(script: &Script, timings: &Timings) -> u64 {
         })
     };
     let corrupts =
-        |fault: &Fault| matches!(fault, Fault::Damage { damage, .. } if is_corruption(*damage));
+        |fault: &Fault| matches!(fault, Fault::Damage { damage, .. } if damage.is_corruption());
     let twins = |fault: &Fault| matches!(fault, Fault::Twin { .. });
     let detection = detection(timings, faults().any(corrupts));
     let mut clock = detection
@@ -407,16 +403,7 @@ impl<'a> Bounds<'a> {
 
     /// Whether a byte between two nodes was changed, taken out or put in before a time.
     pub(super) fn is_corrupted(&self, one: usize, other: usize, by: u64) -> bool {
-        self.evidence.faults().any(|(fault, fired)| {
-            let corrupts = matches!(fault, Fault::Damage { damage, .. } if is_corruption(*damage));
-            corrupts && touches(fault, one, other) && fired.at <= by
-        })
-    }
-
-    /// Whether a message between two nodes may have been made another one before a time: a byte of it
-    /// was changed, and it had no checksum.
-    pub(super) fn is_forged(&self, one: usize, other: usize, by: u64) -> bool {
-        self.evidence.script.secure && self.is_corrupted(one, other, by)
+        self.evidence.corruptions(one, other).any(|at| at <= by)
     }
 
     /// Whether the machine of a link of these two, at either end, may have panicked between two

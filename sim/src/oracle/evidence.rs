@@ -298,6 +298,17 @@ impl Evidence {
         })
     }
 
+    /// When a byte between two nodes was changed, taken out or put in.
+    pub(super) fn corruptions(&self, one: usize, other: usize) -> impl Iterator<Item = u64> {
+        let is_between = move |fault: &Fault| match fault {
+            Fault::Damage { from, to, damage, .. } => {
+                damage.is_corruption() && [(one, other), (other, one)].contains(&(*from, *to))
+            }
+            _ => false,
+        };
+        self.faults().filter(move |(fault, _)| is_between(fault)).map(|(_, fired)| fired.at)
+    }
+
     /// When a life of a node ended.
     pub(super) fn died(&self, node: usize, life: u64) -> Option<u64> {
         self.lives.get(node)?.get(usize::try_from(life).ok()?)?.died

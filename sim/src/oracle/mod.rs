@@ -171,9 +171,18 @@ impl Bench<'_> {
         }
     }
 
-    /// Something that must not be has happened to a call.
+    /// Something that must not be has happened at one end of a call, whatever the other end says.
     fn unsafe_call(&mut self, rule: &'static str, at: u64, story: &Story<'_>, detail: &str) {
         self.fail_call(Class::Safety, rule, at, story, detail);
+    }
+
+    /// Something that must not be has happened between the ends of a call.
+    fn unsafe_exchange(&mut self, rule: &'static str, at: u64, story: &Story<'_>, detail: &str) {
+        if story.forged_at.is_some_and(|forged| forged <= at) {
+            self.excuse("a byte was changed on a path without CRC");
+        } else {
+            self.unsafe_call(rule, at, story, detail);
+        }
     }
 
     /// Something has not happened to a call in time.

@@ -15,19 +15,19 @@ use crate::script::Fault;
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for story in case.stories.iter().filter(|story| story.ours[0]) {
         judge_ends(bench, story);
-        judge_result(case, bench, story);
+        judge_result(bench, story);
         if !story.ours[1] {
             continue;
         }
         let sent = |entry: &Entry| matches!(entry.sight, Sight::Sent(_));
         let outputs = |entry: &Entry| matches!(entry.sight, Sight::OutputSent(_));
         for serving in &story.servings {
-            judge_way(case, bench, story, &story.caller, sent, &serving.entries);
+            judge_way(bench, story, &story.caller, sent, &serving.entries);
             judge_input_end(bench, story, serving);
             judge_grace(case, bench, story, serving);
         }
         if let Some(serving) = story.servings.first() {
-            judge_way(case, bench, story, &serving.entries, outputs, &story.caller);
+            judge_way(bench, story, &serving.entries, outputs, &story.caller);
         }
         judge_orderly_end(bench, story);
     }
@@ -74,28 +74,19 @@ fn judge_grace(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, servin
 }
 
 /// The result of a call is the one that its handler has given.
-fn judge_result(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
+fn judge_result(bench: &mut Bench<'_>, story: &Story<'_>) {
     let Some((ended, Ok(right))) = story.ended() else { return };
     bench.judged();
     if !right {
-        wrong_bytes(case, bench, story, ended.at, "a result is not the one that was given");
+        wrong_bytes(bench, story, ended.at, "a result is not the one that was given");
     }
 }
 
-fn wrong_bytes(
-    case: &Case<'_>,
-    bench: &mut Bench<'_>,
-    story: &Story<'_>,
-    at: u64,
-    rule: &'static str,
-) {
-    let (from, to) = (story.call.from, story.call.to);
-    if case.bounds.is_forged(from, to, at) {
-        bench.excuse("a byte was changed on a path without CRC");
-    } else if !story.call.route.is_agreed() {
+fn wrong_bytes(bench: &mut Bench<'_>, story: &Story<'_>, at: u64, rule: &'static str) {
+    if !story.call.route.is_agreed() {
         bench.excuse("the ends disagree on the route");
     } else if story.ours[1] {
-        bench.unsafe_call(rule, at, story, "");
+        bench.unsafe_exchange(rule, at, story, "");
     } else {
         bench.excuse("the other end is not ours");
     }
@@ -103,7 +94,6 @@ fn wrong_bytes(
 
 /// One direction: what is taken is what was sent, in order, and not before it was.
 fn judge_way(
-    case: &Case<'_>,
     bench: &mut Bench<'_>,
     story: &Story<'_>,
     senders: &[&Entry],
@@ -122,16 +112,16 @@ fn judge_way(
         bench.judged();
         if number != due {
             let detail = format!("item {number} was taken where {due} was due");
-            bench.unsafe_call("an item is lost, doubled or out of order", at, story, &detail);
+            bench.unsafe_exchange("an item is lost, doubled or out of order", at, story, &detail);
             return;
         }
         if sent.get(number as usize).is_none_or(|sent| *sent > at) {
             let detail = format!("item {number}, of {} sent", sent.len());
-            bench.unsafe_call("an item arrives that was not sent", at, story, &detail);
+            bench.unsafe_exchange("an item arrives that was not sent", at, story, &detail);
             return;
         }
         if !right {
-            wrong_bytes(case, bench, story, at, "an item is not the one that was sent");
+            wrong_bytes(bench, story, at, "an item is not the one that was sent");
         }
     }
 }
@@ -153,12 +143,12 @@ fn judge_input_end(bench: &mut Bench<'_>, story: &Story<'_>, serving: &Serving<'
         let closed = story.caller.iter().find(|entry| entry.sight == Sight::Closed);
         let takes_input = story.call.route.takes_input();
         if takes_input && closed.is_none_or(|closed| closed.at > entry.at) {
-            bench.unsafe_call("an input ends that was not closed", entry.at, story, "");
+            bench.unsafe_exchange("an input ends that was not closed", entry.at, story, "");
         }
         if serving.inputs() < story.sent() {
             let detail = format!("{} of {} items", serving.inputs(), story.sent());
             let rule = "items sent before the end of the input are lost";
-            bench.unsafe_call(rule, entry.at, story, &detail);
+            bench.unsafe_exchange(rule, entry.at, story, &detail);
         }
     }
 }
@@ -175,7 +165,7 @@ fn judge_orderly_end(bench: &mut Bench<'_>, story: &Story<'_>) {
     if story.taken() < serving.outputs() {
         let detail = format!("{} of {} items", story.taken(), serving.outputs());
         let rule = "items sent before an orderly end are lost";
-        bench.unsafe_call(rule, ended.at, story, &detail);
+        bench.unsafe_exchange(rule, ended.at, story, &detail);
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
                 Some(class) => bench.excuse(class),
                 None => {
                     let rule = unexplained(error);
-                    bench.unsafe_call(rule, entry.at, story, &format!("{error:?}"));
+                    bench.unsafe_exchange(rule, entry.at, story, &format!("{error:?}"));
                 }
             }
             if matches!(entry.sight, Sight::Ended(_)) && !error.may_have_run() {
@@ -84,7 +84,7 @@ fn judge_silence(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
         if troubled || lost || dead || case.bounds.is_corrupted(from, to, told.at) {
             bench.excuse("the callee heard no ping");
         } else {
-            bench.unsafe_call("an unexplained CallerSilent", told.at, story, "");
+            bench.unsafe_exchange("an unexplained CallerSilent", told.at, story, "");
         }
     }
 }
@@ -117,7 +117,7 @@ fn judge_not_run(bench: &mut Bench<'_>, story: &Story<'_>, entry: &Entry, error:
     if let Some(started) = story.started() {
         let at = started.at.max(entry.at);
         let rule = "a handler ran for a call that says it cannot have";
-        bench.unsafe_call(rule, at, story, &format!("{error:?}"));
+        bench.unsafe_exchange(rule, at, story, &format!("{error:?}"));
     }
 }
 
@@ -178,10 +178,7 @@ impl Cause<'_> {
             }
             _ => None,
         };
-        let forged = || self.case.bounds.is_forged(self.from(), self.to(), self.entry.at);
-        by_call
-            .or_else(|| self.foreign(error))
-            .or_else(|| forged().then_some("a byte was changed on a path without CRC"))
+        by_call.or_else(|| self.foreign(error))
     }
 
     const fn from(&self) -> usize {
@@ -625,6 +622,15 @@ mod tests {
         tale.is_good(3);
         tale.see(9, id, Started(true));
         assert_eq!(tale.broken(3), ["a handler ran for a call that says it cannot have"]);
+        let flip = Fault::Damage { from: 1, to: 0, damage: Damage::Flip(8) };
+        tale.fault(4, 4, flip);
+        assert_eq!(
+            tale.broken(3),
+            ["a handler ran for a call that says it cannot have"],
+            "checked"
+        );
+        tale.evidence.script.secure = true;
+        is_excused(&tale, "a byte was changed on a path without CRC");
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn judge_remote(bench: &mut Bench<'_>, story: &Story<'_>, serving: &Serving<'_>,
     bench.judged();
     if story.call.route.gives_items() && story.taken() < serving.outputs() {
         let detail = format!("{} of {} items", story.taken(), serving.outputs());
-        bench.unsafe_call("an error overtakes items sent before it", ended.at, story, &detail);
+        bench.unsafe_exchange("an error overtakes items sent before it", ended.at, story, &detail);
     }
 }
 
@@ -82,14 +82,14 @@ fn judge_lost(
         if story.taken() < arrived {
             let detail = format!("{} of {arrived} items that had come", story.taken());
             let rule = "a lost link overtakes items that had come";
-            bench.unsafe_call(rule, ended.at, story, &detail);
+            bench.unsafe_exchange(rule, ended.at, story, &detail);
         }
     }
     let default = nanos(case.evidence.timings.default_deadline);
     let Some(left) = end_left(case, story, serving, default) else { return };
     if had_come(left) {
         let rule = "a lost link overtakes an orderly end that had come";
-        bench.unsafe_call(rule, ended.at, story, "");
+        bench.unsafe_exchange(rule, ended.at, story, "");
     }
 }
 

@@ -148,7 +148,7 @@ fn judge_told_early(
     let passed = case.bounds.most_clock(to, issued.at, told.at).saturating_add(waited);
     if passed.saturating_add(TOO_LITTLE) < timeout {
         let detail = format!("{passed} ns of {timeout} ns can have passed");
-        bench.unsafe_call("a handler's deadline comes early", told.at, story, &detail);
+        bench.unsafe_exchange("a handler's deadline comes early", told.at, story, &detail);
     }
 }
 
@@ -167,7 +167,7 @@ fn judge_answer(bench: &mut Bench<'_>, story: &Story<'_>, serving: &Serving<'_>,
         story.ended().filter(|(_, result)| matches!(result, Ok(_) | Err(CallError::Remote(_))));
     if let Some((ended, _)) = answered.filter(|_| took >= limit) {
         let detail = format!("the handler took {took} ns of {timeout} ns");
-        bench.unsafe_call("an answer comes after the deadline", ended.at, story, &detail);
+        bench.unsafe_exchange("an answer comes after the deadline", ended.at, story, &detail);
     }
 }
 

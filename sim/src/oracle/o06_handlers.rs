@@ -26,12 +26,12 @@ const WAKES: u64 = 6;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for story in case.stories.iter().filter(|story| story.ours[1]) {
-        judge_success(case, bench, story);
+        judge_success(bench, story);
         if let [_, second, ..] = story.servings.as_slice()
             && let Some(entry) = second.entries.first()
         {
             let detail = format!("{} handlers", story.servings.len());
-            bench.unsafe_call("a call is handled more than once", entry.at, story, &detail);
+            bench.unsafe_exchange("a call is handled more than once", entry.at, story, &detail);
         }
         for serving in &story.servings {
             judge_start(case, bench, story, serving);
@@ -41,7 +41,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     }
 }
 
-fn judge_success(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
+fn judge_success(bench: &mut Bench<'_>, story: &Story<'_>) {
     let Some((ended, Ok(_))) = story.ended() else { return };
     bench.judged();
     let returned =
@@ -49,12 +49,8 @@ fn judge_success(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
     if story.servings.iter().any(returned) {
         return;
     }
-    if case.bounds.is_forged(story.call.from, story.call.to, ended.at) {
-        bench.excuse("a byte was changed on a path without CRC");
-    } else {
-        let rule = "a call succeeds without a handler that returned";
-        bench.unsafe_call(rule, ended.at, story, "");
-    }
+    let rule = "a call succeeds without a handler that returned";
+    bench.unsafe_exchange(rule, ended.at, story, "");
 }
 
 fn judge_start(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, serving: &Serving<'_>) {
@@ -62,20 +58,16 @@ fn judge_start(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, servin
     bench.judged();
     let (from, to) = (story.call.from, story.call.to);
     if started.sight == Sight::Started(false) {
-        if case.bounds.is_forged(from, to, started.at) {
-            bench.excuse("a byte was changed on a path without CRC");
-        } else {
-            bench.unsafe_call("a handler gets other bytes", started.at, story, "");
-        }
+        bench.unsafe_exchange("a handler gets other bytes", started.at, story, "");
     }
     if story.issued().is_none_or(|issued| issued.at > started.at) {
-        bench.unsafe_call("a handler runs before the call is made", started.at, story, "");
+        bench.unsafe_exchange("a handler runs before the call is made", started.at, story, "");
     }
     if case.evidence.stillborn.contains(&story.id)
         && !case.bounds.is_corrupted(from, to, started.at)
     {
         let rule = "a handler starts for a call that was cancelled when it came";
-        bench.unsafe_call(rule, started.at, story, "");
+        bench.unsafe_exchange(rule, started.at, story, "");
     }
     let Some(over) = over_at(case, story).filter(|over| *over < started.at) else { return };
     // It may have come some time before it was first seen to run.
@@ -88,7 +80,7 @@ fn judge_start(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>, servin
     if came_after.peek().is_some() && came_after.all(|opened| opened > over) {
         let detail = format!("over at {over}, started at {}", started.at);
         let rule = "a handler starts for a call that was over before the connection began";
-        bench.unsafe_call(rule, started.at, story, &detail);
+        bench.unsafe_exchange(rule, started.at, story, &detail);
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) struct Story<'a> {
     pub(crate) servings: Vec<Serving<'a>>,
     /// Whether caller and callee are ours: nodes of other kinds are not judged.
     pub(crate) ours: [bool; 2],
+    /// From when on a message between them may have been made another one: a byte of it was changed,
+    /// and it had no checksum.
+    pub(crate) forged_at: Option<u64>,
 }
 
 /// Everything that one handler has seen.
@@ -35,7 +38,9 @@ pub(crate) fn stories(evidence: &Evidence) -> Vec<Story<'_>> {
     let story = |(id, call): (CallId, _)| {
         let call: &Call = call;
         let ours = [is_ours(call.from), is_ours(call.to)];
-        Story { id, call, caller: Vec::new(), servings: Vec::new(), ours }
+        let corrupted = || evidence.corruptions(call.from, call.to).min();
+        let forged_at = evidence.script.secure.then(corrupted).flatten();
+        Story { id, call, caller: Vec::new(), servings: Vec::new(), ours, forged_at }
     };
     let mut stories: Vec<_> = evidence.script.calls().enumerate().map(story).collect();
     let mut places = BTreeMap::new();

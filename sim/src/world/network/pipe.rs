@@ -30,6 +30,14 @@ pub enum Damage {
     Stall(u64),
 }
 
+impl Damage {
+    /// Whether the bytes that arrive are other ones than those that were sent, or are in other
+    /// places.
+    pub(crate) const fn is_corruption(self) -> bool {
+        matches!(self, Self::Flip(_) | Self::Remove(_) | Self::Insert(_))
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placed {
     pub(crate) offset: u64,
