@@ -1,7 +1,9 @@
 //! Randomness by key: a value is a hash of the seed, of what it is for, and of whom it concerns.
 //!
-//! There is no generator whose state one choice could change for another: a script without one of
-//! its lines, or a simulator with one more knob, leaves all other choices as they were.
+//! There is no generator whose state one choice could change for another, and no key counts what
+//! others have done before: tasks and timers draw by who has made them, connections by their path,
+//! lines and calls by their text and name. A script without one of its lines, or a simulator with
+//! one more knob, leaves the choices of everybody whom the line does not concern as they were.
 
 /// What a value is drawn for. Each has values of its own under one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +23,14 @@ pub enum Purpose {
     Entropy,
     /// The origins and rates of clocks.
     Clock,
-    /// Which task is woken for nothing.
+    /// Whether a task is woken for nothing.
     Spurious,
-    /// How long an application leaves what it was woken for.
+    /// Which one.
+    Chosen,
+    /// Whether an application leaves what it was woken for.
     Laziness,
+    /// For how long.
+    Lateness,
     /// The configuration of a run.
     Swarm,
     /// What a script is made of.

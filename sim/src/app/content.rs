@@ -2,9 +2,10 @@
 
 use gridmux_core::payload::{Body as _, Payload};
 
+use serde::{Deserialize, Serialize};
+
 use super::forms::{Content, with_form};
-use crate::history::CallId;
-use crate::keyed::{Keyed, Purpose, mix};
+use crate::keyed::{Keyed, Purpose, mix, name_key};
 use crate::script::Form;
 
 /// What bytes are.
@@ -27,9 +28,24 @@ impl Kind {
     }
 }
 
-/// What an application sends and expects. A request of eight bytes or more begins with the number
-/// of its call.
-pub(crate) fn content<T: Content>(keyed: Keyed, call: CallId, kind: Kind, size: Option<u32>) -> T {
+/// What tells a call from the others, whatever else its script holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct CallMark(pub(crate) u64);
+
+impl CallMark {
+    pub(crate) const fn of(name: &str) -> Self {
+        Self(name_key(name))
+    }
+}
+
+/// What an application sends and expects. A request of eight bytes or more begins with the mark of
+/// its call.
+pub(crate) fn content<T: Content>(
+    keyed: Keyed,
+    call: CallMark,
+    kind: Kind,
+    size: Option<u32>,
+) -> T {
     T::of(call, size.map(|size| bytes(keyed, call, kind, size)))
 }
 
@@ -37,7 +53,7 @@ pub(crate) fn content<T: Content>(keyed: Keyed, call: CallId, kind: Kind, size: 
 pub(crate) fn payload(
     form: Form,
     keyed: Keyed,
-    call: CallId,
+    call: CallMark,
     kind: Kind,
     size: Option<u32>,
 ) -> Payload {
@@ -45,12 +61,12 @@ pub(crate) fn payload(
     encoded.unwrap_or_default()
 }
 
-fn bytes(keyed: Keyed, call: CallId, kind: Kind, size: u32) -> Vec<u8> {
+fn bytes(keyed: Keyed, call: CallMark, kind: Kind, size: u32) -> Vec<u8> {
     let size = size as usize;
-    let mut word = keyed.draw(Purpose::Content, [call as u64, kind.key(), size as u64]);
+    let mut word = keyed.draw(Purpose::Content, [call.0, kind.key(), size as u64]);
     let mut bytes = Vec::with_capacity(size + 8);
     if kind == Kind::Request {
-        bytes.extend_from_slice(&(call as u64).to_le_bytes());
+        bytes.extend_from_slice(&call.0.to_le_bytes());
     }
     while bytes.len() < size {
         word = mix(word.wrapping_add(0x9e37_79b9_7f4a_7c15));
@@ -58,14 +74,14 @@ fn bytes(keyed: Keyed, call: CallId, kind: Kind, size: u32) -> Vec<u8> {
     }
     bytes.truncate(size);
     if kind == Kind::Request && size < 8 {
-        // Too short for a number.
+        // Too short for a mark.
         bytes.fill(word as u8);
     }
     bytes
 }
 
-/// The number of the call that a request belongs to.
-pub(crate) fn call_of(form: Form, request: &[u8]) -> Option<CallId> {
+/// The mark of the call that a request belongs to.
+pub(crate) fn call_of(form: Form, request: &[u8]) -> Option<CallMark> {
     let request = Payload::from(request.to_vec());
     with_form!(form, T => T::decode(request).ok()?.call())
 }

@@ -6,7 +6,7 @@ use gridmux_core::handle::{Input, Output, Receiver, Sender};
 use gridmux_core::payload::{Array, Body, Json, MsgBytes, Mss, NoPayload, Payload, UrlValues};
 use serde::{Deserialize, Serialize};
 
-use crate::history::CallId;
+use super::content::CallMark;
 use crate::script::Form;
 
 /// A half of a stream as a writer of bytes.
@@ -19,10 +19,10 @@ pub(crate) trait Content: Body + Clone + PartialEq + Send + Sync + 'static {
     const FORM: Form;
 
     /// Made of bytes that are the ones of this call; `None` is nil, where the type has it.
-    fn of(call: CallId, bytes: Option<Vec<u8>>) -> Self;
+    fn of(call: CallMark, bytes: Option<Vec<u8>>) -> Self;
 
     /// The call that a request belongs to.
-    fn call(&self) -> Option<CallId>;
+    fn call(&self) -> Option<CallMark>;
 
     /// It as bytes, if that is all it is.
     fn octets(self) -> Option<Bytes> {
@@ -119,21 +119,21 @@ macro_rules! is_bytes {
 /// So small that what a script sends at once is often several items.
 const ITEM_SIZE: usize = 1_000;
 
-/// Where there is no type around them, bytes begin with the number.
-fn number_in(bytes: &[u8]) -> Option<CallId> {
+/// Where there is no type around them, bytes begin with the mark.
+fn mark_in(bytes: &[u8]) -> Option<CallMark> {
     let word = bytes.get(..8)?.try_into().ok()?;
-    usize::try_from(u64::from_le_bytes(word)).ok()
+    Some(CallMark(u64::from_le_bytes(word)))
 }
 
 impl Content for Payload {
     const FORM: Form = Form::Raw;
 
-    fn of(_call: CallId, bytes: Option<Vec<u8>>) -> Self {
+    fn of(_call: CallMark, bytes: Option<Vec<u8>>) -> Self {
         bytes.map_or(Self::NIL, Self::from)
     }
 
-    fn call(&self) -> Option<CallId> {
-        number_in(self)
+    fn call(&self) -> Option<CallMark> {
+        mark_in(self)
     }
 
     is_bytes!();
@@ -142,12 +142,12 @@ impl Content for Payload {
 impl Content for MsgBytes {
     const FORM: Form = Form::Bytes;
 
-    fn of(_call: CallId, bytes: Option<Vec<u8>>) -> Self {
+    fn of(_call: CallMark, bytes: Option<Vec<u8>>) -> Self {
         Self(bytes.map(Bytes::from))
     }
 
-    fn call(&self) -> Option<CallId> {
-        number_in(self.as_slice())
+    fn call(&self) -> Option<CallMark> {
+        mark_in(self.as_slice())
     }
 
     is_bytes!();
@@ -162,18 +162,18 @@ fn letters(bytes: &[u8]) -> String {
 /// What JSON holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Text {
-    call: CallId,
+    call: CallMark,
     text: String,
 }
 
 impl Content for Json<Text> {
     const FORM: Form = Form::Json;
 
-    fn of(call: CallId, bytes: Option<Vec<u8>>) -> Self {
+    fn of(call: CallMark, bytes: Option<Vec<u8>>) -> Self {
         Self(bytes.map(|bytes| Text { call, text: letters(&bytes) }))
     }
 
-    fn call(&self) -> Option<CallId> {
+    fn call(&self) -> Option<CallMark> {
         self.0.as_ref().map(|text| text.call)
     }
 }
@@ -181,58 +181,58 @@ impl Content for Json<Text> {
 impl Content for Mss {
     const FORM: Form = Form::Mss;
 
-    fn of(call: CallId, bytes: Option<Vec<u8>>) -> Self {
+    fn of(call: CallMark, bytes: Option<Vec<u8>>) -> Self {
         let Some(bytes) = bytes else { return Self(None) };
-        let mut map = Self::from_iter([("call", call.to_string())]);
+        let mut map = Self::from_iter([("call", call.0.to_string())]);
         map.insert("text", letters(&bytes));
         map
     }
 
-    fn call(&self) -> Option<CallId> {
-        self.get("call")?.parse().ok()
+    fn call(&self) -> Option<CallMark> {
+        self.get("call")?.parse().ok().map(CallMark)
     }
 }
 
 impl Content for UrlValues {
     const FORM: Form = Form::Url;
 
-    fn of(call: CallId, bytes: Option<Vec<u8>>) -> Self {
+    fn of(call: CallMark, bytes: Option<Vec<u8>>) -> Self {
         let Some(bytes) = bytes else { return Self(None) };
         let mut values = Self::default();
-        values.append("call", call.to_string());
+        values.append("call", call.0.to_string());
         for part in bytes.chunks(500) {
             values.append("text", letters(part));
         }
         values
     }
 
-    fn call(&self) -> Option<CallId> {
-        self.get("call").first()?.parse().ok()
+    fn call(&self) -> Option<CallMark> {
+        self.get("call").first()?.parse().ok().map(CallMark)
     }
 }
 
-/// Strings of bytes, the first of which holds the number.
+/// Strings of bytes, the first of which holds the mark.
 pub(crate) type List = Array<MsgBytes>;
 
 impl Content for List {
     const FORM: Form = Form::Array;
 
-    fn of(call: CallId, bytes: Option<Vec<u8>>) -> Self {
+    fn of(call: CallMark, bytes: Option<Vec<u8>>) -> Self {
         let Some(bytes) = bytes else { return Self(None) };
-        let number = MsgBytes::from(call.to_le_bytes().to_vec());
+        let mark = MsgBytes::from(call.0.to_le_bytes().to_vec());
         let parts = bytes.chunks(300).map(|part| MsgBytes::from(part[part.len() / 4..].to_vec()));
-        [number].into_iter().chain(parts).collect()
+        [mark].into_iter().chain(parts).collect()
     }
 
-    fn call(&self) -> Option<CallId> {
-        number_in(self.0.as_ref()?.first()?.as_slice())
+    fn call(&self) -> Option<CallMark> {
+        mark_in(self.0.as_ref()?.first()?.as_slice())
     }
 }
 
 /// A struct of the application's own, of most kinds of values that there are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    call: CallId,
+    call: CallMark,
     urgent: bool,
     level: i8,
     balance: i64,
@@ -262,7 +262,7 @@ enum Shape {
 impl Content for Record {
     const FORM: Form = Form::Record;
 
-    fn of(call: CallId, bytes: Option<Vec<u8>>) -> Self {
+    fn of(call: CallMark, bytes: Option<Vec<u8>>) -> Self {
         let bytes = bytes.unwrap_or_default();
         let at = |index: usize| bytes.get(index).copied().unwrap_or(0);
         let shape = |index: usize| match at(index) % 4 {
@@ -289,7 +289,7 @@ impl Content for Record {
         }
     }
 
-    fn call(&self) -> Option<CallId> {
+    fn call(&self) -> Option<CallMark> {
         Some(self.call)
     }
 }
@@ -297,11 +297,11 @@ impl Content for Record {
 impl Content for NoPayload {
     const FORM: Form = Form::Nothing;
 
-    fn of(_call: CallId, _bytes: Option<Vec<u8>>) -> Self {
+    fn of(_call: CallMark, _bytes: Option<Vec<u8>>) -> Self {
         Self
     }
 
-    fn call(&self) -> Option<CallId> {
+    fn call(&self) -> Option<CallMark> {
         None
     }
 }
@@ -311,29 +311,29 @@ mod tests {
     use gridmux_core::payload::Payload;
 
     use super::Content;
-    use crate::app::content::{Kind, content};
+    use crate::app::content::{CallMark, Kind, content};
     use crate::keyed::Keyed;
     use crate::script::Form;
 
     fn check<T: Content>(form: Form) {
         assert_eq!(T::FORM, form);
         for size in [0, 8, 20, 100, 5_000, 70_000] {
-            let made: T = content(Keyed::new(3), 70, Kind::Request, Some(size));
+            let made: T = content(Keyed::new(3), CallMark(70), Kind::Request, Some(size));
             let payload = made.to_payload().expect("it can be encoded");
             assert!(payload.len() <= size as usize + 250, "{form:?} {size}: {}", payload.len());
             let back = T::decode(payload).expect("it can be decoded");
             assert!(back == made, "{form:?} {size}");
             if form != Form::Nothing && size >= 8 {
-                assert_eq!(back.call(), Some(70), "{form:?} {size}");
-                let other: T = content(Keyed::new(3), 71, Kind::Request, Some(size));
+                assert_eq!(back.call(), Some(CallMark(70)), "{form:?} {size}");
+                let other: T = content(Keyed::new(3), CallMark(71), Kind::Request, Some(size));
                 assert!(back != other, "{form:?} {size}");
                 let item = |number| -> T {
-                    content(Keyed::new(3), 70, Kind::Input(number), Some(size.max(20)))
+                    content(Keyed::new(3), CallMark(70), Kind::Input(number), Some(size.max(20)))
                 };
                 assert!(item(1) != item(2), "{form:?} {size}");
             }
         }
-        let nil: T = content(Keyed::new(3), 70, Kind::Output(1), None);
+        let nil: T = content(Keyed::new(3), CallMark(70), Kind::Output(1), None);
         assert!(T::decode(nil.to_payload().unwrap()).unwrap() == nil);
     }
 

@@ -135,7 +135,8 @@ struct Here {
 
 impl Here {
     fn begin<T: Content>(&self, request: &T, context: &Context) -> Result<Served, String> {
-        let known = request.call().and_then(|id| Some((id, self.stage.call(id)?)));
+        let id = request.call().and_then(|mark| self.stage.find(mark));
+        let known = id.and_then(|id| Some((id, self.stage.call(id)?)));
         match known {
             Some((id, call)) => Ok(self.begin_known(id, call, request, context)),
             None => Err("this request belongs to no call".into()),

@@ -1,12 +1,15 @@
 //! What callers and handlers of scripted applications share.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use gridmux_core::driver::runtime::Clock as _;
+use xxhash_rust::xxh3::Xxh3;
 
-use super::content::{self, Kind};
+use super::content::{self, CallMark, Kind};
 use super::forms::Content;
 use crate::history::{CallId, Entry, History, Sight};
 use crate::keyed::Keyed;
@@ -25,6 +28,7 @@ pub(crate) struct Stage {
 #[derive(Debug, Default)]
 struct Book {
     calls: Vec<Arc<Call>>,
+    marks: BTreeMap<CallMark, CallId>,
     state: Vec<CallState>,
 }
 
@@ -53,9 +57,16 @@ impl Stage {
     /// A call that may be made; its number.
     pub(crate) fn add(&self, call: Call) -> CallId {
         let mut book = self.book();
+        let id = book.calls.len();
+        book.marks.insert(CallMark::of(&call.name), id);
         book.calls.push(Arc::new(call));
         book.state.push(CallState::default());
-        book.calls.len() - 1
+        id
+    }
+
+    /// The call that has this mark.
+    pub(crate) fn find(&self, mark: CallMark) -> Option<CallId> {
+        self.book().marks.get(&mark).copied()
     }
 
     pub(crate) fn call(&self, id: CallId) -> Option<Arc<Call>> {
@@ -141,17 +152,23 @@ pub(crate) struct Witness {
     pub(crate) stage: Arc<Stage>,
     pub(crate) runtime: SimRuntime,
     pub(crate) id: CallId,
+    mark: CallMark,
     serving: u32,
 }
 
 impl Witness {
     pub(crate) fn of_caller(stage: &Arc<Stage>, runtime: &SimRuntime, id: CallId) -> Self {
-        Self { stage: stage.clone(), runtime: runtime.clone(), id, serving: 0 }
+        Self::new(stage, runtime, id, 0)
     }
 
     pub(crate) fn of_handler(stage: &Arc<Stage>, runtime: &SimRuntime, id: CallId) -> Self {
         let serving = stage.serve(id);
-        Self { stage: stage.clone(), runtime: runtime.clone(), id, serving }
+        Self::new(stage, runtime, id, serving)
+    }
+
+    fn new(stage: &Arc<Stage>, runtime: &SimRuntime, id: CallId, serving: u32) -> Self {
+        let mark = stage.call(id).map_or(CallMark(0), |call| CallMark::of(&call.name));
+        Self { stage: stage.clone(), runtime: runtime.clone(), id, mark, serving }
     }
 
     pub(crate) fn sees(&self, sight: Sight) {
@@ -163,18 +180,19 @@ impl Witness {
         let clock = self.runtime.instant().as_nanos();
         let (at, node, life) = self.runtime.whereabouts();
         let (call, serving) = (self.id, self.serving);
+        self.runtime.digest(&[clock, self.mark.0, u64::from(serving), hash_of(&sight)]);
         self.stage.history.push(Entry { at, node, life, clock, call, serving, sight });
     }
 
     /// What is sent or expected.
     pub(crate) fn content<T: Content>(&self, kind: Kind, size: Option<u32>) -> T {
-        content::content(self.stage.keyed, self.id, kind, size)
+        content::content(self.stage.keyed, self.mark, kind, size)
     }
 
     /// The same as it travels.
     pub(crate) fn payload(&self, kind: Kind, size: Option<u32>) -> Payload {
         let form = self.stage.call(self.id).map(|call| call.form).unwrap_or_default();
-        content::payload(form, self.stage.keyed, self.id, kind, size)
+        content::payload(form, self.stage.keyed, self.mark, kind, size)
     }
 
     /// Rests for so many nanoseconds of the node's own clock.
@@ -183,4 +201,19 @@ impl Witness {
             gridmux_core::driver::time::sleep(&self.runtime, Duration::from_nanos(nanos)).await;
         }
     }
+}
+
+/// Of all that a sight says.
+fn hash_of(sight: &Sight) -> u64 {
+    struct Text(Xxh3);
+    impl std::fmt::Write for Text {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0.update(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut text = Text(Xxh3::new());
+    // It takes every text.
+    let _ = write!(text, "{sight:?}");
+    text.0.digest()
 }

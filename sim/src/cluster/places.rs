@@ -11,14 +11,14 @@ use super::simulation::Main;
 use super::view::Lives;
 use crate::keyed::name_key;
 use crate::run::chaos::Victims;
-use crate::world::{Death, LifeId, Shared, SimRuntime};
+use crate::world::{Cue, Death, LifeId, Shared, SimRuntime};
 
 /// A process that runs.
 struct Process {
     runtime: SimRuntime,
     stop: Arc<Stop>,
     /// Who is to be told once it has ended in order.
-    done: Option<u64>,
+    done: Option<Cue>,
 }
 
 /// Where the processes of the nodes run.
@@ -81,10 +81,10 @@ impl<N: Send + 'static> Places<N> {
     }
 }
 
-fn cue_now(shared: &Shared, number: u64) {
+fn cue_now(shared: &Shared, cue: Cue) {
     let mut world = shared.world();
     let now = world.now;
-    world.cue(now, number);
+    world.cue(now, cue);
 }
 
 impl<N: Send + 'static> Victims for Places<N> {
@@ -101,8 +101,7 @@ impl<N: Send + 'static> Victims for Places<N> {
         let context = NodeContext::new(runtime.clone(), &self.board, &self.common, &stop);
         let (main, board, life): (_, _, LifeId) =
             (self.main.clone(), self.board.clone(), runtime.life);
-        let key = name_key("main") ^ (node as u64) << 32 ^ context.life();
-        runtime.spawn_keyed(key, async move {
+        runtime.spawn_keyed(name_key("main"), async move {
             let result = main(context).await;
             board.exit(Exit { node, life, result });
         });
@@ -117,7 +116,7 @@ impl<N: Send + 'static> Victims for Places<N> {
         }
     }
 
-    fn shut_down(&mut self, node: usize, grace: u64, done: u64) {
+    fn shut_down(&mut self, node: usize, grace: u64, done: Cue) {
         let Some(process) = &mut self.running[node] else { return };
         process.done = Some(done);
         let (runtime, grace) = (process.runtime.clone(), Duration::from_nanos(grace));

@@ -65,7 +65,10 @@ fn find(looped: &Looped, incoming: &IncomingCall) -> Option<(CallId, Arc<Call>)>
     let first = calls.iter().position(|call| same(call))?;
     let id = match app::is_tiny(&calls[first]) {
         true => first,
-        false => app::call_of(calls[first].form, &incoming.payload)?,
+        false => {
+            let mark = app::call_of(calls[first].form, &incoming.payload)?;
+            looped.site.stage.find(mark)?
+        }
     };
     calls.get(id).filter(|call| same(call)).map(|call| (id, call.clone()))
 }

@@ -1,5 +1,6 @@
 //! The loop: one task, which takes a turn whenever there is something to do.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,20 +23,22 @@ pub(super) struct Turn {
     looped: Arc<Looped>,
     listener: Option<Box<dyn Listener>>,
     timer: Box<dyn Timer>,
-    calls: u64,
+    /// How many each peer has made.
+    calls: BTreeMap<usize, u64>,
 }
 
 impl Turn {
     pub(super) fn new(looped: Arc<Looped>, listener: Option<Box<dyn Listener>>) -> Self {
         let timer = looped.site.runtime.timer();
-        Self { looped, listener, timer, calls: 0 }
+        Self { looped, listener, timer, calls: BTreeMap::new() }
     }
 
     /// Has every call of a peer served.
     fn serve(&mut self, calls: Vec<(usize, IncomingCall)>) {
         for (peer, call) in calls {
-            self.calls += 1;
-            let key = mix(self.calls ^ (peer as u64) << 48);
+            let count = self.calls.entry(peer).or_insert(0_u64);
+            *count += 1;
+            let key = mix(*count ^ (peer as u64) << 48);
             let serving = callee::serve(self.looped.clone(), peer, call);
             self.looped.site.runtime.spawn_keyed(key, serving);
         }

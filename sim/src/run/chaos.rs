@@ -1,17 +1,17 @@
 //! What befalls nodes and paths: the faults of a script come at their moments, act, and end, at
 //! the latest at the healing. Whoever the nodes belong to, it is the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::recorder::{Recorder, Then};
 use super::troubles::Relief;
 use crate::census::FaultId;
-use crate::keyed::{Keyed, Purpose};
+use crate::keyed::{Keyed, Purpose, mix, name_key};
 use crate::oracle::Fired;
-use crate::script::{Deed, Fault, Moment, Script};
+use crate::script::{Deed, Fault, Line, Moment, Script};
 use crate::trace::Happening;
-use crate::world::{Death, Shared};
+use crate::world::{Cue, Death, Shared};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -27,7 +27,7 @@ pub(crate) trait Victims {
     fn kill(&mut self, node: usize, how: Death);
     /// Asks a node that runs to end in order within `grace` nanoseconds, and has the world cue
     /// `done` once it has.
-    fn shut_down(&mut self, node: usize, grace: u64, done: u64);
+    fn shut_down(&mut self, node: usize, grace: u64, done: Cue);
     /// Starts a second process of a node's name.
     fn start_twin(&mut self, node: usize);
     /// Ends it.
@@ -71,6 +71,8 @@ pub(crate) struct Chaos<'a> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) recorder: Recorder,
     acts: Vec<Act>,
+    /// What the lines' cues are drawn with: their text, and how often it stood there before.
+    keys: Vec<u64>,
     /// What lifts faults that last still.
     active: BTreeSet<usize>,
     /// By line.
@@ -87,6 +89,7 @@ impl<'a> Chaos<'a> {
             shared: shared.clone(),
             recorder: recorder.clone(),
             acts: Vec::new(),
+            keys: line_keys(script),
             active: BTreeSet::new(),
             faults: Vec::new(),
             healed: false,
@@ -141,23 +144,34 @@ impl<'a> Chaos<'a> {
 
     // ---- acts ----
 
-    /// An act whose cue somebody else gives; its number.
-    fn unscheduled(&mut self, act: Act) -> u64 {
+    /// An act whose cue somebody else gives.
+    fn unscheduled(&mut self, act: Act) -> Cue {
         self.acts.push(act);
-        self.acts.len() as u64 - 1
+        self.cue_of(self.acts.len() - 1)
     }
 
-    pub(crate) fn schedule(&mut self, at: u64, act: Act) -> u64 {
-        let number = self.unscheduled(act);
-        self.shared.world().cue(at, number);
-        number
+    fn cue_of(&self, number: usize) -> Cue {
+        let key = match &self.acts[number] {
+            Act::Start(node) => name_key("start") ^ *node as u64,
+            Act::OpenGate(node) => name_key("gate") ^ *node as u64,
+            Act::Line(index) => self.keys[*index],
+            Act::Relief(relief) => name_key(&format!("{relief:?}")),
+            Act::Tick => name_key("tick"),
+        };
+        Cue { number: number as u64, key }
+    }
+
+    pub(crate) fn schedule(&mut self, at: u64, act: Act) -> Cue {
+        let cue = self.unscheduled(act);
+        self.shared.world().cue(at, cue);
+        cue
     }
 
     /// Lifts a fault after a while.
     pub(super) fn later(&mut self, wait: u64, relief: Relief) {
         let at = self.now().saturating_add(wait);
-        let number = self.schedule(at, Act::Relief(relief));
-        self.active.insert(number as usize);
+        let cue = self.schedule(at, Act::Relief(relief));
+        self.active.insert(cue.number as usize);
     }
 
     /// A node shuts down gracefully, and comes back as another process.
@@ -173,9 +187,9 @@ impl<'a> Chaos<'a> {
             return;
         }
         self.shared.world().census.felt(id);
-        let number = self.unscheduled(Act::Relief(Relief::ShutDown { node, back }));
-        self.active.insert(number as usize);
-        victims.shut_down(node, grace, number);
+        let cue = self.unscheduled(Act::Relief(Relief::ShutDown { node, back }));
+        self.active.insert(cue.number as usize);
+        victims.shut_down(node, grace, cue);
     }
 
     /// Does what a cue stands for, as far as it is about faults.
@@ -199,7 +213,7 @@ impl<'a> Chaos<'a> {
 
     /// The same act comes again.
     pub(crate) fn again(&self, number: u64, at: u64) {
-        self.shared.world().cue(at, number);
+        self.shared.world().cue(at, self.cue_of(number as usize));
     }
 
     fn come(&mut self, index: usize, fault: &Fault, victims: &mut impl Victims) {
@@ -294,4 +308,16 @@ impl<'a> Chaos<'a> {
             world.block(other, node, true, None);
         }
     }
+}
+
+fn line_keys(script: &Script) -> Vec<u64> {
+    let mut before = BTreeMap::new();
+    let key = |line: &Line| {
+        let text = line.to_string();
+        let key = name_key(&text);
+        let count = before.entry(text).or_insert(0_u64);
+        *count += 1;
+        mix(key ^ *count)
+    };
+    script.lines.iter().map(key).collect()
 }

@@ -514,7 +514,7 @@ impl<'a> Engine<'a> {
     pub(crate) fn evidence(&self) -> Evidence {
         let record = self.recorder.record();
         let (connections, dials) = (record.lives.clone(), record.dials.clone());
-        let stillborn = record.stillborn.clone();
+        let stillborn = record.stillborn.iter().filter_map(|mark| self.stage.find(*mark)).collect();
         let (silences, pings) = (record.silences.clone(), record.pings.clone());
         let intakes = record.intakes();
         drop(record);

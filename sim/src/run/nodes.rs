@@ -26,7 +26,7 @@ use crate::looped::{Looped, Site};
 use crate::oracle::{Gauge, LinkView, NodeLife, Peak};
 use crate::peers::{self, Complaints, Foreign, Here};
 use crate::script::{NodeKind, Script, Trial};
-use crate::world::{ConnId, Death, Dialling, Shared, SimRuntime};
+use crate::world::{ConnId, Cue, Death, Dialling, Shared, SimRuntime};
 
 /// How long the tokens made of it are good.
 const LIFETIME: Duration = Duration::from_secs(3_600);
@@ -281,7 +281,7 @@ impl Nodes {
 
     fn watch_one(&self, node: usize, peer: usize, handle: &PeerHandle, runtime: &SimRuntime) {
         let (views, mut states, runtime) = (self.views.clone(), handle.watch(), runtime.clone());
-        let key = name_key("watch") ^ (node as u64) << 8 ^ peer as u64;
+        let key = name_key("watch") ^ peer as u64;
         let watch = locked(&views).begin(node, peer);
         let on = runtime.clone();
         on.spawn_keyed(key, async move {
@@ -526,7 +526,7 @@ impl Victims for Nodes {
         self.running[node] = Some(running);
     }
 
-    fn shut_down(&mut self, node: usize, grace: u64, done: u64) {
+    fn shut_down(&mut self, node: usize, grace: u64, done: Cue) {
         let Some(running) = self.get(node) else { return };
         let (ending, shared) =
             (running.shut_down(Duration::from_nanos(grace)), self.shared.clone());

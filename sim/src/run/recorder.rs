@@ -7,17 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::intake::Intakes;
 use super::meal::Meal;
 use super::pulse::{Answer, Pulse};
-use crate::app;
+use crate::app::{self, CallMark};
 use crate::census::FaultId;
 use crate::effects::WireWatch;
-use crate::history::CallId;
 use crate::monitor::{Body, Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
 use crate::oracle::{
     ConnectionLife, DialAttempt, Hoard, Intake, LinkPing, Mark, Missed, Silence, Stream,
 };
 use crate::script::{Form, NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
-use crate::world::{ConnId, Damage, Dial, End, Ending, Hits, Observer, Placed};
+use crate::world::{ConnId, Cue, Damage, Dial, End, Ending, Hits, Observer, Placed};
 
 /// So many bytes of what an end has written are kept.
 const KEPT: usize = 64 << 10;
@@ -28,7 +27,7 @@ pub(crate) enum Then {
     /// Damage to the bytes there.
     Damage(Damage, FaultId),
     /// Whoever runs the world does something.
-    Cue(u64),
+    Cue(Cue),
 }
 
 #[derive(Debug)]
@@ -86,7 +85,7 @@ pub(crate) struct Record {
     dropped: Vec<(ConnId, End)>,
     points: Vec<(usize, u64)>,
     /// Calls whose cancel has left in the same message as the call itself.
-    pub(crate) stillborn: Vec<CallId>,
+    pub(crate) stillborn: Vec<CallMark>,
 }
 
 /// The record of a run, which the network writes and the run reads.
@@ -298,7 +297,7 @@ impl Waiting {
                 let offset = seen.start + byte;
                 hits.place.push(Placed { offset, damage, fault: Some(fault) });
             }
-            Then::Cue(number) => hits.cues.push(number),
+            Then::Cue(cue) => hits.cues.push(cue),
         }
         hits.points.extend(self.line);
         false
@@ -447,9 +446,9 @@ impl Observer for Recorder {
 }
 
 /// The calls that are opened and cancelled by messages that travel together.
-fn stillborn(messages: &[Message]) -> impl Iterator<Item = CallId> {
+fn stillborn(messages: &[Message]) -> impl Iterator<Item = CallMark> {
     let opens = |message: &Message| {
-        // The number of a call in another form is further inside.
+        // The mark of a call in another form is further inside.
         let named = message.payload.len >= app::NAMED as usize;
         let call = app::call_of(Form::Raw, &message.payload.prefix).filter(|_| named);
         call.filter(|_| matches!(message.op, Op::Request | Op::ConnectMux))

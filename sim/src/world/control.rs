@@ -92,7 +92,7 @@ impl Shared {
         for id in tasks {
             let keyed = world.keyed;
             let Some(task) = world.executor.get_mut(id) else { continue };
-            let tie = keyed.draw(Purpose::Tie, [task.key, task.polls, 4]);
+            let tie = keyed.draw(Purpose::Tie, task.turn_key(now));
             world.queue.push(now, tie, Event::Poll(id));
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
 use super::lives::LifeId;
+use crate::keyed::mix;
 
 /// A future that a task runs.
 pub(crate) type TaskFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -27,6 +28,14 @@ pub(crate) enum Role {
     Handler,
     /// A caller's, an application's, the simulation's own.
     Script,
+}
+
+/// How many things somebody has made so far: what each of them draws with is made of that.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Made {
+    pub(crate) tasks: u64,
+    pub(crate) timers: u64,
+    pub(crate) entropy: u64,
 }
 
 /// Tasks that were woken since this was looked at last.
@@ -66,7 +75,9 @@ pub(crate) struct Task {
     pub(crate) role: Role,
     /// What its ties are drawn with.
     pub(crate) key: u64,
-    pub(crate) polls: u64,
+    pub(crate) made: Made,
+    /// When it had its last turn, and the how-manieth that was in that instant.
+    turn: (u64, u64),
     /// While it runs, it is not here.
     future: Option<TaskFuture>,
     signal: Arc<Signal>,
@@ -83,12 +94,27 @@ pub(crate) struct Executor {
     slots: Vec<Slot>,
     free: Vec<u32>,
     ready: Arc<Ready>,
+    /// The one that has its turn.
+    running: Option<TaskId>,
     pub(crate) live: usize,
+}
+
+impl Task {
+    /// What is drawn for its next turn, if that is asked for at this time.
+    pub(crate) const fn turn_key(&self, now: u64) -> [u64; 3] {
+        let (at, count) = self.turn;
+        [self.key, now, if at == now { count } else { 0 }]
+    }
 }
 
 impl Executor {
     pub(crate) fn new(ready: Arc<Ready>) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), ready, live: 0 }
+        Self { slots: Vec::new(), free: Vec::new(), ready, running: None, live: 0 }
+    }
+
+    /// The task that has its turn.
+    pub(crate) fn running(&mut self) -> Option<&mut Task> {
+        self.running.and_then(|id| self.get_mut(id))
     }
 
     /// A new task, which is ready to run.
@@ -104,7 +130,8 @@ impl Executor {
         let waker = Waker::from(signal.clone());
         waker.wake_by_ref();
         let future = Some(future);
-        slot.task = Some(Task { life, role, key, polls: 0, future, signal, waker });
+        let (made, turn) = (Made::default(), (u64::MAX, 0));
+        slot.task = Some(Task { life, role, key, made, turn, future, signal, waker });
         self.live += 1;
     }
 
@@ -114,15 +141,19 @@ impl Executor {
     }
 
     /// The future of a task that is to be polled now, and its waker.
-    pub(crate) fn begin(&mut self, id: TaskId) -> Option<(TaskFuture, Waker)> {
+    pub(crate) fn begin(&mut self, now: u64, id: TaskId) -> Option<(TaskFuture, Waker)> {
         let task = self.get_mut(id)?;
         task.signal.queued.store(false, Ordering::Relaxed);
-        task.polls += 1;
-        Some((task.future.take()?, task.waker.clone()))
+        let [_, _, count] = task.turn_key(now);
+        task.turn = (now, count + 1);
+        let begun = (task.future.take()?, task.waker.clone());
+        self.running = Some(id);
+        Some(begun)
     }
 
     /// Puts a future back that is not done. Given back if the task has been dropped meanwhile.
     pub(crate) fn end(&mut self, id: TaskId, future: TaskFuture) -> Option<TaskFuture> {
+        self.running = None;
         match self.get_mut(id) {
             Some(task) => {
                 task.future = Some(future);
@@ -133,6 +164,7 @@ impl Executor {
     }
 
     pub(crate) fn remove(&mut self, id: TaskId) -> Option<Task> {
+        self.running.take_if(|running| *running == id);
         let slot = self.slots.get_mut(id.index as usize)?;
         if slot.generation != id.generation {
             return None;
@@ -167,12 +199,11 @@ impl Executor {
         tasks.map(|task| task.waker.clone()).collect()
     }
 
-    /// The waker of one of the tasks of a life, chosen by `pick`.
+    /// The waker of one of the tasks of a life, chosen by `pick`: one task more or less changes
+    /// nothing for the others.
     pub(crate) fn any_of(&self, life: LifeId, pick: u64) -> Option<Waker> {
-        let tasks = || self.slots.iter().filter_map(|slot| slot.task.as_ref());
-        let of_life = || tasks().filter(|task| task.life == life);
-        let count = of_life().count() as u64;
-        let chosen = usize::try_from(pick.checked_rem(count)?).unwrap_or(0);
-        of_life().nth(chosen).map(|task| task.waker.clone())
+        let tasks = self.slots.iter().filter_map(|slot| slot.task.as_ref());
+        let of_life = tasks.filter(|task| task.life == life);
+        of_life.min_by_key(|task| mix(task.key ^ pick)).map(|task| task.waker.clone())
     }
 }

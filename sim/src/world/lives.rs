@@ -1,8 +1,9 @@
 //! The lives of the nodes: a node that is killed and started again lives twice.
 
 use super::clock::NodeClock;
-use super::executor::TaskId;
+use super::executor::{Made, TaskId};
 use crate::census::FaultId;
+use crate::keyed::mix;
 
 /// One life of a node; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,12 +21,19 @@ pub(crate) struct Life {
     pub(crate) alive: bool,
     /// Stopped by the system: its clocks go on, nothing of it runs.
     pub(crate) paused: Option<Paused>,
-    pub(crate) spawned: u64,
-    pub(crate) drawn: u64,
+    /// By others than its tasks.
+    pub(crate) made: Made,
     /// How its connections end when it is killed.
     pub(crate) end: Death,
     /// Its clock was tampered with, and it has not looked since.
     pub(crate) clock_fault: Option<FaultId>,
+}
+
+impl Life {
+    /// What its own choices are drawn with.
+    pub(crate) const fn key(&self) -> u64 {
+        mix((self.node as u64) << 32 | self.number)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -62,8 +70,7 @@ impl Lives {
             clock: NodeClock::new(0, 0, super::clock::NOMINAL, 1, 0),
             alive: true,
             paused: None,
-            spawned: 0,
-            drawn: 0,
+            made: Made::default(),
             end: Death::default(),
             clock_fault: None,
         };
@@ -78,8 +85,7 @@ impl Lives {
             clock,
             alive: true,
             paused: None,
-            spawned: 0,
-            drawn: 0,
+            made: Made::default(),
             end: Death::default(),
             clock_fault: None,
         });

@@ -18,7 +18,7 @@ mod traffic;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::executor::{Executor, Ready, Role, TaskFuture};
+use self::executor::{Executor, Made, Ready, Role, TaskFuture};
 use self::lives::Lives;
 use self::network::{Network, Path};
 use self::queue::{Event, Queue};
@@ -80,9 +80,18 @@ pub(crate) struct Hits {
     /// Damage to what was written.
     pub(crate) place: Vec<Placed>,
     /// Cues that come at once.
-    pub(crate) cues: Vec<u64>,
+    pub(crate) cues: Vec<Cue>,
     /// Lines whose points have come.
     pub(crate) points: Vec<usize>,
+}
+
+/// What whoever runs the world asks to be reminded of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cue {
+    /// Theirs.
+    pub(crate) number: u64,
+    /// What its place among the events of one instant is drawn with.
+    pub(crate) key: u64,
 }
 
 /// How a connection ended at one end.
@@ -179,20 +188,35 @@ impl Inner {
     }
 
     /// Has whoever runs the world asked at `at`.
-    pub(crate) fn cue(&mut self, at: u64, number: u64) {
-        let tie = self.keyed.draw(Purpose::Tie, [3, number, at]);
-        self.queue.push(at.max(self.now), tie, Event::Cue(number));
+    pub(crate) fn cue(&mut self, at: u64, cue: Cue) {
+        let tie = self.keyed.draw(Purpose::Tie, [3, cue.key, at]);
+        self.queue.push(at.max(self.now), tie, Event::Cue(cue.number));
+    }
+
+    /// What something new draws with: it is the how-manieth that the running task has made, or,
+    /// outside of all tasks, that was made for the life.
+    fn next_key(&mut self, life: LifeId, count: impl FnOnce(&mut Made) -> &mut u64) -> u64 {
+        let (key, made) = match self.executor.running() {
+            Some(task) => (task.key, &mut task.made),
+            None => {
+                let life = self.lives.get_mut(life);
+                (life.key(), &mut life.made)
+            }
+        };
+        let count = count(made);
+        *count += 1;
+        mix(key ^ mix(*count))
+    }
+
+    fn add_timer(&mut self, life: LifeId) -> u32 {
+        let key = self.next_key(life, |made| &mut made.timers);
+        self.timers.add(life, key)
     }
 
     /// What a node gets when it asks the system for random bytes.
     pub(crate) fn entropy(&mut self, life: LifeId) -> [u8; 16] {
-        let keyed = self.keyed;
-        let life = self.lives.get_mut(life);
-        life.drawn += 1;
-        let half = |half| {
-            let key = [life.node as u64, life.number, life.drawn << 1 | half];
-            keyed.draw(Purpose::Entropy, key).to_le_bytes()
-        };
+        let key = self.next_key(life, |made| &mut made.entropy);
+        let half = |half| self.keyed.draw(Purpose::Entropy, [key, half, 0]).to_le_bytes();
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&half(0));
         bytes[8..].copy_from_slice(&half(1));
@@ -208,7 +232,7 @@ impl Inner {
 
     pub(crate) fn arm(&mut self, life: LifeId, timer: u32, at: u64, waker: &std::task::Waker) {
         if let Some(alarm) = self.timers.arm(timer, at, waker) {
-            self.digest(&[4, u64::from(timer), at]);
+            self.digest(&[4, self.timers.key(alarm.index()), at]);
             self.schedule(life, alarm, at);
         }
     }
@@ -216,7 +240,7 @@ impl Inner {
     fn schedule(&mut self, life: LifeId, alarm: timers::Alarm, at: u64) {
         // A time that the clock never shows never comes.
         let Some(due) = self.lives.get(life).clock.when(at) else { return };
-        let key = [u64::from(life.0), alarm.index() as u64, at];
+        let key = [self.timers.key(alarm.index()), at, 0];
         let slack = self.keyed.below(Purpose::Slack, key, self.knobs.slack + 1);
         let tie = self.keyed.draw(Purpose::Tie, key);
         self.queue.push(due.max(self.now).saturating_add(slack), tie, Event::Timer(alarm));

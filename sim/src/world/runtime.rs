@@ -14,7 +14,7 @@ use super::executor::Role;
 use super::lives::LifeId;
 use super::network::{Dialling, SimListener};
 use super::{Shared, World};
-use crate::keyed::Keyed;
+use crate::keyed::{Keyed, mix};
 
 /// One life of a simulated node, as the runtime of whatever runs on it.
 ///
@@ -68,22 +68,31 @@ impl SimRuntime {
         self.world().lives.get(self.life).clock.when(at.as_nanos())
     }
 
+    /// Adds what an application has seen to the hash of everything.
+    pub(crate) fn digest(&self, words: &[u64]) {
+        self.world().digest(words);
+    }
+
     /// The keyed randomness of this run.
     pub(crate) fn keyed(&self) -> Keyed {
         self.world().keyed
     }
 
-    /// Runs `future` as a task that the node's application, not its grid, owns; `key` is what its
-    /// turns are drawn with.
+    /// Runs `future` as a task that the node's application, not its grid, owns; its turns are drawn
+    /// with `key`, which is its own on this node.
     pub(crate) fn spawn_keyed(&self, key: u64, future: impl Future<Output = ()> + Send + 'static) {
-        self.world().spawn(self.life, Role::Script, key, Box::pin(future));
+        self.spawn_as(Role::Script, key, future);
     }
-}
 
-impl SimRuntime {
     /// Runs `future` as what drives the node's machines: no application's laziness concerns it.
     pub(crate) fn spawn_grid(&self, key: u64, future: impl Future<Output = ()> + Send + 'static) {
-        self.world().spawn(self.life, Role::Grid, key, Box::pin(future));
+        self.spawn_as(Role::Grid, key, future);
+    }
+
+    fn spawn_as(&self, role: Role, key: u64, future: impl Future<Output = ()> + Send + 'static) {
+        let mut world = self.world();
+        let key = mix(world.lives.get(self.life).key() ^ key);
+        world.spawn(self.life, role, key, Box::pin(future));
     }
 }
 
@@ -113,7 +122,7 @@ pub(crate) struct SimTimer {
 
 impl SimTimer {
     pub(crate) fn new(shared: &Arc<Shared>, life: LifeId) -> Self {
-        Self { shared: shared.clone(), life, index: shared.world().timers.add(life) }
+        Self { shared: shared.clone(), life, index: shared.world().add_timer(life) }
     }
 }
 
@@ -144,9 +153,7 @@ impl Runtime for SimRuntime {
         let grid = name.starts_with("gridmux_core::driver::");
         let role = if grid { Role::Grid } else { Role::Handler };
         let mut world = self.world();
-        let life = world.lives.get_mut(self.life);
-        life.spawned += 1;
-        let key = (life.node as u64) << 48 | life.number << 32 | life.spawned;
+        let key = world.next_key(self.life, |made| &mut made.tasks);
         world.spawn(self.life, role, key, Box::pin(future));
     }
 

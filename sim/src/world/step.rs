@@ -112,12 +112,12 @@ impl Inner {
         for id in woken {
             let (keyed, now, knobs) = (self.keyed, self.now, &self.knobs);
             let Some(task) = self.executor.get_mut(id) else { continue };
-            let key = [task.key, task.polls, 1];
+            let key = task.turn_key(now);
             let tie = keyed.draw(Purpose::Tie, key);
             let lazy = task.role != Role::Grid
                 && keyed.chance(Purpose::Laziness, key, knobs.lazy_per_million);
             let wait = match lazy {
-                true => keyed.below(Purpose::Laziness, [task.key, task.polls, 2], knobs.laziness),
+                true => keyed.below(Purpose::Lateness, key, knobs.laziness),
                 false => 0,
             };
             self.counts.lazy += u64::from(wait > 0);
@@ -128,7 +128,7 @@ impl Inner {
     /// A task that may run now, unless its node is stopped.
     fn begin(&mut self, id: TaskId) -> Option<(super::TaskFuture, std::task::Waker)> {
         let task = self.executor.get_mut(id)?;
-        let (life, key, polls) = (task.life, task.key, task.polls);
+        let (life, key) = (task.life, task.key);
         if let Some(paused) = &mut self.lives.get_mut(life).paused {
             paused.tasks.push(id);
             if let Some(fault) = paused.fault {
@@ -136,14 +136,14 @@ impl Inner {
             }
             return None;
         }
-        self.digest(&[1, self.now, key, polls]);
-        self.executor.begin(id)
+        self.digest(&[1, self.now, key]);
+        self.executor.begin(self.now, id)
     }
 
     fn fire(&mut self, alarm: super::timers::Alarm) -> Vec<std::task::Waker> {
         let now = self.now;
         let Some(slot) = self.timers.due(alarm) else { return Vec::new() };
-        let (life, at) = (slot.life, slot.at);
+        let (life, at, key) = (slot.life, slot.at, slot.key);
         let shown = self.lives.get(life).clock.monotonic(now);
         if shown < at {
             // Its clock was slowed down meanwhile.
@@ -155,18 +155,17 @@ impl Inner {
         // Further behind than the steps of the clock, and by no more than slack can do.
         let (late, Knobs { slack, grain, .. }) = (shown - at, &self.knobs);
         self.counts.late_timers += u64::from(late > *grain && late <= 2 * slack + grain);
-        let spurious = self.spurious(life);
+        let spurious = self.spurious(life, [key, at, 0]);
         self.counts.spurious += u64::from(spurious.is_some());
         wakers.extend(spurious);
         wakers
     }
 
-    /// Now and then a task is woken for nothing.
-    fn spurious(&self, life: LifeId) -> Option<std::task::Waker> {
-        let key = [u64::from(life.0), self.events, 0];
+    /// Now and then, with a timer, a task is woken for nothing.
+    fn spurious(&self, life: LifeId, key: [u64; 3]) -> Option<std::task::Waker> {
         if !self.keyed.chance(Purpose::Spurious, key, self.knobs.spurious_per_million) {
             return None;
         }
-        self.executor.any_of(life, self.keyed.draw(Purpose::Spurious, [key[0], key[1], 1]))
+        self.executor.any_of(life, self.keyed.draw(Purpose::Chosen, key))
     }
 }

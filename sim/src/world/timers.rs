@@ -22,6 +22,8 @@ pub(crate) struct TimerSlot {
     pub(crate) life: LifeId,
     /// What the node's clock is to show.
     pub(crate) at: u64,
+    /// What its choices are drawn with.
+    pub(crate) key: u64,
     arming: u32,
     waker: Option<Waker>,
     used: bool,
@@ -35,14 +37,15 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    pub(crate) fn add(&mut self, life: LifeId) -> u32 {
+    pub(crate) fn add(&mut self, life: LifeId, key: u64) -> u32 {
         if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
             slot.life = life;
+            slot.key = key;
             slot.used = true;
             return index;
         }
-        self.slots.push(TimerSlot { life, at: 0, arming: 0, waker: None, used: true });
+        self.slots.push(TimerSlot { life, at: 0, key, arming: 0, waker: None, used: true });
         u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -68,6 +71,11 @@ impl Timers {
         slot.at = at;
         slot.arming += 1;
         Some(Alarm { index, arming: slot.arming })
+    }
+
+    /// What the choices for a timer are drawn with.
+    pub(crate) fn key(&self, index: usize) -> u64 {
+        self.slots[index].key
     }
 
     /// The timer of an alarm, unless it was armed anew or dropped since.

@@ -11,7 +11,7 @@ use super::network::{ConnId, Damage, DialFate, End, Listening, Piece};
 use super::queue::Event;
 use super::{Dial, Ending, Hits, Inner};
 use crate::census::FaultId;
-use crate::keyed::Purpose;
+use crate::keyed::{Purpose, mix};
 
 /// A dial under way.
 #[derive(Clone, Copy, Debug)]
@@ -181,7 +181,7 @@ impl Inner {
         }
         let pipe = self.network.conn(id).out(end);
         hits.place.into_iter().for_each(|placed| pipe.place(placed));
-        hits.cues.into_iter().for_each(|number| self.cue(now, number));
+        hits.cues.into_iter().for_each(|cue| self.cue(now, cue));
         self.travel(id, end, (from, to), key, Bytes::copy_from_slice(bytes));
         Poll::Ready(Ok(count))
     }
@@ -266,7 +266,8 @@ impl Inner {
         let arrival = pipe.arrive(noise);
         let abandoned = pipe.abandoned;
         let reader = pipe.reader.take();
-        self.digest(&[3, now, key, offset]);
+        let hash = arrival.bytes.iter().fold(0, |hash, bytes| mix(hash ^ xxh3_64(bytes)));
+        self.digest(&[3, now, key, offset, hash]);
         if let Some(observer) = &mut self.observer {
             arrival.bytes.iter().for_each(|bytes| observer.arrived(now, id, end, bytes));
         }

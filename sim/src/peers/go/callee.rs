@@ -173,6 +173,7 @@ fn find(
         });
     };
     let id = app::call_of(served.form, payload)
+        .and_then(|mark| stage.find(mark))
         .filter(|id| calls.get(*id).is_some_and(|call| same(call)));
     Ok(id.map(|id| (id, calls[id].clone())))
 }
