@@ -3,7 +3,9 @@
 //! There is no generator whose state one choice could change for another, and no key counts what
 //! others have done before: tasks and timers draw by who has made them, connections by their path,
 //! lines and calls by their text and name. A script without one of its lines, or a simulator with
-//! one more knob, leaves the choices of everybody whom the line does not concern as they were.
+//! one more knob, leaves the choices of everybody else as they were: what nodes do that the line does
+//! not concern stays the same, event by event, unless something ties them to it (a shutdown waits
+//! for all peers, a point of the script is awaited).
 
 /// What a value is drawn for. Each has values of its own under one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

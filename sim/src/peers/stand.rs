@@ -46,8 +46,8 @@ impl Stand {
         let recorder = Recorder::new(&script, true, false);
         shared.world().observer = Some(Box::new(recorder.clone()));
         let stage = Stage::new(Keyed::new(5));
-        for call in calls {
-            stage.add(call);
+        for (number, call) in calls.into_iter().enumerate() {
+            stage.add(Call { name: format!("{}{number}", call.name), ..call });
         }
         let (ours, theirs) = (shared.start(0), shared.start(1));
         let builder = Grid::builder_on(ours.clone(), &names[0])
