@@ -55,6 +55,9 @@ at 3s call a n0 n1 echo
 heal 5s
 ";
 
+/// The greatest number that a seed can be asked for by.
+const LAST: &str = "18446744073709551615";
+
 const COMMANDS: [&str; 12] = [
     "run", "many", "replay", "min", "show", "diff", "cover", "bench", "prove", "canary", "golden",
     "digest",
@@ -83,6 +86,9 @@ fn wrong_usage_is_64_and_says_what_is_wrong() {
         (&["dance"], "dance"),
         (&["run", "--seed", "1", "--set", "colour=red"], "colour"),
         (&["many", "--for", "5 apples"], "10m"),
+        (&["many", "--from", LAST, "--seeds", "5"], LAST),
+        (&["cover", "--from", LAST, "--seeds", "5"], LAST),
+        (&["digest", "--from", LAST, "--seeds", "5"], LAST),
         (&["replay", "no-such-file.sim"], "no-such-file.sim"),
         (&["replay", &bad], "line 3"),
         (&["show", "1", "--call", "nobody"], "nobody"),

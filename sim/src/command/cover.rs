@@ -12,7 +12,7 @@ use gridmux_sim::run::Options;
 use serde_json::json;
 
 use super::exit::{Done, Exit};
-use super::subject::Swarm;
+use super::subject::{Swarm, seeds};
 
 /// One seed in so many runs twice.
 const AGAIN: u64 = 64;
@@ -45,6 +45,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Done {
     args.swarm.check()?;
+    let seeds = seeds(args.from, args.seeds)?;
     let mut batch = Batch::default();
     let work = |seed: u64| {
         let script = args.swarm.script(seed).ok()?;
@@ -55,8 +56,7 @@ pub(super) fn run(args: &Args) -> Done {
         let again = seed.is_multiple_of(AGAIN).then(again);
         Some((outcome, again))
     };
-    let end = args.from.saturating_add(args.seeds);
-    in_order(args.from..end, args.jobs.unwrap_or_else(cores), work, |seed, outcome| {
+    in_order(seeds, args.jobs.unwrap_or_else(cores), work, |seed, outcome| {
         if let Some((outcome, again)) = outcome {
             batch.add(seed, &outcome);
             if let Some(again) = again {

@@ -29,7 +29,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Done {
     if args.write {
-        let now = digests(0, SEEDS, NonZeroU64::MIN, &Swarm::default());
+        let now = digests(0..SEEDS, NonZeroU64::MIN, &Swarm::default());
         let lines: String = now.iter().map(|digest| format!("{digest}\n")).collect();
         files::write(
             &args.file,
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args) -> Done {
     let known = known(&files::read(&args.file)?)
         .filter(|known| !known.is_empty())
         .ok_or_else(|| Trouble::usage(format!("{}: no file of digests", args.file.display())))?;
-    let now = digests(0, known.len() as u64, NonZeroU64::MIN, &Swarm::default());
+    let now = digests(0..known.len() as u64, NonZeroU64::MIN, &Swarm::default());
     let differ: Vec<_> = known.iter().zip(&now).filter(|(known, now)| known != now).collect();
     for (known, now) in &differ {
         println!("was {known}, is {now}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,11 +20,14 @@ use super::exit::{Done, Exit};
 use super::files::{self, USUAL_DIR};
 use super::progress::{Progress, Rates};
 use super::report::{PROGRAM, verdict_line};
-use super::subject::{Subject, Swarm, real_time};
+use super::subject::{Subject, Swarm, real_time, seeds};
 use super::watchdog::Watchdog;
 
 /// One seed in so many has its machines looked into after every few events.
 const INSPECTED: u64 = 16;
+
+/// So many seeds, unless it is said how many or how long.
+const USUAL: u64 = 1_000;
 
 /// Fewer seeds are not judged by what they cover.
 const ENOUGH: u64 = 1_000;
@@ -81,6 +84,14 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// The seeds that are asked for.
+    fn seeds(&self) -> Done<Range<u64>> {
+        match (self.seeds, self.lasts) {
+            (None, Some(_)) => Ok(self.from..u64::MAX),
+            (count, _) => seeds(self.from, count.unwrap_or(USUAL)),
+        }
+    }
+
     fn every(&self) -> NonZeroU64 {
         if self.check { NonZeroU64::MIN } else { NonZeroU64::new(64).unwrap_or(NonZeroU64::MIN) }
     }
@@ -104,8 +115,9 @@ struct Known {
 
 pub(super) fn run(args: &Args) -> Done {
     args.swarm.check()?;
+    let seeds = args.seeds()?;
     let mut progress = Progress::new(args.seeds, args.lasts);
-    let mut known = batch(args, &mut progress);
+    let mut known = batch(args, seeds, &mut progress);
     progress.finish();
     let took = progress.elapsed();
     check_elsewhere(args, &mut known)?;
@@ -123,14 +135,12 @@ pub(super) fn run(args: &Args) -> Done {
 }
 
 /// Runs the seeds, as many as are asked for.
-fn batch(args: &Args, progress: &mut Progress) -> Known {
-    let usual = if args.lasts.is_some() { u64::MAX } else { 1_000 };
-    let end = args.from.saturating_add(args.seeds.unwrap_or(usual));
+fn batch(args: &Args, seeds: Range<u64>, progress: &mut Progress) -> Known {
     let watchdog = Watchdog::start(args.seed_timeout);
     let mut known = Known::default();
     let jobs = args.jobs.unwrap_or_else(cores);
     in_order(
-        args.from..end,
+        seeds,
         jobs,
         |seed| one(args, seed, &watchdog),
         |seed, result| {
@@ -170,7 +180,7 @@ impl Known {
 /// Compares what was run twice with what it does in another process.
 fn check_elsewhere(args: &Args, known: &mut Known) -> Done<()> {
     let Some(last) = known.checked.last() else { return Ok(()) };
-    let others = of_another_process(args.from, last.seed + 1, args.every(), &args.swarm)?;
+    let others = of_another_process(args.from..last.seed + 1, args.every(), &args.swarm)?;
     let others: BTreeMap<u64, Digest> =
         others.into_iter().map(|digest| (digest.seed, digest)).collect();
     for digest in &known.checked {

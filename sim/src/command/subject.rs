@@ -1,5 +1,6 @@
 //! What is run: a seed or a script file, with some knobs turned.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -136,6 +137,15 @@ impl Subject {
             Err(_) => Self::of_file(&PathBuf::from(word), &swarm.knobs),
         }
     }
+}
+
+/// So many seeds from the first one on.
+pub(super) fn seeds(from: u64, count: u64) -> Done<Range<u64>> {
+    let end = from.checked_add(count);
+    let end = end.ok_or_else(|| {
+        Trouble::usage(format!("there are no {count} seeds from {from} on: {} is the last", u64::MAX))
+    })?;
+    Ok(from..end)
 }
 
 /// A duration in real time: `90s`, `10m`, `2h`.
