@@ -56,8 +56,8 @@ pub(super) fn run(args: &Args) -> Done {
 
     let path = files::script_path(&args.dir, "canary");
     files::write_script(&path, &[format!("{}, shortened", subject.label)], &short.script)?;
-    let told = cause(&run.outcome, Some(&run));
-    let picture = shown(&run).map(|shown| html(&shown)).unwrap_or_default();
+    let told = cause(&short.script, &run.outcome, Some(&run));
+    let picture = shown(&short.script, &run).map(|shown| html(&shown)).unwrap_or_default();
     let picture_path = path.with_extension("html");
     files::write(&picture_path, &picture)?;
     print!("{told}\n{}", short.script);

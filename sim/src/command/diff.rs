@@ -56,7 +56,8 @@ pub(super) fn run(args: &Args) -> Done {
     let options = Options { traced: true, steps: from..from + CHECKPOINT + 1, ..plain };
     let (first, second) = (play(&one, &options)?, play(&other, &options)?);
     tell_event(&first.steps, &second.steps);
-    tell_logs(&log(&first, &Filter::default()), &log(&second, &Filter::default()));
+    let all = Filter::default();
+    tell_logs(&log(&one, &first, &all), &log(&other, &second, &all));
     Ok(if one == other { Exit::Nondeterminism } else { Exit::Pass })
 }
 

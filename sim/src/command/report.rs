@@ -35,7 +35,7 @@ pub(super) fn run_and_tell(subject: &Subject, trace: Option<&Path>, dir: Option<
     };
     print!("{}", figures(&outcome, seconds));
     if let (Some(path), Some(run)) = (trace, &run) {
-        files::write(path, &log(run, &Filter::default()))?;
+        files::write(path, &log(&subject.script, run, &Filter::default()))?;
         println!("trace    {}", path.display());
     }
     let Some(failure) = outcome.failures.first() else {
@@ -43,7 +43,7 @@ pub(super) fn run_and_tell(subject: &Subject, trace: Option<&Path>, dir: Option<
         return Ok(Exit::Pass);
     };
     println!("verdict  {} failures, the first by {}", outcome.failures.len(), failure.oracle);
-    print!("\n{}", cause(&outcome, run.as_ref()));
+    print!("\n{}", cause(&subject.script, &outcome, run.as_ref()));
     let file = match dir {
         None => subject.label.clone(),
         Some(dir) => {
@@ -74,15 +74,16 @@ pub(super) fn verdict_line(failure: &Failure) -> String {
 }
 
 /// The whole log of a run, or what a filter leaves of it.
-pub(super) fn log(run: &Run, filter: &Filter) -> String {
-    shown(run).map_or_else(String::new, |shown| text(&shown, filter))
+pub(super) fn log(script: &Script, run: &Run, filter: &Filter) -> String {
+    shown(script, run).map_or_else(String::new, |shown| text(&shown, filter))
 }
 
-/// A run that was traced, to be shown, with its probes.
-pub(super) fn shown(run: &Run) -> Option<Shown<'_>> {
+/// A run of this script that was traced, to be shown, with its probes.
+pub(super) fn shown<'a>(script: &'a Script, run: &'a Run) -> Option<Shown<'a>> {
     let evidence = &run.facts.evidence;
     Some(Shown {
-        script: &evidence.script,
+        script,
+        played: &evidence.script,
         trace: run.trace.as_ref()?,
         history: &evidence.entries,
         outcome: &run.outcome,
@@ -163,7 +164,7 @@ fn figures(outcome: &Outcome, seconds: f64) -> String {
 }
 
 /// Why a run has failed, and what happened before.
-pub(super) fn cause(outcome: &Outcome, run: Option<&Run>) -> String {
+pub(super) fn cause(script: &Script, outcome: &Outcome, run: Option<&Run>) -> String {
     let Some(failure) = outcome.failures.first() else { return String::new() };
     let mut told = format!("FAILED    {}\n", verdict_line(failure));
     told.push_str(&format!("oracle    {} ({})\n", failure.oracle, word(failure)));
@@ -185,7 +186,7 @@ pub(super) fn cause(outcome: &Outcome, run: Option<&Run>) -> String {
             until: Some(failure.at),
             last: Some(LAST_EVENTS),
         };
-        told.push_str(&format!("its last events:\n{}", log(run, &filter)));
+        told.push_str(&format!("its last events:\n{}", log(script, run, &filter)));
     }
     told
 }

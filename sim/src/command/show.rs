@@ -49,9 +49,9 @@ pub(super) fn run(args: &Args) -> Done {
     let subject = Subject::of(&args.what, &args.swarm)?;
     let run = run_quietly(&subject.script, &Options { traced: true, ..Options::default() });
     let run = run.map_err(|broken| Trouble { text: broken.panic, exit: Exit::Panic })?;
-    let Some(shown) = shown(&run) else { return Ok(Exit::Pass) };
+    let Some(shown) = shown(&subject.script, &run) else { return Ok(Exit::Pass) };
     let call = |name: &String| {
-        let found = shown.script.calls().position(|call| call.name == *name);
+        let found = shown.played.calls().position(|call| call.name == *name);
         found.ok_or_else(|| Trouble::usage(format!("there is no call `{name}`")))
     };
     let call = args.call.as_ref().map(call).transpose()?;

@@ -15,7 +15,8 @@
 //!     events: vec![Event { at: 1_500, what: Happening::Died { node: 0 } }],
 //! };
 //! let (script, outcome) = (Script::new(7, 1), Outcome::default());
-//! let shown = Shown { script: &script, trace: &trace, history: &[], outcome: &outcome };
+//! let (trace, history) = (&trace, &[]);
+//! let shown = Shown { script: &script, played: &script, trace, history, outcome: &outcome };
 //! assert_eq!(
 //!     text(&shown, &Filter::default()),
 //!     "     0.000001500  n0        -     died\n"
@@ -44,8 +45,11 @@ use crate::verdict::Outcome;
 /// A run to be shown.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
-    /// What was to happen.
+    /// What was to happen: replayed, it does the same.
     pub script: &'a Script,
+    /// What was played: the same, and the calls that were made of themselves, such as probes,
+    /// behind it. Calls are numbered in it.
+    pub played: &'a Script,
     /// What has happened between the nodes, in order.
     pub trace: &'a Trace,
     /// What the applications have seen, in order.

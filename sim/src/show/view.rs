@@ -191,13 +191,13 @@ impl<'a> View<'a> {
     }
 
     fn read_history(&mut self, shown: &Shown<'a>) {
-        let calls: Vec<&Call> = shown.script.calls().collect();
+        let calls: Vec<&Call> = shown.played.calls().collect();
         let mut issued = BTreeMap::<CallId, Issued<'a>>::new();
         let mut handlers = BTreeMap::<(CallId, u32), Served>::new();
         for entry in shown.history {
             let Entry { at, call: id, .. } = *entry;
             let Some(call) = calls.get(id) else { continue };
-            if entry.serving == 0 {
+            if entry.sight.is_of_caller() {
                 let call = issued.entry(id).or_insert(Issued {
                     id,
                     call,
@@ -319,7 +319,8 @@ fn deed_word(text: &str) -> &str {
 mod tests {
     use super::{MuxKey, View, deed_word};
     use crate::history::Sight;
-    use crate::show::sample::Sample;
+    use crate::script::Route;
+    use crate::show::sample::{Late, Sample};
     use crate::world::{ConnId, End};
 
     const MS: u64 = 1_000_000;
@@ -348,6 +349,25 @@ mod tests {
     }
 
     #[test]
+    fn a_call_ends_with_what_its_caller_saw_and_its_handler_when_it_returned() {
+        let late = Late::new();
+        let view = View::new(&late.shown());
+        let call = view.calls.iter().find(|issued| issued.call.name == "late").unwrap();
+        let (at, how) = call.over.clone().unwrap();
+        assert_eq!((call.since, how.as_str()), (3_000 * MS, "deadline exceeded"));
+        assert!((3_100 * MS..3_200 * MS).contains(&at), "{at}");
+        let handlers: Vec<_> =
+            view.handlers.iter().filter(|served| served.call == call.id).collect();
+        let [served] = handlers[..] else { panic!("one handler") };
+        let (over, how) = served.over.clone().unwrap();
+        assert_eq!((served.node, how.as_str()), (1, "ok"));
+        assert!(served.since < at && at < over, "{} {over}", served.since);
+        let singles = view.calls.iter().filter(|issued| issued.call.route == Route::Echo);
+        assert!(singles.clone().count() > 0, "probes are calls");
+        assert!(singles.into_iter().all(|probe| view.handlers.iter().any(|h| h.call == probe.id)));
+    }
+
+    #[test]
     fn a_message_belongs_to_the_mux_of_the_end_that_called() {
         let sample = Sample::new();
         let view = View::new(&sample.shown());
@@ -361,7 +381,7 @@ mod tests {
     #[test]
     fn what_a_process_had_open_ends_with_it() {
         let mut sample = Sample::new();
-        sample.sight(45 * MS, 1, 1, 2, Sight::Started(true));
+        sample.sight(45 * MS, 1, 1, 1, Sight::Started(true));
         let view = View::new(&sample.shown());
         let over: Vec<_> = view.handlers.iter().map(|served| served.over.clone()).collect();
         let died = Some((50 * MS, "the process died".into()));
