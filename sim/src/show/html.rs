@@ -152,7 +152,10 @@ mod tests {
             all.iter().find(|one| one["name"] == "late").unwrap_or_else(|| panic!("{what}"))
         };
         assert_eq!(of("calls")["over"][1], "deadline exceeded");
-        assert_eq!((&of("handlers")["node"], &of("handlers")["over"][1]), (&1.into(), &"ok".into()));
+        assert_eq!(
+            (&of("handlers")["node"], &of("handlers")["over"][1]),
+            (&1.into(), &"ok".into())
+        );
         assert_eq!(data["script"], shown.script.to_string());
         assert_ne!(shown.script, shown.played);
     }

@@ -36,11 +36,23 @@ mod view;
 pub use self::html::html;
 pub use self::perfetto::perfetto;
 pub use self::text::{Filter, text};
+use self::view::View;
 
 use crate::history::Entry;
 use crate::script::Script;
 use crate::trace::Trace;
-use crate::verdict::Outcome;
+use crate::verdict::{Failure, Outcome};
+use crate::world::ConnId;
+
+/// The connection that a failure is about, if it is about one: that of its call, or, if it names no
+/// call but is about two nodes, the last one that they had by then.
+pub fn connection(
+    shown: &Shown<'_>,
+    failure: &Failure,
+    pair: Option<[usize; 2]>,
+) -> Option<ConnId> {
+    View::new(shown).concerned(failure, pair)
+}
 
 /// A run to be shown.
 #[derive(Clone, Copy, Debug)]

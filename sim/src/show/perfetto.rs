@@ -52,7 +52,8 @@ pub fn perfetto(shown: &Shown<'_>) -> String {
     events.sort_by_key(|(at, _)| *at);
     let events: Vec<_> =
         names_of(shown, &view).chain(events.into_iter().map(|(_, event)| event)).collect();
-    let other = json!({ "seed": shown.script.seed.to_string(), "script": shown.script.to_string() });
+    let other =
+        json!({ "seed": shown.script.seed.to_string(), "script": shown.script.to_string() });
     json!({ "displayTimeUnit": "ns", "traceEvents": events, "otherData": other }).to_string()
 }
 

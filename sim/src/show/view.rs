@@ -7,6 +7,7 @@ use super::Shown;
 use crate::history::{CallId, Entry, Sight};
 use crate::script::Call;
 use crate::trace::{Brief, Happening};
+use crate::verdict::Failure;
 use crate::world::{ConnId, End};
 
 /// A moment at which something ended, and how.
@@ -129,6 +130,18 @@ impl<'a> View<'a> {
     pub(super) fn conn(&self, id: ConnId) -> Option<&Conn> {
         let at = self.conns.binary_search_by_key(&id, |conn| conn.id).ok()?;
         self.conns.get(at)
+    }
+
+    /// The connection that a failure is about: that of its call's mux, or, if it names no call,
+    /// the last one that its two nodes had by then.
+    pub(super) fn concerned(&self, failure: &Failure, pair: Option<[usize; 2]>) -> Option<ConnId> {
+        if let Some(call) = failure.call {
+            return self.calls.iter().find(|issued| issued.id == call)?.mux.map(|mux| mux.conn);
+        }
+        let [one, other] = pair?;
+        let between = |conn: &&Conn| conn.nodes == [one, other] || conn.nodes == [other, one];
+        let by_then = self.conns.iter().filter(|conn| conn.since <= failure.at).filter(between);
+        by_then.max_by_key(|conn| conn.since).map(|conn| conn.id)
     }
 
     /// When the last end of a connection let go of it; the end of the run if one never did.
@@ -321,6 +334,7 @@ mod tests {
     use crate::history::Sight;
     use crate::script::Route;
     use crate::show::sample::{Late, Sample};
+    use crate::verdict::Failure;
     use crate::world::{ConnId, End};
 
     const MS: u64 = 1_000_000;
@@ -365,6 +379,19 @@ mod tests {
         let singles = view.calls.iter().filter(|issued| issued.call.route == Route::Echo);
         assert!(singles.clone().count() > 0, "probes are calls");
         assert!(singles.into_iter().all(|probe| view.handlers.iter().any(|h| h.call == probe.id)));
+    }
+
+    #[test]
+    fn a_failure_is_about_the_connection_of_its_call_or_the_last_one_of_its_pair() {
+        let sample = Sample::new();
+        let view = View::new(&sample.shown());
+        let failure = |call, at| Failure { call, at, ..sample.outcome.failures[0].clone() };
+        let concerned = |call, at, pair| view.concerned(&failure(call, at), pair);
+        assert_eq!(concerned(Some(1), 62 * MS, None), Some(ConnId(0)));
+        assert_eq!(concerned(Some(2), 62 * MS, Some([0, 1])), None, "it was never sent");
+        assert_eq!(concerned(None, 62 * MS, Some([0, 2])), Some(ConnId(1)));
+        assert_eq!(concerned(None, MS, Some([0, 2])), None, "there was none yet");
+        assert_eq!(concerned(None, 62 * MS, None), None);
     }
 
     #[test]
