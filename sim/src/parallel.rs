@@ -104,11 +104,16 @@ mod tests {
     fn the_numbers_end_at_the_greatest_one() {
         let mut taken = Vec::new();
         let end = u64::MAX;
-        in_order(end - 3..end, threads(8), |number| number, |_, number| {
-            taken.push(number);
-            // Numbers that began again at 0 would never end.
-            if taken.len() > 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        in_order(
+            end - 3..end,
+            threads(8),
+            |number| number,
+            |_, number| {
+                taken.push(number);
+                // Numbers that began again at 0 would never end.
+                if taken.len() > 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
         assert_eq!(taken, [end - 3, end - 2, end - 1]);
     }
 

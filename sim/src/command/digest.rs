@@ -14,6 +14,7 @@ use gridmux_sim::script::Script;
 use gridmux_sim::verdict::Outcome;
 
 use super::exit::{Done, Exit, Trouble};
+use super::out;
 use super::subject::{Swarm, seeds};
 
 /// Print the digest of seeds, one line each: seed, digest, events.
@@ -69,7 +70,7 @@ impl FromStr for Digest {
 pub(super) fn run(args: &Args) -> Done {
     args.swarm.check()?;
     for digest in digests(seeds(args.from, args.seeds)?, args.every, &args.swarm) {
-        println!("{digest}");
+        out::line(digest)?;
     }
     Ok(Exit::Pass)
 }

@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gridmux_sim::batch::{Batch, Group};
+use gridmux_sim::batch::{Batch, ENOUGH, Group};
 use gridmux_sim::guard;
 use gridmux_sim::oracle::{same_again, same_elsewhere};
 use gridmux_sim::parallel::{cores, in_order};
@@ -15,13 +15,15 @@ use gridmux_sim::run::Options;
 use gridmux_sim::verdict::{Failure, Outcome};
 use serde::Serialize;
 
+use super::again::Again;
 use super::digest::{Digest, of_another_process};
 use super::exit::{Done, Exit};
-use super::files::{self, USUAL_DIR};
+use super::files::USUAL_DIR;
+use super::out;
 use super::progress::{Progress, Rates};
-use super::report::{PROGRAM, verdict_line};
+use super::report::verdict_line;
 use super::subject::{Subject, Swarm, real_time, seeds};
-use super::watchdog::Watchdog;
+use super::watchdog::{Patience, Watchdog};
 
 /// One seed in so many has its machines looked into after every few events.
 const INSPECTED: u64 = 16;
@@ -29,15 +31,13 @@ const INSPECTED: u64 = 16;
 /// So many seeds, unless it is said how many or how long.
 const USUAL: u64 = 1_000;
 
-/// Fewer seeds are not judged by what they cover.
-const ENOUGH: u64 = 1_000;
-
 /// Run many seeds, on all cores.
 ///
 /// Failures are grouped by oracle and rule; of each group the first seed's script is written to a
 /// file. Some of the seeds run twice in this process and once in another one, and must do the
-/// same each time. Batches of 1,000 seeds and more must also cover enough: effects of every row of
-/// the fault table, successes, and faults that are felt.
+/// same each time. Batches of 1,000 seeds and more must also cover enough: 10 effects of every row
+/// of the fault table in 1,000 seeds, something to judge for every oracle, successes, and faults
+/// that are felt.
 ///
 /// The output does not depend on the number of threads, but for figures of speed. Its last line is
 /// one JSON object.
@@ -74,9 +74,8 @@ pub(super) struct Args {
     #[arg(long)]
     uncovered: bool,
 
-    /// End with exit code 8 when a seed takes longer than this
-    #[arg(long, value_name = "TIME", value_parser = real_time, default_value = "5m")]
-    seed_timeout: Duration,
+    #[command(flatten)]
+    patience: Patience,
 
     /// Where the scripts of seeds that fail go
     #[arg(long, value_name = "DIR", default_value = USUAL_DIR)]
@@ -122,21 +121,19 @@ pub(super) fn run(args: &Args) -> Done {
     let took = progress.elapsed();
     check_elsewhere(args, &mut known)?;
     tell_groups(args, &known.batch)?;
-    let shortfalls = match args.uncovered || known.batch.seeds < ENOUGH {
-        true => Vec::new(),
-        false => known.batch.shortfalls(),
-    };
+    let judged = !args.uncovered && known.batch.seeds >= ENOUGH;
+    let shortfalls = if judged { known.batch.shortfalls() } else { Vec::new() };
     for shortfall in &shortfalls {
-        println!("not covered: {shortfall}");
+        out::line(format_args!("not covered: {shortfall}"))?;
     }
-    println!("{}", Summary::new(&known, took, shortfalls.clone()).json());
+    out::line(Summary::new(&known, took, shortfalls.clone()).json())?;
     let first = known.batch.groups_by_seed().first().map(|group| group.failure.class.into());
     Ok(first.unwrap_or(if shortfalls.is_empty() { Exit::Pass } else { Exit::Coverage }))
 }
 
 /// Runs the seeds, as many as are asked for.
 fn batch(args: &Args, seeds: Range<u64>, progress: &mut Progress) -> Known {
-    let watchdog = Watchdog::start(args.seed_timeout);
+    let watchdog = Watchdog::start(args.patience);
     let mut known = Known::default();
     let jobs = args.jobs.unwrap_or_else(cores);
     in_order(
@@ -158,7 +155,8 @@ fn one(args: &Args, seed: u64, watchdog: &Watchdog) -> Seed {
     let options = Options { invariants: seed.is_multiple_of(INSPECTED), ..Options::default() };
     // That the knobs can be turned is known.
     let script = args.swarm.script(seed).unwrap_or_else(|trouble| panic!("{}", trouble.text));
-    let (outcome, took) = watchdog.watch(seed, || guard::outcome(&script, &options));
+    let (outcome, took) =
+        watchdog.watch(format!("seed {seed}"), || guard::outcome(&script, &options));
     let checked = seed.is_multiple_of(args.every().get());
     let again = || same_again(&outcome, &guard::outcome(&script, &Options::default()));
     let again = checked.then(again);
@@ -194,10 +192,10 @@ fn check_elsewhere(args: &Args, known: &mut Known) -> Done<()> {
 fn tell_groups(args: &Args, batch: &Batch) -> Done<()> {
     for Group { count, first, failure } in batch.groups_by_seed() {
         let subject = Subject::of_seed(*first, &args.swarm)?;
-        let path = files::script_path(&args.dir, &subject.slug);
-        files::write_script(&path, &[subject.label, verdict_line(failure)], &subject.script)?;
-        println!("{count} seeds, the first {first}: {}", verdict_line(failure));
-        println!("    {PROGRAM} replay {}", path.display());
+        let verdict = verdict_line(failure);
+        out::line(format_args!("{count} seeds, the first {first}: {verdict}"))?;
+        let again = Again::written(&subject, failure, &args.dir);
+        out::line(format_args!("    {}", again.replay()))?;
     }
     Ok(())
 }
@@ -220,8 +218,12 @@ struct Summary {
     vacuous_share: f64,
     worst_heal_ns: u64,
     worst_heal_seed: u64,
+    /// What it may take in that seed.
+    worst_heal_bound_ns: u64,
     heal_bound_violations: u64,
     census_zero_rows: Vec<&'static str>,
+    /// How often each class of excuses has explained an error.
+    excuses: BTreeMap<&'static str, u64>,
     effects_per_1000: BTreeMap<&'static str, f64>,
     shortfalls: Vec<String>,
 }
@@ -260,10 +262,12 @@ impl Summary {
             slowest_seed_s: slowest.0.as_secs_f64(),
             faultless_share: share(batch.faultless),
             vacuous_share: share(batch.vacuous),
-            worst_heal_ns: batch.worst_heal.0,
-            worst_heal_seed: batch.worst_heal.1,
+            worst_heal_ns: batch.worst_heal.after,
+            worst_heal_seed: batch.worst_heal.seed,
+            worst_heal_bound_ns: batch.worst_heal.bound,
             heal_bound_violations: batch.heal_violations,
             census_zero_rows: batch.rows_without_effect(),
+            excuses: batch.excuses.clone(),
             effects_per_1000: ROWS
                 .into_iter()
                 .map(|row| (row, 1_000.0 * share(batch.felt(row))))
