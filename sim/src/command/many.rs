@@ -158,7 +158,12 @@ fn one(args: &Args, seed: u64, watchdog: &Watchdog) -> Seed {
     let (outcome, took) =
         watchdog.watch(format!("seed {seed}"), || guard::outcome(&script, &options));
     let checked = seed.is_multiple_of(args.every().get());
-    let again = || same_again(&outcome, &guard::outcome(&script, &Options::default()));
+    let again = || {
+        let name = format!("seed {seed}, again");
+        let plain = Options::default();
+        let (other, _) = watchdog.watch(name, || guard::outcome(&script, &plain));
+        same_again(&outcome, &other)
+    };
     let again = checked.then(again);
     Seed { outcome, again, took }
 }
