@@ -417,5 +417,8 @@ mod planted {
         let script = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
         assert!(script(&shortened.stdout) <= script(&short), "{}", shortened.stdout);
         assert_eq!(sim(&["replay", out, "--plant", BUG]).code, 2);
+        let args = ["min", out, "--plant", BUG, "--out", "/dev/null/nowhere"];
+        let unwritten = sim(&args);
+        assert_eq!((unwritten.code, unwritten.stdout), (74, shortened.stdout));
     }
 }

@@ -20,10 +20,10 @@ const MILLI: u64 = 1_000_000;
 /// Measure how fast the simulator is, on one core.
 ///
 /// The same calm work with frames handed over whole and with bytes split anywhere, a mesh of eight
-/// nodes that only ping, and seeds. Figures below their targets are marked. The targets are those of
-/// a release build on a core that has nothing else to do. Exit code 9 says that events/s or
-/// simulated/real is below its own; seeds/s, which differ most between machines, are marked only. The
-/// last line is one JSON object.
+/// nodes that only ping, and seeds. Figures below their targets are marked. The targets are those
+/// of a release build on a core that has nothing else to do. Exit code 9 says that events/s or
+/// simulated/real is below its own; seeds/s, which differ most between machines, are marked only.
+/// The last line is one JSON object.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// How long each is measured, at least

@@ -76,12 +76,13 @@ pub(super) fn run(args: &Args) -> Done {
 
     let usual = || files::script_path(files::USUAL_DIR.as_ref(), &format!("{}-min", subject.slug));
     let path = args.out.clone().unwrap_or_else(usual);
+    // What took so long to find is told before a file may be in the way.
+    out::text(&short.script)?;
     files::write_script(
         &path,
         &[format!("{}, shortened", subject.label), line.clone()],
         &short.script,
     )?;
-    out::text(&short.script)?;
     out::note(format_args!(
         "{line}\n{} lines of {}, {} runs{}; proven by two runs\nreplay    {PROGRAM} replay {}",
         lines(&short.script),

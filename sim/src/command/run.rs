@@ -11,9 +11,9 @@ use super::{out, report};
 
 /// Run one seed and say what became of it.
 ///
-/// Prints the configuration that the seed has drawn, what it favours, the faults that were placed, fired and felt,
-/// and the verdict. If the run fails: why, the last events of what it is about, and the commands
-/// that replay and shorten it; its script is written to a file.
+/// Prints the configuration that the seed has drawn, what it favours, the faults that were placed,
+/// fired and felt, and the verdict. If the run fails: why, the last events of what it is about, and
+/// the commands that replay and shorten it; its script is written to a file.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The seed

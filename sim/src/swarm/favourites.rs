@@ -7,8 +7,8 @@ use super::{FaultKind, calls, faults};
 use crate::keyed::{Keyed, Purpose};
 use crate::script::{Form, Route, Way};
 
-/// What a seed favours, with weights: a kind of weight 0 is left out altogether. What a seed's scenes
-/// add is of no weight.
+/// What a seed favours, with weights: a kind of weight 0 is left out altogether, but for what the
+/// scenes of a seed add.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Favourites {
     /// Whom its calls go to.
