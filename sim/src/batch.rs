@@ -3,9 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::census::Tally;
-use crate::oracle::SAME_AGAIN;
+use crate::oracle::{SAME_AGAIN, oracles};
 use crate::rows::ROWS;
 use crate::verdict::{Failure, OracleId, Outcome};
+
+/// From so many seeds on it is judged how often faults were felt, and which oracles have judged.
+pub const ENOUGH: u64 = 1_000;
+
+/// So many effects of each row of the fault table there must be in 1,000 seeds.
+const EFFECTS: u64 = 10;
 
 /// A kind of failure: the oracle, and the words of its rule.
 pub type Kind = (OracleId, &'static str);
@@ -19,6 +25,17 @@ pub struct Group {
     pub first: u64,
     /// Its failure.
     pub failure: Failure,
+}
+
+/// How long it took from a healing until all of the core were connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Healing {
+    /// So many nanoseconds.
+    pub after: u64,
+    /// What it may take at most there, in nanoseconds.
+    pub bound: u64,
+    /// In this seed.
+    pub seed: u64,
 }
 
 /// The sums over seeds.
@@ -44,9 +61,8 @@ pub struct Batch {
     pub faultless: u64,
     /// Seeds in which calls were made and none came through before the healing.
     pub vacuous: u64,
-    /// The longest time from the healing until all of the core were connected, in nanoseconds,
-    /// and its seed.
-    pub worst_heal: (u64, u64),
+    /// The healing that took longest.
+    pub worst_heal: Healing,
     /// Seeds in which that took longer than it may.
     pub heal_violations: u64,
 }
@@ -60,8 +76,9 @@ impl Batch {
         self.simulated += figures.simulated;
         self.faultless += u64::from(!outcome.felt_a_fault());
         self.vacuous += u64::from(figures.calls > 0 && figures.successes_in_chaos == 0);
-        if figures.healed_after > self.worst_heal.0 {
-            self.worst_heal = (figures.healed_after, seed);
+        if figures.healed_after > self.worst_heal.after {
+            let (after, bound) = (figures.healed_after, figures.heal_bound);
+            self.worst_heal = Healing { after, bound, seed };
         }
         let unconnected = outcome.failures.iter().any(|failure| failure.oracle == OracleId(11));
         let late = figures.healed_after > figures.heal_bound;
@@ -111,14 +128,25 @@ impl Batch {
         self.census.get(row).map_or(0, |tally| tally.felt)
     }
 
+    /// The oracles that had nothing to judge.
+    pub fn idle_oracles(&self) -> Vec<OracleId> {
+        oracles().filter(|oracle| self.judged.get(oracle).is_none_or(|count| *count == 0)).collect()
+    }
+
     /// What the seeds have not covered, for a person; empty if they have covered what they must:
     /// effects of every row, at most 1 % of seeds without any effect, at most 5 % in which nothing
-    /// succeeded before the healing.
+    /// succeeded before the healing. [`ENOUGH`] seeds and more must have 10 effects of every row in
+    /// 1,000 seeds, and something to judge for every oracle.
     pub fn shortfalls(&self) -> Vec<String> {
         let mut shortfalls = Vec::new();
         let rows = self.rows_without_effect();
         if !rows.is_empty() {
             shortfalls.push(format!("no effect of {}", rows.join(", ")));
+        }
+        if self.seeds >= ENOUGH {
+            shortfalls.extend(self.rare_effects());
+            shortfalls
+                .extend(self.idle_oracles().iter().map(|oracle| format!("no case for {oracle}")));
         }
         for (count, percent, what) in [
             (self.faultless, 1, "without the effect of any fault"),
@@ -131,12 +159,25 @@ impl Batch {
         }
         shortfalls
     }
+
+    /// The rows with effects, but too few.
+    fn rare_effects(&self) -> Option<String> {
+        let rare = |row: &&str| {
+            let felt = self.felt(row);
+            felt > 0 && felt * 1_000 < EFFECTS * self.seeds
+        };
+        let told = |row| format!("{row} {}", self.felt(row));
+        let rows: Vec<_> = ROWS.into_iter().filter(rare).map(told).collect();
+        let words = format!("under {EFFECTS} effects in 1,000 seeds: {}", rows.join(", "));
+        (!rows.is_empty()).then_some(words)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Batch, SAME_AGAIN};
+    use super::{Batch, ENOUGH, Healing, SAME_AGAIN};
     use crate::census::Tally;
+    use crate::oracle::oracles;
     use crate::rows::ROWS;
     use crate::verdict::{Class, Failure, Figures, OracleId, Outcome};
 
@@ -194,6 +235,42 @@ mod tests {
         assert_eq!(batch.shortfalls().len(), 2);
     }
 
+    /// A batch of so many seeds that has 10 effects of each row in 1,000 seeds, and a case for each
+    /// oracle.
+    fn covered(seeds: u64) -> Batch {
+        let felt = Tally { placed: seeds, fired: seeds, felt: seeds.div_ceil(100) };
+        let census = ROWS.into_iter().map(|row| (row, felt)).collect();
+        let judged = oracles().map(|oracle| (oracle, 1)).collect();
+        Batch { seeds, census, judged, ..Batch::default() }
+    }
+
+    #[test]
+    fn enough_seeds_must_have_ten_effects_of_every_row_in_a_thousand() {
+        let none = Vec::<String>::new();
+        for (seeds, felt, shortfalls) in [
+            (ENOUGH, 10, none.clone()),
+            (ENOUGH, 9, vec!["under 10 effects in 1,000 seeds: C3 9".to_owned()]),
+            (2 * ENOUGH, 19, vec!["under 10 effects in 1,000 seeds: C3 19".to_owned()]),
+            (ENOUGH, 0, vec!["no effect of C3".to_owned()]),
+            (ENOUGH - 1, 1, none.clone()),
+        ] {
+            let mut batch = covered(seeds);
+            batch.census.insert("C3", Tally { placed: seeds, fired: seeds, felt });
+            assert_eq!(batch.shortfalls(), shortfalls, "{seeds} {felt}");
+        }
+    }
+
+    #[test]
+    fn enough_seeds_must_have_something_to_judge_for_every_oracle() {
+        let mut batch = covered(ENOUGH);
+        batch.judged.remove(&OracleId(13));
+        batch.judged.insert(OracleId(17), 0);
+        assert_eq!(batch.idle_oracles(), [13, 17].map(OracleId));
+        assert_eq!(batch.shortfalls(), ["no case for O13", "no case for O17"]);
+        batch.seeds = ENOUGH - 1;
+        assert_eq!(batch.shortfalls(), Vec::<String>::new());
+    }
+
     #[test]
     fn the_worst_healing_is_kept_with_its_seed_and_late_ones_are_counted() {
         let healed = |healed_after| Outcome {
@@ -205,6 +282,7 @@ mod tests {
             batch.add(seed, &healed(after));
         }
         batch.add(3, &failed(&[failure(11, "not connected")]));
-        assert_eq!((batch.worst_heal, batch.heal_violations), ((11, 1), 2));
+        let worst = Healing { after: 11, bound: 10, seed: 1 };
+        assert_eq!((batch.worst_heal, batch.heal_violations), (worst, 2));
     }
 }

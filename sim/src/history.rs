@@ -52,6 +52,24 @@ pub enum Sight {
     HandlerDropped,
 }
 
+impl Sight {
+    /// Whether callers see it, not handlers.
+    pub const fn is_of_caller(&self) -> bool {
+        matches!(
+            self,
+            Self::Issued
+                | Self::Opened
+                | Self::Sent(_)
+                | Self::SendFailed(_)
+                | Self::Closed
+                | Self::Taken(..)
+                | Self::Ended(_)
+                | Self::AfterEnd
+                | Self::Dropped
+        )
+    }
+}
+
 /// What was seen, when and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -65,7 +83,8 @@ pub struct Entry {
     pub clock: u64,
     /// The call that it is about.
     pub call: CallId,
-    /// The how-manieth handler of this call in this run, at the callee; 0 at the caller.
+    /// At the callee, the how-manieth handler of this call in this run, from 0. At the caller it is
+    /// 0 as well: whose sight it is, [`Sight::is_of_caller`] says.
     pub serving: u32,
     /// What.
     pub sight: Sight,

@@ -41,8 +41,10 @@ pub fn in_order<T: Send>(
             let (sender, next, stop, work) = (sender.clone(), &next, &stop, &work);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= numbers.end || sender.send((number, work(number))).is_err() {
+                    let after = |number| (number < numbers.end).then(|| number + 1);
+                    let taken = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after);
+                    let Ok(number) = taken else { return };
+                    if sender.send((number, work(number))).is_err() {
                         return;
                     }
                 }
@@ -96,6 +98,23 @@ mod tests {
             ControlFlow::Continue(())
         });
         assert!(order.into_iter().eq(0..50));
+    }
+
+    #[test]
+    fn the_numbers_end_at_the_greatest_one() {
+        let mut taken = Vec::new();
+        let end = u64::MAX;
+        in_order(
+            end - 3..end,
+            threads(8),
+            |number| number,
+            |_, number| {
+                taken.push(number);
+                // Numbers that began again at 0 would never end.
+                if taken.len() > 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
+        assert_eq!(taken, [end - 3, end - 2, end - 1]);
     }
 
     #[test]

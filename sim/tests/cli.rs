@@ -55,6 +55,9 @@ at 3s call a n0 n1 echo
 heal 5s
 ";
 
+/// The greatest number that a seed can be asked for by.
+const LAST: &str = "18446744073709551615";
+
 const COMMANDS: [&str; 12] = [
     "run", "many", "replay", "min", "show", "diff", "cover", "bench", "prove", "canary", "golden",
     "digest",
@@ -72,6 +75,9 @@ fn every_command_is_documented() {
         let about = own.stdout.split("Usage:").next().unwrap_or_default();
         assert!(about.lines().count() > 2, "{command}: {about}");
     }
+    let commands = help.stdout.lines().filter(|line| line.starts_with("  ") && line.len() > 4);
+    assert!(commands.clone().count() > COMMANDS.len());
+    assert!(commands.into_iter().all(|line| !line.ends_with('.')), "{}", help.stdout);
 }
 
 #[test]
@@ -83,9 +89,13 @@ fn wrong_usage_is_64_and_says_what_is_wrong() {
         (&["dance"], "dance"),
         (&["run", "--seed", "1", "--set", "colour=red"], "colour"),
         (&["many", "--for", "5 apples"], "10m"),
+        (&["many", "--from", LAST, "--seeds", "5"], LAST),
+        (&["cover", "--from", LAST, "--seeds", "5"], LAST),
+        (&["digest", "--from", LAST, "--seeds", "5"], LAST),
         (&["replay", "no-such-file.sim"], "no-such-file.sim"),
         (&["replay", &bad], "line 3"),
         (&["show", "1", "--call", "nobody"], "nobody"),
+        (&["min", "1", "--oracle", "foo"], "O25"),
     ] {
         let ended = sim(args);
         assert_eq!(ended.code, 64, "{args:?}: {}", ended.stderr);
@@ -102,6 +112,86 @@ fn a_script_that_passes_is_0_and_takes_few_lines() {
     assert!(ended.stdout.ends_with("verdict  pass\n"), "{}", ended.stdout);
     assert!(ended.stdout.lines().count() <= 20, "{}", ended.stdout);
     assert!(fs::read_to_string(trace).unwrap().contains("Ended(Ok(true))"));
+}
+
+/// The line of a report that begins with this word.
+fn line<'a>(report: &'a str, word: &str) -> &'a str {
+    report.lines().find(|line| line.starts_with(word)).unwrap_or_else(|| panic!("{word}: {report}"))
+}
+
+#[test]
+fn a_run_that_is_looked_at_is_judged_by_all_oracles_that_look_into_machines() {
+    let calm = file("inspected", "calm.sim", CALM);
+    for args in [["replay", &calm], ["run", "--seed=1"]] {
+        let judged = sim(&args).stdout;
+        for oracle in [" O17 ", " O24 "] {
+            assert!(line(&judged, "judged").contains(oracle), "{args:?}: {judged}");
+        }
+    }
+}
+
+#[test]
+fn the_script_of_a_seed_that_passes_does_the_same_when_it_is_replayed() {
+    let path = dir("script").join("seed-3.sim");
+    let path = path.to_str().unwrap();
+    let ran = sim(&["run", "--seed", "3", "--script", path]);
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    let replayed = sim(&["replay", path]);
+    assert_eq!(line(&ran.stdout, "digest"), line(&replayed.stdout, "digest"));
+    let printed = sim(&["run", "--seed", "3", "--script", "-"]);
+    let written = fs::read_to_string(path).unwrap();
+    assert_eq!(written.split_once('\n').unwrap().1, printed.stdout, "but for the comment");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_74_after_all_is_told() {
+    let calm = file("unwritten", "calm.sim", CALM);
+    let ended = sim(&["replay", &calm, "--trace", "/dev/null/nowhere"]);
+    assert_eq!(ended.code, 74, "{}", ended.stderr);
+    assert!(ended.stdout.ends_with("verdict  pass\n"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("/dev/null/nowhere"), "{}", ended.stderr);
+}
+
+/// The exit code of the program, and what it says on stderr, if it writes into this.
+#[cfg(unix)]
+fn sim_into(args: &[&str], out: impl Into<std::process::Stdio>) -> (i32, String) {
+    let program = env!("CARGO_BIN_EXE_gridmux-sim");
+    let mut command = Command::new(program);
+    let child = command.args(args).stdout(out).stderr(std::process::Stdio::piped()).spawn();
+    let output = child.unwrap().wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
+    let calm = file("unread", "calm.sim", CALM);
+    let calm = calm.as_str();
+    for args in [
+        &["--help"] as &[&str],
+        &["replay", calm],
+        &["show", calm, "--text"],
+        &["diff", calm, calm, "--set-b", "whole=no"],
+        &["digest", "--seeds", "1"],
+        &["cover", "--seeds", "1"],
+        &["many", "--seeds", "1", "--dir", dir("unread").to_str().unwrap()],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(sim_into(args, writer), (141, String::new()), "{args:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_74_and_says_why() {
+    let calm = file("full", "calm.sim", CALM);
+    for args in [&["--help"] as &[&str], &["show", &calm], &["digest", "--seeds", "1"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let (code, text) = sim_into(args, full);
+        assert_eq!(code, 74, "{args:?}: {text}");
+        assert!(text.starts_with("error: stdout: "), "{args:?}: {text}");
+    }
 }
 
 #[test]
@@ -143,6 +233,11 @@ fn the_last_line_of_many_has_the_figures_of_the_batch() {
     for key in ["seeds", "failures", "worst_heal_ns", "heal_bound_violations", "checked"] {
         assert!(json[key].is_u64(), "{key}");
     }
+    let [heal, bound] =
+        ["worst_heal_ns", "worst_heal_bound_ns"].map(|key| json[key].as_u64().unwrap());
+    assert!(0 < heal && heal <= bound, "{heal} {bound}");
+    let excuses = json["excuses"].as_object().unwrap();
+    assert!(excuses.values().all(|count| count.as_u64() > Some(0)) && !excuses.is_empty());
     for key in ["seeds_per_s", "events_per_s", "time_ratio", "faultless_share", "vacuous_share"] {
         assert!(json[key].is_f64(), "{key}");
     }
@@ -156,11 +251,22 @@ fn the_last_line_of_many_has_the_figures_of_the_batch() {
 }
 
 #[test]
-fn a_seed_that_takes_too_long_is_8() {
-    let args = ["many", "--seeds", "1000000", "--stop-after", "1000000", "--seed-timeout", "0s"];
-    let ended = sim(&args);
-    assert_eq!(ended.code, 8, "{}", ended.stderr);
-    assert!(ended.stderr.contains("has run for more than 0 s"), "{}", ended.stderr);
+fn a_run_that_takes_too_long_is_8() {
+    let calm = file("timeout", "calm.sim", CALM);
+    let calm = calm.as_str();
+    for args in [
+        &["many", "--seeds", "10"] as &[&str],
+        &["run", "--seed", "1"],
+        &["replay", calm],
+        &["min", calm],
+        &["show", calm],
+        &["diff", calm, calm],
+    ] {
+        let ended = sim(&[args, &["--run-timeout", "0s"]].concat());
+        assert_eq!(ended.code, 8, "{args:?}: {}", ended.stderr);
+        let text = "has run for more than 0 s";
+        assert!(ended.stderr.contains(text), "{args:?}: {}", ended.stderr);
+    }
 }
 
 #[test]
@@ -268,7 +374,27 @@ mod planted {
         for text in ["FAILED    O2", "its last events:", "minimise  ", "replay    "] {
             assert!(failed.stdout.contains(text), "{text}: {}", failed.stdout);
         }
+        for text in ["epoch     connection c0", "version   ", "hash      ", "-     handler "] {
+            assert!(failed.stdout.contains(text), "{text}: {}", failed.stdout);
+        }
         assert_eq!(sim(&["replay", &script]).code, 0);
+    }
+
+    #[test]
+    fn a_failure_keeps_its_code_and_its_commands_if_its_script_cannot_be_written() {
+        let run = |seed: u64| {
+            let seed = seed.to_string();
+            sim(&["run", "--seed", &seed, "--plant", BUG, "--dir", "/dev/null/nowhere"])
+        };
+        let (seed, failed) =
+            (0..50).map(|seed| (seed, run(seed))).find(|(_, ran)| ran.code != 0).unwrap();
+        assert_eq!(failed.code, 2, "{}", failed.stderr);
+        assert!(failed.stderr.contains("error: /dev/null/nowhere"), "{}", failed.stderr);
+        let parts = [format!("-- run --seed {seed}\n"), format!("-- min {seed}\n")];
+        for part in parts.iter().map(String::as_str).chain(["not written: ", "version   ", "hash "])
+        {
+            assert!(failed.stdout.contains(part), "{part}: {}", failed.stdout);
+        }
     }
 
     #[test]
@@ -291,5 +417,8 @@ mod planted {
         let script = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
         assert!(script(&shortened.stdout) <= script(&short), "{}", shortened.stdout);
         assert_eq!(sim(&["replay", out, "--plant", BUG]).code, 2);
+        let args = ["min", out, "--plant", BUG, "--out", "/dev/null/nowhere"];
+        let unwritten = sim(&args);
+        assert_eq!((unwritten.code, unwritten.stdout), (74, shortened.stdout));
     }
 }

@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use gridmux_sim::run::Options;
 use gridmux_sim::script::Script;
+use gridmux_sim::verdict::OracleId;
 
 /// The scripts of a directory of the corpus, by name: their comments, and what they are.
 fn scripts(dir: &str) -> Vec<(String, String, Script)> {
@@ -28,11 +30,15 @@ fn scripts(dir: &str) -> Vec<(String, String, Script)> {
 fn what_was_found_once_is_not_found_again() {
     let scripts = scripts("corpus");
     assert!(!scripts.is_empty());
+    let mut ticked = 0;
     for (name, comments, script) in scripts {
         assert!(!comments.is_empty(), "{name} does not say what it has found");
-        let outcome = gridmux_sim::guard::outcome(&script, &Default::default());
+        let options = Options { invariants: true, ..Options::default() };
+        let outcome = gridmux_sim::guard::outcome(&script, &options);
+        ticked += outcome.judged.get(&OracleId(17)).copied().unwrap_or(0);
         assert!(outcome.is_good(), "{name}: {:#?}", outcome.failures);
     }
+    assert!(ticked > 0, "the machines are looked into");
 }
 
 #[cfg(feature = "planted")]

@@ -60,13 +60,13 @@ fn patient(mut line: Line) -> Option<Line> {
 type Lane = (usize, u32, &'static str);
 
 fn lane(entry: &Entry) -> Lane {
-    let hand = match entry.sight {
+    let hand = match &entry.sight {
         Sight::Sent(_) | Sight::SendFailed(_) | Sight::Closed => "sends",
+        sight if sight.is_of_caller() => "calls",
         Sight::InputTaken(..) | Sight::InputEnded(_) => "takes input",
         Sight::OutputSent(_) | Sight::OutputFailed => "gives output",
-        Sight::Started(_) | Sight::Returned(_) | Sight::Panicked | Sight::HandlerDropped => "runs",
         Sight::Cancelled(_) => "is cancelled",
-        _ => "calls",
+        _ => "runs",
     };
     (entry.call, entry.serving, hand)
 }

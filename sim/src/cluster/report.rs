@@ -99,8 +99,9 @@ impl<N> Report<N> {
             digest: self.digest,
             ..Outcome::default()
         };
-        let trace = self.trace.as_ref()?;
-        Some(show::html(&Shown { script: &self.script, trace, history: &[], outcome: &outcome }))
+        let (script, trace) = (&self.script, self.trace.as_ref()?);
+        let shown = Shown { script, played: script, trace, history: &[], outcome: &outcome };
+        Some(show::html(&shown))
     }
 }
 

@@ -11,9 +11,11 @@ use gridmux_sim::script::Script;
 use gridmux_sim::show::html;
 use gridmux_sim::verdict::{Class, Failure, OracleId};
 
+use super::cause::cause;
 use super::exit::{Done, Exit, Trouble};
 use super::files::{self, USUAL_DIR};
-use super::report::{cause, shown};
+use super::out;
+use super::report::shown;
 use super::subject::{Subject, Swarm};
 
 /// The rule that seeds are bound to break.
@@ -56,12 +58,13 @@ pub(super) fn run(args: &Args) -> Done {
 
     let path = files::script_path(&args.dir, "canary");
     files::write_script(&path, &[format!("{}, shortened", subject.label)], &short.script)?;
-    let told = cause(&run.outcome, Some(&run));
-    let picture = shown(&run).map(|shown| html(&shown)).unwrap_or_default();
+    let told = cause(&short.script, &run.outcome, Some(&run));
+    let picture = shown(&short.script, &run).map(|shown| html(&shown)).unwrap_or_default();
     let picture_path = path.with_extension("html");
     files::write(&picture_path, &picture)?;
-    print!("{told}\n{}", short.script);
-    println!("{count} lines after {} runs; {}", short.runs, picture_path.display());
+    out::text(format_args!("{told}\n{}", short.script))?;
+    let (runs, picture_at) = (short.runs, picture_path.display());
+    out::line(format_args!("{count} lines after {runs} runs; {picture_at}"))?;
     if count > LINES {
         return Err(silent(format!("the short script has {count} lines, over {LINES}")));
     }

@@ -5,14 +5,15 @@ use std::ops::ControlFlow;
 
 use gridmux_sim::batch::Batch;
 use gridmux_sim::guard;
-use gridmux_sim::oracle::{oracles, same_again};
+use gridmux_sim::oracle::same_again;
 use gridmux_sim::parallel::{cores, in_order};
 use gridmux_sim::rows::ROWS;
 use gridmux_sim::run::Options;
 use serde_json::json;
 
 use super::exit::{Done, Exit};
-use super::subject::Swarm;
+use super::out;
+use super::subject::{Swarm, seeds};
 
 /// One seed in so many runs twice.
 const AGAIN: u64 = 64;
@@ -45,6 +46,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Done {
     args.swarm.check()?;
+    let seeds = seeds(args.from, args.seeds)?;
     let mut batch = Batch::default();
     let work = |seed: u64| {
         let script = args.swarm.script(seed).ok()?;
@@ -55,8 +57,7 @@ pub(super) fn run(args: &Args) -> Done {
         let again = seed.is_multiple_of(AGAIN).then(again);
         Some((outcome, again))
     };
-    let end = args.from.saturating_add(args.seeds);
-    in_order(args.from..end, args.jobs.unwrap_or_else(cores), work, |seed, outcome| {
+    in_order(seeds, args.jobs.unwrap_or_else(cores), work, |seed, outcome| {
         if let Some((outcome, again)) = outcome {
             batch.add(seed, &outcome);
             if let Some(again) = again {
@@ -65,48 +66,39 @@ pub(super) fn run(args: &Args) -> Done {
         }
         ControlFlow::Continue(())
     });
-    tell(&batch);
+    tell(&batch)?;
     let shortfalls = batch.shortfalls();
     for shortfall in &shortfalls {
-        println!("not covered: {shortfall}");
+        out::line(format_args!("not covered: {shortfall}"))?;
     }
-    let idle = idle_oracles(&batch);
-    println!(
-        "{}",
-        json!({
-            "seeds": batch.seeds,
-            "census_zero_rows": batch.rows_without_effect(),
-            "idle_oracles": idle,
-            "faultless": batch.faultless,
-            "vacuous": batch.vacuous,
-        })
-    );
+    let idle: Vec<_> = batch.idle_oracles().iter().map(ToString::to_string).collect();
+    out::line(json!({
+        "seeds": batch.seeds,
+        "census_zero_rows": batch.rows_without_effect(),
+        "idle_oracles": idle,
+        "faultless": batch.faultless,
+        "vacuous": batch.vacuous,
+    }))?;
     Ok(if shortfalls.is_empty() && idle.is_empty() { Exit::Pass } else { Exit::Coverage })
 }
 
-/// The oracles that had nothing to judge.
-fn idle_oracles(batch: &Batch) -> Vec<String> {
-    oracles()
-        .filter(|oracle| !batch.judged.contains_key(oracle))
-        .map(|oracle| oracle.to_string())
-        .collect()
-}
-
-fn tell(batch: &Batch) {
-    println!("{} seeds\n\nfault   placed    fired     felt  felt in 1,000 seeds", batch.seeds);
+fn tell(batch: &Batch) -> Done<()> {
+    let seeds = batch.seeds;
+    out::line(format_args!("{seeds} seeds\n"))?;
+    out::line("fault   placed    fired     felt  felt in 1,000 seeds")?;
     for row in ROWS {
         let tally = batch.census.get(row).copied().unwrap_or_default();
         let share = tally.felt as f64 * 1_000.0 / batch.seeds.max(1) as f64;
         let (placed, fired, felt) = (tally.placed, tally.fired, tally.felt);
-        println!("{row:<5} {placed:>8} {fired:>8} {felt:>8}  {share:>19.1}");
+        out::line(format_args!("{row:<5} {placed:>8} {fired:>8} {felt:>8}  {share:>19.1}"))?;
     }
-    println!("\noracle   judged");
+    out::line("\noracle   judged")?;
     for (oracle, count) in &batch.judged {
-        println!("{:<6} {count:>8}", oracle.to_string());
+        out::line(format_args!("{:<6} {count:>8}", oracle.to_string()))?;
     }
-    println!("\nexcuse                                  used");
+    out::line("\nexcuse                                  used")?;
     for (excuse, count) in &batch.excuses {
-        println!("{excuse:<36} {count:>7}");
+        out::line(format_args!("{excuse:<36} {count:>7}"))?;
     }
-    println!();
+    out::line("")
 }

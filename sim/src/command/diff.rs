@@ -1,13 +1,16 @@
 //! `diff`: where two runs part.
 
-use gridmux_sim::guard::run_quietly;
+use gridmux_sim::guard::Broken;
 use gridmux_sim::run::{CHECKPOINT, Options, Run, StepDigest};
 use gridmux_sim::script::Script;
 use gridmux_sim::show::Filter;
 
 use super::exit::{Done, Exit, Trouble};
+use super::out;
+use super::play::Player;
 use super::report::log;
 use super::subject::{Subject, Swarm, turn};
+use super::watchdog::Patience;
 
 /// So many lines of the logs are shown in front of the first that differs.
 const CONTEXT: usize = 5;
@@ -38,6 +41,9 @@ pub(super) struct Args {
     /// Turn a knob of the second alone
     #[arg(long, value_name = "KNOB=VALUE")]
     set_b: Vec<String>,
+
+    #[command(flatten)]
+    patience: Patience,
 }
 
 pub(super) fn run(args: &Args) -> Done {
@@ -45,24 +51,27 @@ pub(super) fn run(args: &Args) -> Done {
         Subject::of(what, &args.swarm).and_then(|subject| turn(subject.script, knobs))
     };
     let (one, other) = (script(&args.one, &args.set_a)?, script(&args.other, &args.set_b)?);
-    tell_scripts(&one, &other);
-    let plain = Options::default();
-    let (first, second) = (play(&one, &plain)?, play(&other, &plain)?);
+    tell_scripts(&one, &other)?;
+    let player = Player::new(args.patience);
+    let play = |options: &Options| {
+        let run = |name: &str, script| player.run(name, script, options.clone());
+        let both = (run(&args.one, &one), run(&args.other, &other));
+        let trouble = |broken: Broken| Trouble { text: broken.panic, exit: Exit::Panic };
+        Done::<(Run, Run)>::Ok((both.0.map_err(trouble)?, both.1.map_err(trouble)?))
+    };
+    let (first, second) = play(&Options::default())?;
     if first.outcome == second.outcome {
-        println!("the runs are the same: {} events", first.outcome.figures.events);
+        let events = first.outcome.figures.events;
+        out::line(format_args!("the runs are the same: {events} events"))?;
         return Ok(Exit::Pass);
     }
     let from = equal_until(&first, &second);
-    let options = Options { traced: true, steps: from..from + CHECKPOINT + 1, ..plain };
-    let (first, second) = (play(&one, &options)?, play(&other, &options)?);
-    tell_event(&first.steps, &second.steps);
-    tell_logs(&log(&first, &Filter::default()), &log(&second, &Filter::default()));
+    let steps = from..from + CHECKPOINT + 1;
+    let (first, second) = play(&Options { traced: true, steps, ..Options::default() })?;
+    tell_event(&first.steps, &second.steps)?;
+    let all = Filter::default();
+    tell_logs(&log(&one, &first, &all), &log(&other, &second, &all))?;
     Ok(if one == other { Exit::Nondeterminism } else { Exit::Pass })
-}
-
-fn play(script: &Script, options: &Options) -> Done<Run> {
-    let ran = run_quietly(script, options);
-    ran.map_err(|broken| Trouble { text: broken.panic, exit: Exit::Panic })
 }
 
 /// Until which event the two are known to be the same.
@@ -71,56 +80,55 @@ fn equal_until(one: &Run, other: &Run) -> u64 {
     pairs.take_while(|(one, other)| one == other).count() as u64 * CHECKPOINT
 }
 
-fn tell_scripts(one: &Script, other: &Script) {
+fn tell_scripts(one: &Script, other: &Script) -> Done<()> {
     let (one, other) = (one.to_string(), other.to_string());
-    let only = |text: &str, other: &str, sign: char| {
+    if one == other {
+        return out::line("the scripts are the same");
+    }
+    out::line("the scripts differ:")?;
+    for (text, other, sign) in [(&one, &other, '-'), (&other, &one, '+')] {
         let others: Vec<&str> = other.lines().collect();
         for line in text.lines().filter(|line| !others.contains(line)) {
-            println!("{sign} {line}");
+            out::line(format_args!("{sign} {line}"))?;
         }
-    };
-    if one == other {
-        println!("the scripts are the same");
-    } else {
-        println!("the scripts differ:");
-        only(&one, &other, '-');
-        only(&other, &one, '+');
     }
+    Ok(())
 }
 
 /// Which event is the first that differs, of the one run and of the other.
-fn tell_event(one: &[StepDigest], other: &[StepDigest]) {
+fn tell_event(one: &[StepDigest], other: &[StepDigest]) -> Done<()> {
     let differs = one.iter().zip(other).find(|(one, other)| one != other);
     let tell = |sign, step: Option<&StepDigest>| match step {
         Some(StepDigest { number, at, digest }) => {
             let (seconds, nanos) = (at / 1_000_000_000, at % 1_000_000_000);
-            println!("{sign} event {number} at {seconds}.{nanos:09} s, digest {digest:016x}");
+            let at = format_args!("{seconds}.{nanos:09}");
+            out::line(format_args!("{sign} event {number} at {at} s, digest {digest:016x}"))
         }
-        None => println!("{sign} no further event"),
+        None => out::line(format_args!("{sign} no further event")),
     };
-    println!("the first event that differs:");
+    out::line("the first event that differs:")?;
     let shorter = one.len().min(other.len());
     let (one, other) = match differs {
         Some((one, other)) => (Some(one), Some(other)),
         None => (one.get(shorter), other.get(shorter)),
     };
-    tell('-', one);
-    tell('+', other);
+    tell('-', one)?;
+    tell('+', other)
 }
 
 /// The first lines that differ, and some in front of them.
-fn tell_logs(one: &str, other: &str) {
+fn tell_logs(one: &str, other: &str) -> Done<()> {
     let (one, other): (Vec<&str>, Vec<&str>) = (one.lines().collect(), other.lines().collect());
     let same = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
     if same == one.len() && same == other.len() {
-        println!("the logs are the same");
-        return;
+        return out::line("the logs are the same");
     }
-    println!("the first line of the logs that differs:");
+    out::line("the first line of the logs that differs:")?;
     for line in &one[same.saturating_sub(CONTEXT)..same] {
-        println!("  {line}");
+        out::line(format_args!("  {line}"))?;
     }
     for (sign, lines) in [('-', &one), ('+', &other)] {
-        println!("{sign} {}", lines.get(same).unwrap_or(&"the end"));
+        out::line(format_args!("{sign} {}", lines.get(same).unwrap_or(&"the end")))?;
     }
+    Ok(())
 }

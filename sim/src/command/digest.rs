@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::num::NonZeroU64;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 
@@ -14,7 +14,8 @@ use gridmux_sim::script::Script;
 use gridmux_sim::verdict::Outcome;
 
 use super::exit::{Done, Exit, Trouble};
-use super::subject::Swarm;
+use super::out;
+use super::subject::{Swarm, seeds};
 
 /// Print the digest of seeds, one line each: seed, digest, events.
 ///
@@ -68,16 +69,15 @@ impl FromStr for Digest {
 
 pub(super) fn run(args: &Args) -> Done {
     args.swarm.check()?;
-    let end = args.from.saturating_add(args.seeds);
-    for digest in digests(args.from, end, args.every, &args.swarm) {
-        println!("{digest}");
+    for digest in digests(seeds(args.from, args.seeds)?, args.every, &args.swarm) {
+        out::line(digest)?;
     }
     Ok(Exit::Pass)
 }
 
-/// The digests of the seeds from `from` to before `end` that are multiples of `every`.
-pub(super) fn digests(from: u64, end: u64, every: NonZeroU64, swarm: &Swarm) -> Vec<Digest> {
-    let numbers = from.div_ceil(every.get())..end.div_ceil(every.get());
+/// The digests of those of the seeds that are multiples of `every`.
+pub(super) fn digests(seeds: Range<u64>, every: NonZeroU64, swarm: &Swarm) -> Vec<Digest> {
+    let numbers = seeds.start.div_ceil(every.get())..seeds.end.div_ceil(every.get());
     let mut digests = Vec::new();
     let digest = |number| {
         let seed = number * every.get();
@@ -97,8 +97,7 @@ fn outcome(script: &Script) -> Outcome {
 
 /// The same digests, of another process.
 pub(super) fn of_another_process(
-    from: u64,
-    end: u64,
+    seeds: Range<u64>,
     every: NonZeroU64,
     swarm: &Swarm,
 ) -> Done<Vec<Digest>> {
@@ -106,7 +105,8 @@ pub(super) fn of_another_process(
     let program = std::env::current_exe().map_err(|error| trouble(&error))?;
     let child = Command::new(program)
         .arg("digest")
-        .args(["--from", &from.to_string(), "--seeds", &(end - from).to_string()])
+        .args(["--from", &seeds.start.to_string()])
+        .args(["--seeds", &(seeds.end - seeds.start).to_string()])
         .args(["--every", &every.to_string()])
         .args(swarm.options())
         .stderr(Stdio::inherit())

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use gridmux_sim::verdict::{Class, Outcome};
 
+use super::out;
+
 /// For `--help`.
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
@@ -15,7 +17,10 @@ Exit codes:
    6  too little was covered: a fault without effect, runs that prove nothing
    7  the simulator has failed to notice what it must notice
    8  a run took too long in real time
-  64  wrong usage: an option, a file, a script";
+   9  the simulator is slower than it should be
+  64  wrong usage: an option, a file, a script
+  74  a file or the output could not be written
+ 141  nobody reads the output any more";
 
 /// What the exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +33,11 @@ pub(super) enum Exit {
     Coverage = 6,
     SelfCheck = 7,
     Timeout = 8,
+    Slow = 9,
     Usage = 64,
+    Unwritten = 74,
+    /// What a shell says of a tool that its pipe has ended.
+    Unread = 141,
 }
 
 impl From<Exit> for ExitCode {
@@ -66,6 +75,13 @@ impl Trouble {
     /// Wrong usage.
     pub(super) fn usage(text: impl Into<String>) -> Self {
         Self { text: text.into(), exit: Exit::Usage }
+    }
+
+    /// Tells of it, unless all is as it should be with pipes.
+    pub(super) fn tell(&self) {
+        if self.exit != Exit::Unread {
+            out::note(format_args!("error: {}", self.text));
+        }
     }
 }
 

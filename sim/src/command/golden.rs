@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::digest::{Digest, digests};
 use super::exit::{Done, Exit, Trouble};
-use super::files;
 use super::subject::Swarm;
+use super::{files, out};
 
 /// The seeds from 0 that are written.
 const SEEDS: u64 = 64;
@@ -29,24 +29,25 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Done {
     if args.write {
-        let now = digests(0, SEEDS, NonZeroU64::MIN, &Swarm::default());
+        let now = digests(0..SEEDS, NonZeroU64::MIN, &Swarm::default());
         let lines: String = now.iter().map(|digest| format!("{digest}\n")).collect();
         files::write(
             &args.file,
             &format!("# seed, digest, events: gridmux-sim golden --write\n{lines}"),
         )?;
-        println!("{} digests in {}", now.len(), args.file.display());
+        out::line(format_args!("{} digests in {}", now.len(), args.file.display()))?;
         return Ok(Exit::Pass);
     }
     let known = known(&files::read(&args.file)?)
         .filter(|known| !known.is_empty())
         .ok_or_else(|| Trouble::usage(format!("{}: no file of digests", args.file.display())))?;
-    let now = digests(0, known.len() as u64, NonZeroU64::MIN, &Swarm::default());
+    let now = digests(0..known.len() as u64, NonZeroU64::MIN, &Swarm::default());
     let differ: Vec<_> = known.iter().zip(&now).filter(|(known, now)| known != now).collect();
     for (known, now) in &differ {
-        println!("was {known}, is {now}");
+        out::line(format_args!("was {known}, is {now}"))?;
     }
-    println!("{} of {} seeds do what they did", known.len() - differ.len(), known.len());
+    let (all, same) = (known.len(), known.len() - differ.len());
+    out::line(format_args!("{same} of {all} seeds do what they did"))?;
     Ok(if differ.is_empty() { Exit::Pass } else { Exit::Nondeterminism })
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gridmux_sim::batch::{Batch, Group};
+use gridmux_sim::batch::{Batch, ENOUGH, Group};
 use gridmux_sim::guard;
 use gridmux_sim::oracle::{same_again, same_elsewhere};
 use gridmux_sim::parallel::{cores, in_order};
@@ -15,26 +15,29 @@ use gridmux_sim::run::Options;
 use gridmux_sim::verdict::{Failure, Outcome};
 use serde::Serialize;
 
+use super::again::Again;
 use super::digest::{Digest, of_another_process};
 use super::exit::{Done, Exit};
-use super::files::{self, USUAL_DIR};
+use super::files::USUAL_DIR;
+use super::out;
 use super::progress::{Progress, Rates};
-use super::report::{PROGRAM, verdict_line};
-use super::subject::{Subject, Swarm, real_time};
-use super::watchdog::Watchdog;
+use super::report::verdict_line;
+use super::subject::{Subject, Swarm, real_time, seeds};
+use super::watchdog::{Patience, Watchdog};
 
 /// One seed in so many has its machines looked into after every few events.
 const INSPECTED: u64 = 16;
 
-/// Fewer seeds are not judged by what they cover.
-const ENOUGH: u64 = 1_000;
+/// So many seeds, unless it is said how many or how long.
+const USUAL: u64 = 1_000;
 
 /// Run many seeds, on all cores.
 ///
 /// Failures are grouped by oracle and rule; of each group the first seed's script is written to a
 /// file. Some of the seeds run twice in this process and once in another one, and must do the
-/// same each time. Batches of 1,000 seeds and more must also cover enough: effects of every row of
-/// the fault table, successes, and faults that are felt.
+/// same each time. Batches of 1,000 seeds and more must also cover enough: 10 effects of every row
+/// of the fault table in 1,000 seeds, something to judge for every oracle, successes, and faults
+/// that are felt.
 ///
 /// The output does not depend on the number of threads, but for figures of speed. Its last line is
 /// one JSON object.
@@ -71,9 +74,8 @@ pub(super) struct Args {
     #[arg(long)]
     uncovered: bool,
 
-    /// End with exit code 8 when a seed takes longer than this
-    #[arg(long, value_name = "TIME", value_parser = real_time, default_value = "5m")]
-    seed_timeout: Duration,
+    #[command(flatten)]
+    patience: Patience,
 
     /// Where the scripts of seeds that fail go
     #[arg(long, value_name = "DIR", default_value = USUAL_DIR)]
@@ -81,6 +83,14 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// The seeds that are asked for.
+    fn seeds(&self) -> Done<Range<u64>> {
+        match (self.seeds, self.lasts) {
+            (None, Some(_)) => Ok(self.from..u64::MAX),
+            (count, _) => seeds(self.from, count.unwrap_or(USUAL)),
+        }
+    }
+
     fn every(&self) -> NonZeroU64 {
         if self.check { NonZeroU64::MIN } else { NonZeroU64::new(64).unwrap_or(NonZeroU64::MIN) }
     }
@@ -104,33 +114,30 @@ struct Known {
 
 pub(super) fn run(args: &Args) -> Done {
     args.swarm.check()?;
+    let seeds = args.seeds()?;
     let mut progress = Progress::new(args.seeds, args.lasts);
-    let mut known = batch(args, &mut progress);
+    let mut known = batch(args, seeds, &mut progress);
     progress.finish();
     let took = progress.elapsed();
     check_elsewhere(args, &mut known)?;
     tell_groups(args, &known.batch)?;
-    let shortfalls = match args.uncovered || known.batch.seeds < ENOUGH {
-        true => Vec::new(),
-        false => known.batch.shortfalls(),
-    };
+    let judged = !args.uncovered && known.batch.seeds >= ENOUGH;
+    let shortfalls = if judged { known.batch.shortfalls() } else { Vec::new() };
     for shortfall in &shortfalls {
-        println!("not covered: {shortfall}");
+        out::line(format_args!("not covered: {shortfall}"))?;
     }
-    println!("{}", Summary::new(&known, took, shortfalls.clone()).json());
+    out::line(Summary::new(&known, took, shortfalls.clone()).json())?;
     let first = known.batch.groups_by_seed().first().map(|group| group.failure.class.into());
     Ok(first.unwrap_or(if shortfalls.is_empty() { Exit::Pass } else { Exit::Coverage }))
 }
 
 /// Runs the seeds, as many as are asked for.
-fn batch(args: &Args, progress: &mut Progress) -> Known {
-    let usual = if args.lasts.is_some() { u64::MAX } else { 1_000 };
-    let end = args.from.saturating_add(args.seeds.unwrap_or(usual));
-    let watchdog = Watchdog::start(args.seed_timeout);
+fn batch(args: &Args, seeds: Range<u64>, progress: &mut Progress) -> Known {
+    let watchdog = Watchdog::start(args.patience);
     let mut known = Known::default();
     let jobs = args.jobs.unwrap_or_else(cores);
     in_order(
-        args.from..end,
+        seeds,
         jobs,
         |seed| one(args, seed, &watchdog),
         |seed, result| {
@@ -148,9 +155,15 @@ fn one(args: &Args, seed: u64, watchdog: &Watchdog) -> Seed {
     let options = Options { invariants: seed.is_multiple_of(INSPECTED), ..Options::default() };
     // That the knobs can be turned is known.
     let script = args.swarm.script(seed).unwrap_or_else(|trouble| panic!("{}", trouble.text));
-    let (outcome, took) = watchdog.watch(seed, || guard::outcome(&script, &options));
+    let (outcome, took) =
+        watchdog.watch(format!("seed {seed}"), || guard::outcome(&script, &options));
     let checked = seed.is_multiple_of(args.every().get());
-    let again = || same_again(&outcome, &guard::outcome(&script, &Options::default()));
+    let again = || {
+        let name = format!("seed {seed}, again");
+        let plain = Options::default();
+        let (other, _) = watchdog.watch(name, || guard::outcome(&script, &plain));
+        same_again(&outcome, &other)
+    };
     let again = checked.then(again);
     Seed { outcome, again, took }
 }
@@ -170,7 +183,7 @@ impl Known {
 /// Compares what was run twice with what it does in another process.
 fn check_elsewhere(args: &Args, known: &mut Known) -> Done<()> {
     let Some(last) = known.checked.last() else { return Ok(()) };
-    let others = of_another_process(args.from, last.seed + 1, args.every(), &args.swarm)?;
+    let others = of_another_process(args.from..last.seed + 1, args.every(), &args.swarm)?;
     let others: BTreeMap<u64, Digest> =
         others.into_iter().map(|digest| (digest.seed, digest)).collect();
     for digest in &known.checked {
@@ -184,10 +197,10 @@ fn check_elsewhere(args: &Args, known: &mut Known) -> Done<()> {
 fn tell_groups(args: &Args, batch: &Batch) -> Done<()> {
     for Group { count, first, failure } in batch.groups_by_seed() {
         let subject = Subject::of_seed(*first, &args.swarm)?;
-        let path = files::script_path(&args.dir, &subject.slug);
-        files::write_script(&path, &[subject.label, verdict_line(failure)], &subject.script)?;
-        println!("{count} seeds, the first {first}: {}", verdict_line(failure));
-        println!("    {PROGRAM} replay {}", path.display());
+        let verdict = verdict_line(failure);
+        out::line(format_args!("{count} seeds, the first {first}: {verdict}"))?;
+        let again = Again::written(&subject, failure, &args.dir);
+        out::line(format_args!("    {}", again.replay()))?;
     }
     Ok(())
 }
@@ -210,8 +223,12 @@ struct Summary {
     vacuous_share: f64,
     worst_heal_ns: u64,
     worst_heal_seed: u64,
+    /// What it may take in that seed.
+    worst_heal_bound_ns: u64,
     heal_bound_violations: u64,
     census_zero_rows: Vec<&'static str>,
+    /// How often each class of excuses has explained an error.
+    excuses: BTreeMap<&'static str, u64>,
     effects_per_1000: BTreeMap<&'static str, f64>,
     shortfalls: Vec<String>,
 }
@@ -250,10 +267,12 @@ impl Summary {
             slowest_seed_s: slowest.0.as_secs_f64(),
             faultless_share: share(batch.faultless),
             vacuous_share: share(batch.vacuous),
-            worst_heal_ns: batch.worst_heal.0,
-            worst_heal_seed: batch.worst_heal.1,
+            worst_heal_ns: batch.worst_heal.after,
+            worst_heal_seed: batch.worst_heal.seed,
+            worst_heal_bound_ns: batch.worst_heal.bound,
             heal_bound_violations: batch.heal_violations,
             census_zero_rows: batch.rows_without_effect(),
+            excuses: batch.excuses.clone(),
             effects_per_1000: ROWS
                 .into_iter()
                 .map(|row| (row, 1_000.0 * share(batch.felt(row))))

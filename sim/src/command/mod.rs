@@ -1,7 +1,10 @@
 //! The command line: one file per command, and what they share.
 
+mod again;
 mod bench;
 mod canary;
+mod cause;
+mod configuration;
 mod cover;
 mod diff;
 mod digest;
@@ -10,6 +13,8 @@ mod files;
 mod golden;
 mod many;
 mod min;
+mod out;
+mod play;
 mod progress;
 mod prove;
 mod replay;
@@ -67,18 +72,22 @@ pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // What cannot be printed cannot be told either.
-            error.print().ok();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Pass }.into();
+            let printed = error.print().map_err(|error| out::trouble(&error));
+            return match error.use_stderr() {
+                true => Exit::Usage.into(),
+                false => end(printed.map(|()| Exit::Pass)),
+            };
         }
     };
-    match plant_bug(&cli).and_then(|()| run_command(cli.command)) {
-        Ok(exit) => exit.into(),
-        Err(trouble) => {
-            eprintln!("error: {}", trouble.text);
-            trouble.exit.into()
-        }
-    }
+    end(plant_bug(&cli).and_then(|()| run_command(cli.command)))
+}
+
+fn end(done: Done) -> ExitCode {
+    let exit = done.unwrap_or_else(|trouble| {
+        trouble.tell();
+        trouble.exit
+    });
+    exit.into()
 }
 
 /// Plants the bug that is asked for, for this thread.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gridmux_sim::batch::Batch;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::out;
 use super::stopwatch::Stopwatch;
 
 /// Between two lines where there is no terminal.
@@ -51,7 +52,7 @@ impl Progress {
             bar.set_message(self.line(batch, slowest));
         } else if self.told.elapsed() >= EVERY {
             self.told = Stopwatch::start();
-            eprintln!("{}", self.line(batch, slowest));
+            out::note(self.line(batch, slowest));
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::exit::Done;
 use super::subject::{Size, real_time};
 
-/// Plant bugs in the core, one at a time, and see which oracle catches each.
+/// Plant bugs in the core, one at a time, and see which oracle catches each
 ///
 /// Needs a build with the bugs:
 ///

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use super::exit::Done;
+use super::play::Player;
 use super::report;
 use super::subject::Subject;
+use super::watchdog::Patience;
 
 /// Run a script file and say what became of it.
 ///
@@ -22,9 +24,12 @@ pub(super) struct Args {
     /// Write everything that happened to this file, one line per event
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+
+    #[command(flatten)]
+    patience: Patience,
 }
 
 pub(super) fn run(args: &Args) -> Done {
     let subject = Subject::of_file(&args.file, &args.knobs)?;
-    report::run_and_tell(&subject, args.trace.as_deref(), None)
+    report::run_and_tell(&subject, &Player::new(args.patience), args.trace.as_deref(), None)
 }

@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
-use super::exit::Done;
-use super::files::USUAL_DIR;
-use super::report;
+use super::exit::{Done, Exit};
+use super::files::{self, USUAL_DIR};
+use super::play::Player;
 use super::subject::{Subject, Swarm};
+use super::watchdog::Patience;
+use super::{out, report};
 
 /// Run one seed and say what became of it.
 ///
-/// Prints the configuration that the seed has drawn, the faults that were placed, fired and felt,
-/// and the verdict. If the run fails: why, the last events of what it is about, and the commands
-/// that replay and shorten it; its script is written to a file.
+/// Prints the configuration that the seed has drawn, what it favours, the faults that were placed,
+/// fired and felt, and the verdict. If the run fails: why, the last events of what it is about, and
+/// the commands that replay and shorten it; its script is written to a file.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The seed
@@ -25,12 +27,30 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 
+    /// Write the script of the seed to this file; with `-`, print it and do nothing else
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+
     /// Where the script of a run that fails goes
     #[arg(long, value_name = "DIR", default_value = USUAL_DIR)]
     dir: PathBuf,
+
+    #[command(flatten)]
+    patience: Patience,
 }
 
 pub(super) fn run(args: &Args) -> Done {
     let subject = Subject::of_seed(args.seed, &args.swarm)?;
-    report::run_and_tell(&subject, args.trace.as_deref(), Some(&args.dir))
+    match &args.script {
+        Some(path) if path.as_os_str() == "-" => {
+            out::text(&subject.script)?;
+            return Ok(Exit::Pass);
+        }
+        Some(path) => {
+            files::write_script(path, std::slice::from_ref(&subject.label), &subject.script)?;
+        }
+        None => {}
+    }
+    let player = Player::new(args.patience);
+    report::run_and_tell(&subject, &player, args.trace.as_deref(), Some(&args.dir))
 }

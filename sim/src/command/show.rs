@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use gridmux_sim::guard::run_quietly;
 use gridmux_sim::run::Options;
 use gridmux_sim::show::{Filter, html, perfetto, text};
 
 use super::exit::{Done, Exit, Trouble};
-use super::files;
+use super::play::Player;
 use super::report::shown;
 use super::subject::{Subject, Swarm};
+use super::watchdog::Patience;
+use super::{files, out};
 
 /// Show a run: as a page for a browser, as a trace for Perfetto, as text.
 ///
@@ -43,26 +44,30 @@ pub(super) struct Args {
     /// Only the last lines of the text
     #[arg(long, value_name = "N")]
     last: Option<usize>,
+
+    #[command(flatten)]
+    patience: Patience,
 }
 
 pub(super) fn run(args: &Args) -> Done {
     let subject = Subject::of(&args.what, &args.swarm)?;
-    let run = run_quietly(&subject.script, &Options { traced: true, ..Options::default() });
+    let traced = Options { traced: true, ..Options::default() };
+    let run = Player::new(args.patience).run(&subject.label, &subject.script, traced);
     let run = run.map_err(|broken| Trouble { text: broken.panic, exit: Exit::Panic })?;
-    let Some(shown) = shown(&run) else { return Ok(Exit::Pass) };
+    let Some(shown) = shown(&subject.script, &run) else { return Ok(Exit::Pass) };
     let call = |name: &String| {
-        let found = shown.script.calls().position(|call| call.name == *name);
+        let found = shown.played.calls().position(|call| call.name == *name);
         found.ok_or_else(|| Trouble::usage(format!("there is no call `{name}`")))
     };
     let call = args.call.as_ref().map(call).transpose()?;
     for (path, write) in [(&args.html, html as fn(&_) -> String), (&args.perfetto, perfetto)] {
         if let Some(path) = path {
             files::write(path, &write(&shown))?;
-            eprintln!("{}", path.display());
+            out::note(path.display());
         }
     }
     if args.text || (args.html.is_none() && args.perfetto.is_none()) {
-        print!("{}", text(&shown, &Filter { call, last: args.last, ..Filter::default() }));
+        out::text(text(&shown, &Filter { call, last: args.last, ..Filter::default() }))?;
     }
     Ok(Exit::Pass)
 }

@@ -1,10 +1,11 @@
 //! What is run: a seed or a script file, with some knobs turned.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use gridmux_sim::script::Script;
-use gridmux_sim::swarm::{self, Profile};
+use gridmux_sim::swarm::{self, Favourites, Profile};
 
 use super::exit::{Done, Trouble};
 use super::files;
@@ -68,11 +69,13 @@ impl Swarm {
         if self.profile != Size::default() {
             options.extend(["--profile".to_owned(), self.profile.word().to_owned()]);
         }
-        for knob in &self.knobs {
-            options.extend(["--set".to_owned(), knob.clone()]);
-        }
+        options.extend(set_options(&self.knobs));
         options
     }
+}
+
+fn set_options(knobs: &[String]) -> Vec<String> {
+    knobs.iter().flat_map(|knob| ["--set".to_owned(), knob.clone()]).collect()
 }
 
 /// The script with these words in its `set` line, in place of those of the same keys.
@@ -105,6 +108,36 @@ pub(super) struct Subject {
     /// For the names of files.
     pub(super) slug: String,
     pub(super) script: Script,
+    /// Where that is from.
+    pub(super) source: Source,
+    /// What its seed favours, if it is of one.
+    pub(super) favours: Option<Favourites>,
+}
+
+/// Where a script is from: with the options that turn its knobs.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Seed { seed: u64, options: Vec<String> },
+    File { path: PathBuf, options: Vec<String> },
+}
+
+impl Source {
+    /// As the commands that take either are given it.
+    pub(super) fn what(&self) -> String {
+        let (what, options) = match self {
+            Self::Seed { seed, options } => (seed.to_string(), options),
+            Self::File { path, options } => (path.display().to_string(), options),
+        };
+        [what].iter().chain(options).map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The command that runs it.
+    pub(super) fn replay(&self) -> String {
+        match self {
+            Self::Seed { .. } => format!("run --seed {}", self.what()),
+            Self::File { .. } => format!("replay {}", self.what()),
+        }
+    }
 }
 
 impl Subject {
@@ -117,7 +150,9 @@ impl Subject {
             Size::Quick => format!("seed-{seed}"),
             Size::Full => format!("seed-{seed}-full"),
         };
-        Ok(Self { label, slug, script: swarm.script(seed)? })
+        let source = Source::Seed { seed, options: swarm.options() };
+        let favours = Some(swarm::favourites(seed));
+        Ok(Self { label, slug, script: swarm.script(seed)?, source, favours })
     }
 
     pub(super) fn of_file(path: &Path, knobs: &[String]) -> Done<Self> {
@@ -126,7 +161,9 @@ impl Subject {
             script.map_err(|error| Trouble::usage(format!("{}: {error}", path.display())))?;
         let slug = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let label = path.display().to_string();
-        Ok(Self { label, slug, script: turn(script, knobs)? })
+        let options = set_options(knobs);
+        let source = Source::File { path: path.to_owned(), options };
+        Ok(Self { label, slug, script: turn(script, knobs)?, source, favours: None })
     }
 
     /// A number is a seed; anything else is a file.
@@ -136,6 +173,18 @@ impl Subject {
             Err(_) => Self::of_file(&PathBuf::from(word), &swarm.knobs),
         }
     }
+}
+
+/// So many seeds from the first one on.
+pub(super) fn seeds(from: u64, count: u64) -> Done<Range<u64>> {
+    let end = from.checked_add(count);
+    let end = end.ok_or_else(|| {
+        Trouble::usage(format!(
+            "there are no {count} seeds from {from} on: {} is the last",
+            u64::MAX
+        ))
+    })?;
+    Ok(from..end)
 }
 
 /// A duration in real time: `90s`, `10m`, `2h`.

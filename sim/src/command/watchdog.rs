@@ -7,45 +7,66 @@ use std::thread;
 use std::time::Duration;
 
 use super::exit::Exit;
+use super::out;
 use super::stopwatch::Stopwatch;
+use super::subject::real_time;
 
-type Runs = Arc<Mutex<BTreeMap<u64, Stopwatch>>>;
+/// How long a run may take.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// End with exit code 8 when a run takes longer than this
+    #[arg(long, value_name = "TIME", value_parser = real_time, default_value = "5m")]
+    #[arg(alias = "seed-timeout")]
+    run_timeout: Duration,
+}
 
-/// Knows which seeds run, and since when.
-#[derive(Clone, Debug, Default)]
+type Runs = Arc<Mutex<BTreeMap<String, Stopwatch>>>;
+
+/// Knows what runs, and since when.
+#[derive(Clone, Debug)]
 pub(super) struct Watchdog {
     runs: Runs,
+    limit: Duration,
 }
 
 impl Watchdog {
-    /// Watches seeds, none of which may take longer.
+    /// Watches runs, none of which may take longer.
     #[expect(clippy::disallowed_methods, reason = "no run sees this thread")]
-    pub(super) fn start(limit: Duration) -> Self {
-        let watchdog = Self::default();
-        let runs = watchdog.runs.clone();
+    pub(super) fn start(patience: Patience) -> Self {
+        let watchdog = Self { runs: Runs::default(), limit: patience.run_timeout };
+        let (runs, limit) = (watchdog.runs.clone(), watchdog.limit);
         thread::spawn(move || {
             loop {
                 thread::sleep(Duration::from_millis(200).min(limit));
-                if let Some(seed) = overdue(&runs, limit) {
-                    eprintln!("seed {seed} has run for more than {} s", limit.as_secs());
-                    process::exit(Exit::Timeout as i32);
+                if let Some(name) = overdue(&runs, limit) {
+                    give_up(&name, limit);
                 }
             }
         });
         watchdog
     }
 
-    /// Does something for a seed, and how long that took.
-    pub(super) fn watch<T>(&self, seed: u64, work: impl FnOnce() -> T) -> (T, Duration) {
+    /// Runs something under a name that nothing else has meanwhile, and how long that took.
+    pub(super) fn watch<T>(&self, name: String, work: impl FnOnce() -> T) -> (T, Duration) {
         let begin = Stopwatch::start();
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, begin);
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), begin);
         let done = work();
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&seed);
-        (done, begin.elapsed())
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        let took = begin.elapsed();
+        if took > self.limit {
+            // It was over before the thread has looked.
+            give_up(&name, self.limit);
+        }
+        (done, took)
     }
 }
 
-fn overdue(runs: &Runs, limit: Duration) -> Option<u64> {
+fn overdue(runs: &Runs, limit: Duration) -> Option<String> {
     let runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
-    runs.iter().find(|(_, begin)| begin.elapsed() > limit).map(|(seed, _)| *seed)
+    runs.iter().find(|(_, begin)| begin.elapsed() > limit).map(|(name, _)| name.clone())
+}
+
+fn give_up(name: &str, limit: Duration) -> ! {
+    out::note(format_args!("{name} has run for more than {} s", limit.as_secs()));
+    process::exit(Exit::Timeout as i32)
 }

@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn a_second_handler_is_bad() {
         let mut tale = Tale::of(call(Route::Echo), &[(5, Issued), (6, Started(true))]);
-        tale.see(7, 0, Returned(true)).see_serving(8, 0, 2, Started(true));
-        tale.see_serving(9, 0, 2, Returned(true)).see(10, 0, Ended(Ok(true)));
+        tale.see(7, 0, Returned(true)).see_serving(8, 0, 1, Started(true));
+        tale.see_serving(9, 0, 1, Returned(true)).see(10, 0, Ended(Ok(true)));
         assert_eq!(tale.broken(6), ["a call is handled more than once"]);
     }
 

@@ -46,7 +46,7 @@ pub(crate) fn stories(evidence: &Evidence) -> Vec<Story<'_>> {
     let mut places = BTreeMap::new();
     for entry in &evidence.entries {
         let Some(story) = stories.get_mut(entry.call) else { continue };
-        if is_of_caller(&entry.sight) {
+        if entry.sight.is_of_caller() {
             story.caller.push(entry);
             continue;
         }
@@ -59,21 +59,6 @@ pub(crate) fn stories(evidence: &Evidence) -> Vec<Story<'_>> {
         story.servings[place].entries.push(entry);
     }
     stories
-}
-
-pub(crate) const fn is_of_caller(sight: &Sight) -> bool {
-    matches!(
-        sight,
-        Sight::Issued
-            | Sight::Opened
-            | Sight::Sent(_)
-            | Sight::SendFailed(_)
-            | Sight::Closed
-            | Sight::Taken(..)
-            | Sight::Ended(_)
-            | Sight::AfterEnd
-            | Sight::Dropped
-    )
 }
 
 fn first<'a>(entries: &[&'a Entry], is: impl Fn(&Sight) -> bool) -> Option<&'a Entry> {

@@ -93,7 +93,7 @@ impl Tale {
 
     /// Something is seen of a call by its caller, or by its first handler.
     pub(crate) fn see(&mut self, at: u64, call: CallId, sight: Sight) -> &mut Self {
-        self.see_serving(at, call, 1, sight)
+        self.see_serving(at, call, 0, sight)
     }
 
     pub(crate) fn see_serving(
@@ -106,8 +106,7 @@ impl Tale {
         let Some(Call { from, to, .. }) = self.evidence.script.calls().nth(call) else {
             panic!("no call {call}");
         };
-        let of_caller = super::story::is_of_caller(&sight);
-        let (node, serving) = if of_caller { (*from, 0) } else { (*to, serving) };
+        let (node, serving) = if sight.is_of_caller() { (*from, 0) } else { (*to, serving) };
         let life = self.life(node);
         let (at, clock) = (at * MS, at * MS);
         self.evidence.entries.push(Entry { at, node, life, clock, call, serving, sight });

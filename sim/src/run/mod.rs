@@ -71,7 +71,7 @@ pub fn run(script: &Script, options: &Options) -> Run {
     let mut engine = Engine::new(script, options);
     let facts = engine.run();
     let trace = engine.recorder.record().trace.take().map(|events| Trace {
-        nodes: (0..script.nodes.len()).map(|node| format!("n{node}")).collect(),
+        nodes: (0..script.nodes.len()).map(|node| script.node_name(node)).collect(),
         events,
     });
     let world = engine.shared.world();

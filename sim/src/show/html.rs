@@ -66,7 +66,7 @@ fn side(end: End) -> u8 {
 
 /// Everything that the page shows; `page.js` says by which names it reads it.
 fn data(shown: &Shown<'_>, view: &View<'_>) -> Value {
-    let names: Vec<&str> = shown.script.calls().map(|call| call.name.as_str()).collect();
+    let names: Vec<&str> = shown.played.calls().map(|call| call.name.as_str()).collect();
     let calls = view.calls.iter().map(|issued| {
         let mux = issued.mux.map(|mux| json!([mux.conn.0, mux.id.to_string(), side(mux.caller)]));
         json!({
@@ -127,8 +127,8 @@ mod tests {
     use std::process::Command;
     use std::{env, fs, process};
 
-    use super::html;
-    use crate::show::sample::Sample;
+    use super::{View, data, html};
+    use crate::show::sample::{Late, Sample};
     use crate::world::End;
 
     #[test]
@@ -140,6 +140,24 @@ mod tests {
         for outside in ["src=", "href=", "@import", "url(", "fetch("] {
             assert!(!page.contains(outside), "the page needs nothing from outside: {outside}");
         }
+    }
+
+    #[test]
+    fn a_page_has_handlers_at_their_nodes_the_callers_results_and_the_script_without_probes() {
+        let late = Late::new();
+        let shown = late.shown();
+        let data = data(&shown, &View::new(&shown));
+        let of = |what: &str| {
+            let all = data[what].as_array().unwrap();
+            all.iter().find(|one| one["name"] == "late").unwrap_or_else(|| panic!("{what}"))
+        };
+        assert_eq!(of("calls")["over"][1], "deadline exceeded");
+        assert_eq!(
+            (&of("handlers")["node"], &of("handlers")["over"][1]),
+            (&1.into(), &"ok".into())
+        );
+        assert_eq!(data["script"], shown.script.to_string());
+        assert_ne!(shown.script, shown.played);
     }
 
     #[test]

@@ -15,7 +15,8 @@
 //!     events: vec![Event { at: 1_500, what: Happening::Died { node: 0 } }],
 //! };
 //! let (script, outcome) = (Script::new(7, 1), Outcome::default());
-//! let shown = Shown { script: &script, trace: &trace, history: &[], outcome: &outcome };
+//! let (trace, history) = (&trace, &[]);
+//! let shown = Shown { script: &script, played: &script, trace, history, outcome: &outcome };
 //! assert_eq!(
 //!     text(&shown, &Filter::default()),
 //!     "     0.000001500  n0        -     died\n"
@@ -35,17 +36,32 @@ mod view;
 pub use self::html::html;
 pub use self::perfetto::perfetto;
 pub use self::text::{Filter, text};
+use self::view::View;
 
 use crate::history::Entry;
 use crate::script::Script;
 use crate::trace::Trace;
-use crate::verdict::Outcome;
+use crate::verdict::{Failure, Outcome};
+use crate::world::ConnId;
+
+/// The connection that a failure is about, if it is about one: that of its call, or, if it names no
+/// call but is about two nodes, the last one that they had by then.
+pub fn connection(
+    shown: &Shown<'_>,
+    failure: &Failure,
+    pair: Option<[usize; 2]>,
+) -> Option<ConnId> {
+    View::new(shown).concerned(failure, pair)
+}
 
 /// A run to be shown.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
-    /// What was to happen.
+    /// What was to happen: replayed, it does the same.
     pub script: &'a Script,
+    /// What was played: the same, and the calls that were made of themselves, such as probes,
+    /// behind it. Calls are numbered in it.
+    pub played: &'a Script,
     /// What has happened between the nodes, in order.
     pub trace: &'a Trace,
     /// What the applications have seen, in order.

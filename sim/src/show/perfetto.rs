@@ -8,7 +8,8 @@ use super::view::{Frame, View};
 
 /// A JSON trace in Chrome's event format, which ui.perfetto.dev opens: a process for each node, a
 /// track for each of its connections, slices for calls and handlers, flows for frames, and marks
-/// for faults, phases and failures. Events are in the order of their times.
+/// for faults, phases and failures. Events are in the order of their times. The script is among
+/// what viewers show as the trace's other data.
 pub fn perfetto(shown: &Shown<'_>) -> String {
     let view = View::new(shown);
     let mut events: Vec<(u64, Value)> = Vec::new();
@@ -21,7 +22,7 @@ pub fn perfetto(shown: &Shown<'_>) -> String {
         let over = issued.over.clone().unwrap_or((view.end, "open".into()));
         add_span(&mut events, issued.call.from, &id, &name, issued.since, &over);
     }
-    let names: Vec<&str> = shown.script.calls().map(|call| call.name.as_str()).collect();
+    let names: Vec<&str> = shown.played.calls().map(|call| call.name.as_str()).collect();
     for (number, served) in view.handlers.iter().enumerate() {
         let (id, name) =
             (format!("handler {number}"), format!("handler of {}", names[served.call]));
@@ -51,7 +52,9 @@ pub fn perfetto(shown: &Shown<'_>) -> String {
     events.sort_by_key(|(at, _)| *at);
     let events: Vec<_> =
         names_of(shown, &view).chain(events.into_iter().map(|(_, event)| event)).collect();
-    json!({ "displayTimeUnit": "ns", "traceEvents": events }).to_string()
+    let other =
+        json!({ "seed": shown.script.seed.to_string(), "script": shown.script.to_string() });
+    json!({ "displayTimeUnit": "ns", "traceEvents": events, "otherData": other }).to_string()
 }
 
 /// The track of a connection within a process; 0 is the process itself.
@@ -143,7 +146,7 @@ mod tests {
     use serde_json::Value;
 
     use super::perfetto;
-    use crate::show::sample::Sample;
+    use crate::show::sample::{Late, Sample};
 
     fn events(json: &str) -> Vec<Value> {
         let json: Value = serde_json::from_str(json).unwrap();
@@ -193,5 +196,32 @@ mod tests {
         assert!(open.is_empty());
         let (calls, handlers, conns) = (3, 2, 2);
         assert_eq!(begun, calls + handlers + 2 * conns);
+    }
+
+    #[test]
+    fn a_handler_is_a_slice_of_its_own_node_and_a_call_ends_with_the_callers_result() {
+        let late = Late::new();
+        let events = events(&perfetto(&late.shown()));
+        let ends = |name: &str| {
+            let end = |event: &&Value| event["ph"] == "e" && event["name"] == name;
+            let [end] = events.iter().filter(end).collect::<Vec<_>>()[..] else {
+                panic!("one end of {name}")
+            };
+            (end["pid"].as_u64().unwrap(), end["args"]["how"].as_str().unwrap().to_owned())
+        };
+        assert_eq!(ends("late run-to-end to n1"), (0, "deadline exceeded".to_owned()));
+        assert_eq!(ends("handler of late"), (1, "ok".to_owned()));
+    }
+
+    #[test]
+    fn processes_have_the_names_of_their_nodes_and_the_script_is_in_it() {
+        let late = Late::new();
+        let shown = late.shown();
+        let json: Value = serde_json::from_str(&perfetto(&shown)).unwrap();
+        let all = json["traceEvents"].as_array().unwrap();
+        let names = all.iter().filter(|event| event["name"] == "process_name");
+        let names: Vec<_> = names.map(|event| event["args"]["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["n0 http://n0:9000", "n1 http://n1:9000"]);
+        assert_eq!(json["otherData"]["script"], shown.script.to_string());
     }
 }

@@ -1,9 +1,12 @@
-//! A small run, written by hand: three nodes, two connections, three calls and four faults.
+//! A small run, written by hand: three nodes, two connections, three calls and four faults. And a
+//! real one.
 
 use gridmux_core::error::CallError;
 
 use super::Shown;
+use crate::guard::run_quietly;
 use crate::history::{Entry, Sight};
+use crate::run::{Options, Run};
 use crate::script::{Call, Deed, Line, Moment, Route, Script};
 use crate::trace::{Brief, Event, Happening, Trace};
 use crate::verdict::{Class, Failure, OracleId, Outcome};
@@ -62,7 +65,7 @@ impl Sample {
 
     pub(super) fn shown(&self) -> Shown<'_> {
         let Self { script, trace, history, outcome } = self;
-        Shown { script, trace, history, outcome }
+        Shown { script, played: script, trace, history, outcome }
     }
 
     pub(super) fn frames_arrived(&self) -> usize {
@@ -115,8 +118,8 @@ impl Sample {
     fn answered(&mut self) {
         self.sight(10 * MS, 0, 0, 0, Sight::Issued);
         self.frame(10 * MS, End::Dialler, 1, vec![brief("Request", 1, 0, 0, 70)], true);
-        self.sight(13 * MS, 1, 0, 1, Sight::Started(true));
-        self.sight(16 * MS, 1, 0, 1, Sight::Returned(true));
+        self.sight(13 * MS, 1, 0, 0, Sight::Started(true));
+        self.sight(16 * MS, 1, 0, 0, Sight::Returned(true));
         self.frame(16 * MS, End::Acceptor, 1, vec![brief("Response", 1, 0, EOF, 70)], true);
         self.sight(19 * MS, 0, 0, 0, Sight::Ended(Ok(true)));
     }
@@ -125,7 +128,7 @@ impl Sample {
         self.sight(20 * MS, 0, 1, 0, Sight::Issued);
         self.sight(30 * MS, 0, 2, 0, Sight::Issued);
         self.frame(20 * MS, End::Dialler, 2, vec![brief("ConnectMux", 2, 0, 0, 70)], true);
-        self.sight(23 * MS, 1, 1, 1, Sight::Started(true));
+        self.sight(23 * MS, 1, 1, 0, Sight::Started(true));
         self.frame(23 * MS, End::Acceptor, 2, vec![brief("AckMux", 2, 0, 0, 0)], true);
         let items = vec![brief("MuxClientMsg", 2, 1, 0, 40), brief("MuxClientMsg", 2, 2, 0, 40)];
         self.frame(27 * MS, End::Dialler, 3, items, true);
@@ -158,5 +161,34 @@ impl Sample {
         let conn = ConnId(0);
         self.event(40 * MS, Happening::Ended { conn, end: End::Dialler, how: "broken" });
         self.event(43 * MS, Happening::Ended { conn, end: End::Acceptor, how: "broken" });
+    }
+}
+
+/// A run in which a handler returns in order after its caller has given up: `late`, which n0 makes
+/// at 3 s with a deadline of 100 ms, and whose handler at n1 rests for a second.
+pub(super) struct Late {
+    script: Script,
+    run: Run,
+}
+
+impl Late {
+    pub(super) fn new() -> Self {
+        let text = "gridmux-sim 1\nnodes 2\n\
+                    at 3s call late n0 n1 run-to-end timeout=100ms after=1s\nheal 5s\n";
+        let script: Script = text.parse().unwrap();
+        let options = Options { traced: true, ..Options::default() };
+        let run = run_quietly(&script, &options).unwrap();
+        Self { script, run }
+    }
+
+    pub(super) fn shown(&self) -> Shown<'_> {
+        let evidence = &self.run.facts.evidence;
+        Shown {
+            script: &self.script,
+            played: &evidence.script,
+            trace: self.run.trace.as_ref().unwrap(),
+            history: &evidence.entries,
+            outcome: &self.run.outcome,
+        }
     }
 }

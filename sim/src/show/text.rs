@@ -43,7 +43,7 @@ pub fn text(shown: &Shown<'_>, filter: &Filter) -> String {
     let mut rows: Vec<Row> =
         shown.trace.events.iter().filter_map(|event| log.event(event)).collect();
     rows.extend(view.frames.iter().flat_map(|frame| log.frame(frame)));
-    let calls: Vec<&Call> = shown.script.calls().collect();
+    let calls: Vec<&Call> = shown.played.calls().collect();
     rows.extend(shown.history.iter().filter_map(|entry| log.sight(entry, &calls)));
     rows.extend(shown.outcome.failures.iter().filter_map(|failure| log.failure(failure)));
     rows.retain(|row| filter.until.is_none_or(|until| row.at <= until));
@@ -149,8 +149,9 @@ impl Log<'_> {
         let wanted = self.filter.call.is_none_or(|wanted| wanted == entry.call);
         (wanted && self.both([call.from, call.to])).then_some(())?;
         let what = match entry.serving {
-            0 => "call".into(),
-            number => format!("handler {number}"),
+            _ if entry.sight.is_of_caller() => "call".into(),
+            0 => "handler".into(),
+            before => format!("handler {}", before + 1),
         };
         let rest = format!("{} {:?}", call.name, entry.sight);
         Some(Row { at: entry.at, who: format!("n{}", entry.node), conn: None, what, rest })
@@ -197,7 +198,8 @@ pub(super) fn show_flags(flags: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Filter, show_flags, text};
-    use crate::show::sample::Sample;
+    use crate::history::Sight;
+    use crate::show::sample::{Late, Sample};
 
     #[test]
     fn a_log_has_one_line_for_each_event_in_the_order_of_time() {
@@ -233,6 +235,34 @@ mod tests {
         let has = |part: &str| log.contains(part);
         assert!(has("c1") && has("pause n2") && has("c</script> Issued"), "{log}");
         assert!(!has("c0") && !has("crash n1 ") && !has(" a Issued"), "{log}");
+    }
+
+    #[test]
+    fn what_a_handler_sees_is_told_as_the_handlers_also_after_its_call_is_over() {
+        let late = Late::new();
+        let log = text(&late.shown(), &Filter { call: Some(0), ..Filter::default() });
+        let told: Vec<(&str, &str)> = log
+            .lines()
+            .filter_map(|line| line.split_once(" late "))
+            .map(|(before, sight)| (before.split_whitespace().last().unwrap(), sight))
+            // Whether it is told first, or its caller, is up to the clocks.
+            .filter(|(_, sight)| !sight.starts_with("Cancelled"))
+            .collect();
+        let expected = [
+            ("call", "Issued"),
+            ("handler", "Started(true)"),
+            ("call", "Ended(Err(DeadlineExceeded { may_have_run: true }))"),
+            ("handler", "Returned(true)"),
+        ];
+        assert_eq!(told, expected, "{log}");
+    }
+
+    #[test]
+    fn a_second_handler_of_a_call_is_told_by_its_number() {
+        let mut sample = Sample::new();
+        sample.sight(45_000_000, 1, 1, 1, Sight::Started(true));
+        let log = text(&sample.shown(), &Filter { call: Some(1), ..Filter::default() });
+        assert!(log.contains("handler 2  b Started(true)"), "{log}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::Shown;
 use crate::history::{CallId, Entry, Sight};
 use crate::script::Call;
 use crate::trace::{Brief, Happening};
+use crate::verdict::Failure;
 use crate::world::{ConnId, End};
 
 /// A moment at which something ended, and how.
@@ -131,6 +132,18 @@ impl<'a> View<'a> {
         self.conns.get(at)
     }
 
+    /// The connection that a failure is about: that of its call's mux, or, if it names no call,
+    /// the last one that its two nodes had by then.
+    pub(super) fn concerned(&self, failure: &Failure, pair: Option<[usize; 2]>) -> Option<ConnId> {
+        if let Some(call) = failure.call {
+            return self.calls.iter().find(|issued| issued.id == call)?.mux.map(|mux| mux.conn);
+        }
+        let [one, other] = pair?;
+        let between = |conn: &&Conn| conn.nodes == [one, other] || conn.nodes == [other, one];
+        let by_then = self.conns.iter().filter(|conn| conn.since <= failure.at).filter(between);
+        by_then.max_by_key(|conn| conn.since).map(|conn| conn.id)
+    }
+
     /// When the last end of a connection let go of it; the end of the run if one never did.
     pub(super) fn conn_over(&self, conn: &Conn) -> u64 {
         let over = |end: Option<(u64, _)>| end.map_or(self.end, |(at, _)| at);
@@ -191,13 +204,13 @@ impl<'a> View<'a> {
     }
 
     fn read_history(&mut self, shown: &Shown<'a>) {
-        let calls: Vec<&Call> = shown.script.calls().collect();
+        let calls: Vec<&Call> = shown.played.calls().collect();
         let mut issued = BTreeMap::<CallId, Issued<'a>>::new();
         let mut handlers = BTreeMap::<(CallId, u32), Served>::new();
         for entry in shown.history {
             let Entry { at, call: id, .. } = *entry;
             let Some(call) = calls.get(id) else { continue };
-            if entry.serving == 0 {
+            if entry.sight.is_of_caller() {
                 let call = issued.entry(id).or_insert(Issued {
                     id,
                     call,
@@ -319,7 +332,9 @@ fn deed_word(text: &str) -> &str {
 mod tests {
     use super::{MuxKey, View, deed_word};
     use crate::history::Sight;
-    use crate::show::sample::Sample;
+    use crate::script::Route;
+    use crate::show::sample::{Late, Sample};
+    use crate::verdict::Failure;
     use crate::world::{ConnId, End};
 
     const MS: u64 = 1_000_000;
@@ -348,6 +363,38 @@ mod tests {
     }
 
     #[test]
+    fn a_call_ends_with_what_its_caller_saw_and_its_handler_when_it_returned() {
+        let late = Late::new();
+        let view = View::new(&late.shown());
+        let call = view.calls.iter().find(|issued| issued.call.name == "late").unwrap();
+        let (at, how) = call.over.clone().unwrap();
+        assert_eq!((call.since, how.as_str()), (3_000 * MS, "deadline exceeded"));
+        assert!((3_100 * MS..3_200 * MS).contains(&at), "{at}");
+        let handlers: Vec<_> =
+            view.handlers.iter().filter(|served| served.call == call.id).collect();
+        let [served] = handlers[..] else { panic!("one handler") };
+        let (over, how) = served.over.clone().unwrap();
+        assert_eq!((served.node, how.as_str()), (1, "ok"));
+        assert!(served.since < at && at < over, "{} {over}", served.since);
+        let singles = view.calls.iter().filter(|issued| issued.call.route == Route::Echo);
+        assert!(singles.clone().count() > 0, "probes are calls");
+        assert!(singles.into_iter().all(|probe| view.handlers.iter().any(|h| h.call == probe.id)));
+    }
+
+    #[test]
+    fn a_failure_is_about_the_connection_of_its_call_or_the_last_one_of_its_pair() {
+        let sample = Sample::new();
+        let view = View::new(&sample.shown());
+        let failure = |call, at| Failure { call, at, ..sample.outcome.failures[0].clone() };
+        let concerned = |call, at, pair| view.concerned(&failure(call, at), pair);
+        assert_eq!(concerned(Some(1), 62 * MS, None), Some(ConnId(0)));
+        assert_eq!(concerned(Some(2), 62 * MS, Some([0, 1])), None, "it was never sent");
+        assert_eq!(concerned(None, 62 * MS, Some([0, 2])), Some(ConnId(1)));
+        assert_eq!(concerned(None, MS, Some([0, 2])), None, "there was none yet");
+        assert_eq!(concerned(None, 62 * MS, None), None);
+    }
+
+    #[test]
     fn a_message_belongs_to_the_mux_of_the_end_that_called() {
         let sample = Sample::new();
         let view = View::new(&sample.shown());
@@ -361,7 +408,7 @@ mod tests {
     #[test]
     fn what_a_process_had_open_ends_with_it() {
         let mut sample = Sample::new();
-        sample.sight(45 * MS, 1, 1, 2, Sight::Started(true));
+        sample.sight(45 * MS, 1, 1, 1, Sight::Started(true));
         let view = View::new(&sample.shown());
         let over: Vec<_> = view.handlers.iter().map(|served| served.over.clone()).collect();
         let died = Some((50 * MS, "the process died".into()));

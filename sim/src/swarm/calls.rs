@@ -25,7 +25,7 @@ const PATIENT: u64 = 60 * SECOND;
 pub(crate) fn draw(draw: Draw, script: &Script, count: u64, faults: &[Line]) -> Vec<Line> {
     let mut lines = Vec::new();
     let favourites = favourites(draw);
-    let manners = Manners::draw(draw.of("manners"));
+    let manners = manners(draw);
     for n in 0..count {
         let of_burst = draw.of("burst").nth(n / BURST);
         let own = draw.nth(n);
@@ -127,7 +127,13 @@ fn moment(of_burst: Draw, own: Draw, script: &Script, faults: &[Line]) -> u64 {
     (begin + apart).min(latest)
 }
 
-fn favourites(draw: Draw) -> Vec<(u64, Route)> {
+/// The types and functions of a seed's calls.
+pub(super) fn manners(draw: Draw) -> Manners {
+    Manners::draw(draw.of("manners"))
+}
+
+/// All routes, by how much they are favoured.
+pub(super) fn favourites(draw: Draw) -> Vec<(u64, Route)> {
     let weight = |route: Route| {
         let own = draw.of("favourite").of(route.word());
         let base = match route {

@@ -94,6 +94,19 @@ pub(crate) fn draw(draw: Draw, script: &Script, count: u64) -> Vec<Line> {
     draw_among(draw, script, count, &FaultKind::ALL)
 }
 
+/// These kinds, by how much they are favoured.
+pub(super) fn favourites(draw: Draw, among: &[FaultKind]) -> Vec<(u64, FaultKind)> {
+    let weight = |(n, (base, kind)): (usize, &(u64, FaultKind))| {
+        (base * draw.of("favourite").nth(n as u64).pick("weight", &[0, 0, 1, 4]), *kind)
+    };
+    let mut kinds: Vec<_> = KINDS.iter().enumerate().map(weight).collect();
+    kinds.retain(|(_, kind)| among.contains(kind));
+    if let Some(first) = kinds.first_mut() {
+        first.0 += 1;
+    }
+    kinds
+}
+
 /// So many faults of these kinds only; none if there is no kind.
 pub(crate) fn draw_among(
     draw: Draw,
@@ -101,13 +114,10 @@ pub(crate) fn draw_among(
     count: u64,
     among: &[FaultKind],
 ) -> Vec<Line> {
-    let weight = |(n, (base, kind)): (usize, &(u64, FaultKind))| {
-        (base * draw.of("favourite").nth(n as u64).pick("weight", &[0, 0, 1, 4]), *kind)
-    };
-    let mut kinds: Vec<_> = KINDS.iter().enumerate().map(weight).collect();
-    kinds.retain(|(_, kind)| among.contains(kind));
-    let Some(first) = kinds.first_mut() else { return Vec::new() };
-    first.0 += 1;
+    let kinds = favourites(draw, among);
+    if kinds.is_empty() {
+        return Vec::new();
+    }
     let mut lines = Vec::new();
     for n in 0..count {
         let own = draw.nth(n);

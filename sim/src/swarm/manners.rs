@@ -5,8 +5,8 @@ use crate::script::{Call, Form, NodeKind, Route, Script, Way};
 
 /// What a seed favours.
 pub(super) struct Manners {
-    forms: Vec<(u64, Form)>,
-    ways: Vec<(u64, Way)>,
+    pub(super) forms: Vec<(u64, Form)>,
+    pub(super) ways: Vec<(u64, Way)>,
 }
 
 impl Manners {

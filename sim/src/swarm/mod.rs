@@ -7,6 +7,7 @@ mod bulk;
 mod calls;
 mod draw;
 mod faults;
+mod favourites;
 mod kinds;
 mod knobs;
 mod limits;
@@ -17,6 +18,7 @@ mod storm;
 pub(crate) use self::draw::Draw;
 pub use self::faults::FaultKind;
 pub(crate) use self::faults::draw_among as draw_faults;
+pub use self::favourites::{Favourites, favourites};
 pub(crate) use self::knobs::draw as draw_knobs;
 
 use crate::keyed::{Keyed, Purpose};

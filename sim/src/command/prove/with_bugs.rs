@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::Args;
 use crate::command::exit::{Done, Exit, Trouble};
-use crate::command::files;
 use crate::command::stopwatch::Stopwatch;
+use crate::command::{files, out};
 
 /// How long one script may take to be shortened, in real time.
 const SHORTENED_WITHIN: Duration = Duration::from_secs(30);
@@ -47,7 +47,9 @@ pub(super) fn run(args: &Args) -> Done {
     let baseline = Baseline::default();
     let mut proofs = Vec::new();
     let mut written = Ok(());
-    println!("{:<32} {:<8} {:<8} {:>6} {:>8}", "bug", "expected", "caught", "seeds", "provoked");
+    let head = ["bug", "expected", "caught", "seeds", "provoked"];
+    let [bug, expected, caught, seeds, provoked] = head;
+    out::line(format_args!("{bug:<32} {expected:<8} {caught:<8} {seeds:>6} {provoked:>8}"))?;
     let jobs = args.jobs.unwrap_or_else(cores);
     let work = |number| {
         let planted = bugs[usize::try_from(number).unwrap_or(usize::MAX)];
@@ -58,22 +60,29 @@ pub(super) fn run(args: &Args) -> Done {
         (proof, short)
     };
     in_order(0..bugs.len() as u64, jobs, work, |_, (proof, short)| {
-        tell(&proof);
-        match short {
-            Ok(None) => {}
-            Ok(Some(text)) => println!("    {text}"),
-            Err(trouble) => written = Err(trouble),
-        }
+        let told = tell(&proof).and_then(|()| match short? {
+            Some(text) => out::line(format_args!("    {text}")),
+            None => Ok(()),
+        });
         proofs.push(proof);
+        match told {
+            // Nobody wants to know of the others.
+            Err(trouble) if trouble.exit == Exit::Unread => {
+                written = Err(trouble);
+                return ControlFlow::Break(());
+            }
+            Err(trouble) => written = Err(trouble),
+            Ok(()) => {}
+        }
         ControlFlow::Continue(())
     });
     written?;
     if args.ablate {
-        tell_ablation(&proofs);
+        tell_ablation(&proofs)?;
     }
     let summary = Summary::new(&proofs);
     let text = serde_json::to_string(&summary);
-    println!("{}", text.unwrap_or_else(|error| panic!("numbers and words: {error}")));
+    out::line(text.unwrap_or_else(|error| panic!("numbers and words: {error}")))?;
     let good = summary.by_expected_oracle + summary.by_accepted_oracle == summary.planted;
     Ok(if good { Exit::Pass } else { Exit::SelfCheck })
 }
@@ -89,7 +98,7 @@ fn bugs(names: &[String]) -> Done<Vec<&'static Planted>> {
     names.iter().map(find).collect()
 }
 
-fn tell(proof: &Proof) {
+fn tell(proof: &Proof) -> Done<()> {
     let Proof { planted, tried, provoked, caught, .. } = proof;
     let (oracle, seeds, rest) = match caught {
         None => ("-".to_owned(), *tried, "not caught".to_owned()),
@@ -103,7 +112,8 @@ fn tell(proof: &Proof) {
         }
     };
     let (name, expected) = (planted.name, planted.caught_by);
-    println!("{name:<32} {expected:<8} {oracle:<8} {seeds:>6} {provoked:>8}  {rest}");
+    let head = format!("{name:<32} {expected:<8} {oracle:<8}");
+    out::line(format_args!("{head} {seeds:>6} {provoked:>8}  {rest}"))
 }
 
 /// Shortens the script that has caught a bug, and writes it down; how long it is.
@@ -127,12 +137,12 @@ fn minimised(args: &Args, proof: &Proof) -> Done<Option<String>> {
     Ok(Some(format!("{count} lines after {} runs: {}", short.runs, path.display())))
 }
 
-fn tell_ablation(proofs: &[Proof]) {
-    println!("\nwithout this oracle, these bugs would slip:");
+fn tell_ablation(proofs: &[Proof]) -> Done<()> {
+    out::line("\nwithout this oracle, these bugs would slip:")?;
     for (oracle, bugs) in ablation(proofs) {
-        println!("{:<4} {}", oracle.to_string(), bugs.join(", "));
+        out::line(format_args!("{:<4} {}", oracle.to_string(), bugs.join(", ")))?;
     }
-    println!();
+    out::line("")
 }
 
 impl Summary {
