@@ -12,7 +12,6 @@ use super::places::Places;
 use super::report::{Failure, Incident, Report};
 use super::simulation::{Simulation, nanos};
 use super::view::{Phase, View};
-use crate::oracle::heal_bound;
 use crate::run::chaos::{Act, Chaos, Left};
 use crate::run::recorder::Recorder;
 use crate::script::{Deed, Script};
@@ -25,9 +24,6 @@ const SECRET: &str = "the secret of all simulated nodes";
 /// How long a process may take to end when all are asked to.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// What the calm lasts beyond the time that links may need.
-const REST: Duration = Duration::from_secs(10);
-
 /// A run under way.
 pub(super) struct Engine<'a, N> {
     simulation: &'a Simulation<N>,
@@ -38,6 +34,8 @@ pub(super) struct Engine<'a, N> {
     board: Arc<Board<N>>,
     places: Places<N>,
     phase: Phase,
+    /// The operations that nodes were told to do, in order.
+    told: Vec<Incident>,
     failures: Vec<Failure>,
 }
 
@@ -66,6 +64,7 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
             board,
             places,
             phase: Phase::Chaos,
+            told: Vec::new(),
             failures: Vec::new(),
         }
     }
@@ -78,9 +77,8 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
         if self.failures.is_empty() {
             self.begin(Phase::Calm);
             self.chaos.heal(&mut self.places);
-            let links = Duration::from_nanos(heal_bound(self.script, &self.simulation.timings));
-            let calm = self.simulation.calm.unwrap_or(links + REST);
-            self.go_until(self.chaos.now().saturating_add(nanos(calm)), |_| false);
+            let calm = self.simulation.calm_of(self.script);
+            self.go_until(self.chaos.now().saturating_add(calm), |_| false);
         }
         if self.failures.is_empty() {
             self.begin(Phase::Shutdown);
@@ -112,19 +110,29 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
         while self.failures.is_empty() && !reached(&self.places) {
             match self.shared.step(limit) {
                 Step::Done => self.look(),
-                Step::Cue(number) => {
-                    let left = self.chaos.act(number, &mut self.places);
-                    // There are no lines but those of faults.
-                    if left == Left::Tick {
+                Step::Cue(number) => match self.chaos.act(number, &mut self.places) {
+                    Left::Nothing => {}
+                    Left::Line(index) => self.tell(index),
+                    Left::Tick => {
                         self.ask(false);
                         let next = self.chaos.now() + nanos(self.simulation.every);
                         self.chaos.again(number, next);
                     }
-                }
+                },
                 Step::Quiet => return,
                 Step::Busy => self.fail("tasks run while time stands still", String::new()),
             }
         }
+    }
+
+    /// A node is told to do something, if it runs.
+    fn tell(&mut self, index: usize) {
+        let Deed::Do(operation) = &self.script.lines[index].deed else { return };
+        let text = match self.places.tell(operation) {
+            true => operation.to_string(),
+            false => format!("{operation}: n{} does not run", operation.node),
+        };
+        self.told.push(Incident { at: Duration::from_nanos(self.chaos.now()), text });
     }
 
     /// Sees which processes have ended, and what has gone wrong by itself.
@@ -197,6 +205,7 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
             Some(Incident { at: Duration::from_nanos(fired.at), text: fault.to_string() })
         };
         let mut incidents: Vec<_> = self.chaos.fired.iter().filter_map(fault).collect();
+        incidents.extend(self.told.iter().cloned());
         for (node, lives) in self.places.lives.0.iter().enumerate() {
             for (number, life) in lives.iter().enumerate() {
                 let text = format!("n{node} starts, life {number}");

@@ -147,6 +147,12 @@ fn one(own: Draw, script: &Script, kind: FaultKind, at: u64) -> Line {
         }
         (_, fault) => fault,
     };
+    // Nothing but damage comes within a message.
+    let moment = match (moment, &fault) {
+        (moment, Fault::Damage { .. }) => moment,
+        (Moment::When(point), _) => Moment::When(Point { byte: 0, ..point }),
+        (moment, _) => moment,
+    };
     Line { moment, deed: Deed::Fault(fault) }
 }
 
@@ -169,7 +175,7 @@ fn fault(own: Draw, script: &Script, kind: FaultKind, from: usize, to: usize) ->
         FaultKind::Stall => Fault::Stall { from, to, lasts: around_limits(own) },
         FaultKind::Partition => Fault::Partition {
             group: (0..nodes)
-                .filter(|n| *n == node || own.nth(*n as u64).one_in("in", 3))
+                .filter(|n| *n == node || *n != to && own.nth(*n as u64).one_in("in", 3))
                 .collect(),
             lasts: around_limits(own),
             one_way: own.one_in("one way", 3),
