@@ -37,13 +37,15 @@ pub(super) struct Engine<'a, N> {
     /// The operations that nodes were told to do, in order.
     told: Vec<Incident>,
     failures: Vec<Failure>,
+    /// When each event came, and the digest behind it, if they are kept.
+    steps: Option<Vec<(u64, u64)>>,
 }
 
 impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
-    pub(super) fn new(simulation: &'a Simulation<N>, script: &'a Script) -> Self {
+    pub(super) fn new(simulation: &'a Simulation<N>, script: &'a Script, traced: bool) -> Self {
         let names: Vec<_> = (0..script.nodes.len()).map(|node| script.node_name(node)).collect();
         let shared = Shared::new(script.seed, names.clone(), script.knobs.clone());
-        let recorder = Recorder::new(script, simulation.traced, false);
+        let recorder = Recorder::new(script, traced, false);
         shared.world().observer = Some(Box::new(recorder.clone()));
         let board = Board::new(names.len());
         let common = Common {
@@ -66,10 +68,24 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
             phase: Phase::Chaos,
             told: Vec::new(),
             failures: Vec::new(),
+            steps: None,
         }
     }
 
     pub(super) fn run(mut self) -> Report<N> {
+        self.play();
+        self.report()
+    }
+
+    /// The same, with the time of each event and the digest behind it.
+    pub(super) fn run_in_steps(mut self) -> (Report<N>, Vec<(u64, u64)>) {
+        self.steps = Some(Vec::new());
+        self.play();
+        let steps = self.steps.take().unwrap_or_default();
+        (self.report(), steps)
+    }
+
+    fn play(&mut self) {
         take_bugs();
         self.chaos.schedule(nanos(self.simulation.every), Act::Tick);
         self.begin(Phase::Chaos);
@@ -91,7 +107,6 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
             self.begin(Phase::Over);
             self.ask(true);
         }
-        self.report()
     }
 
     fn begin(&mut self, phase: Phase) {
@@ -108,7 +123,12 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
     /// Lets everything happen until `limit`, or until `reached` says so or something fails.
     fn go_until(&mut self, limit: u64, reached: impl Fn(&Places<N>) -> bool) {
         while self.failures.is_empty() && !reached(&self.places) {
-            match self.shared.step(limit) {
+            let step = self.shared.step(limit);
+            if let (Step::Done | Step::Cue(_), Some(steps)) = (&step, &mut self.steps) {
+                let world = self.shared.world();
+                steps.push((world.now, world.digested()));
+            }
+            match step {
                 Step::Done => self.look(),
                 Step::Cue(number) => match self.chaos.act(number, &mut self.places) {
                     Left::Nothing => {}

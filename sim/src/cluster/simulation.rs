@@ -11,6 +11,7 @@ use gridmux_core::limits::Limits;
 use gridmux_core::timings::Timings;
 
 use super::context::{NodeContext, NodeError};
+use super::differs::Differs;
 use super::engine::Engine;
 use super::report::{Batch, Report};
 use super::view::View;
@@ -94,7 +95,7 @@ pub struct Simulation<N = ()> {
     chaos: RangeInclusive<Duration>,
     calm: Option<Duration>,
     pub(super) every: Duration,
-    pub(super) traced: bool,
+    traced: bool,
     operations: Vec<&'static str>,
     told: Vec<Line>,
 }
@@ -332,6 +333,41 @@ impl<N: Clone + Send + 'static> Simulation<N> {
         self.run_script(&self.script(seed))
     }
 
+    /// Runs a seed twice, to see that both runs are the same: a run that is not cannot be replayed or
+    /// minimised. [What makes them differ](super#what-makes-a-run-the-same-again) is in the nodes'
+    /// code. The report has a trace.
+    ///
+    /// ```
+    /// use std::collections::HashSet;
+    /// use std::time::Duration;
+    ///
+    /// use gridmux_sim::cluster::{NodeContext, Simulation};
+    ///
+    /// // The order of a `HashSet` is another one in each of them.
+    /// let simulation = Simulation::new(2, |context: NodeContext<u64>| async move {
+    ///     for millis in HashSet::from([1, 20, 300, 4000]) {
+    ///         context.sleep(Duration::from_millis(millis)).await;
+    ///         context.note(millis);
+    ///     }
+    ///     Ok(())
+    /// });
+    /// // Of five seeds, one at the least.
+    /// let differs = (0..5).find_map(|seed| simulation.run_twice(seed).err());
+    /// println!("{}", differs.expect("they are not the same"));
+    /// ```
+    ///
+    /// # Errors
+    /// The first event after which the runs differ.
+    pub fn run_twice(&self, seed: u64) -> Result<Report<N>, Differs> {
+        let script = self.script(seed);
+        let run = || Engine::new(self, &script, true).run_in_steps();
+        let (one, other) = (run(), run());
+        match Differs::between(seed, [&one, &other]) {
+            None => Ok(one.0),
+            Some(differs) => Err(differs),
+        }
+    }
+
     /// Runs many seeds, on as many threads as there are processors; each run has one.
     pub fn many(&self, seeds: Range<u64>) -> Batch<N> {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -393,7 +429,7 @@ impl<N: Clone + Send + 'static> Simulation<N> {
     }
 
     pub(super) fn run_script(&self, script: &Script) -> Report<N> {
-        Engine::new(self, script).run()
+        Engine::new(self, script, self.traced).run()
     }
 
     /// The shortest script that was found to fail in the same way as a report's, by
