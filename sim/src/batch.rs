@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::census::Tally;
 use crate::oracle::SAME_AGAIN;
-use crate::rows::ROWS;
+use crate::rows::{CASES, ROWS};
 use crate::verdict::{Failure, OracleId, Outcome};
 
 /// A kind of failure: the oracle, and the words of its rule.
@@ -101,9 +101,9 @@ impl Batch {
         groups
     }
 
-    /// The rows of the fault table whose faults no victim has felt.
+    /// The rows of the fault table, and their cases, whose faults no victim has felt.
     pub fn rows_without_effect(&self) -> Vec<&'static str> {
-        ROWS.into_iter().filter(|row| self.felt(row) == 0).collect()
+        ROWS.into_iter().chain(CASES).filter(|row| self.felt(row) == 0).collect()
     }
 
     /// How many faults of this row were felt.
@@ -137,7 +137,7 @@ impl Batch {
 mod tests {
     use super::{Batch, SAME_AGAIN};
     use crate::census::Tally;
-    use crate::rows::ROWS;
+    use crate::rows::{CASES, ROWS};
     use crate::verdict::{Class, Failure, Figures, OracleId, Outcome};
 
     fn failure(oracle: u8, rule: &'static str) -> Failure {
@@ -170,7 +170,7 @@ mod tests {
         let felt = Tally { placed: 1, fired: 1, felt: 1 };
         let figures = Figures { calls: 1, successes_in_chaos: 1, ..Figures::default() };
         let full = Outcome {
-            census: ROWS.into_iter().map(|row| (row, felt)).collect(),
+            census: ROWS.into_iter().chain(CASES).map(|row| (row, felt)).collect(),
             figures: figures.clone(),
             ..Outcome::default()
         };

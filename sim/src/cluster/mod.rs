@@ -87,8 +87,8 @@
 //!
 //! // The bug is found, by some seed among the first ones…
 //! let buggy = simulation(false);
-//! let found = (0..20).map(|seed| buggy.run(seed)).find(|report| !report.is_good());
-//! let found = found.expect("twenty seeds are enough");
+//! let found = (0..60).map(|seed| buggy.run(seed)).find(|report| !report.is_good());
+//! let found = found.expect("sixty seeds are enough");
 //!
 //! // … and needs but few of its faults.
 //! let least = buggy.minimise(found, 40);

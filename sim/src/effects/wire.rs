@@ -21,6 +21,8 @@ struct Way {
     /// Where the last message ended of which all has arrived.
     boundary: u64,
     arrived: u64,
+    /// Where what was written last ends.
+    written: u64,
     /// Muxes that this end has opened, and whose end is not under way yet.
     live: BTreeSet<u64>,
     /// This end has opened a mux of one of the last generations.
@@ -50,7 +52,11 @@ impl WireWatch {
     /// An end has written a whole message.
     pub(crate) fn wrote(&mut self, now: u64, conn: usize, end: End, seen: &Seen) {
         let Some(line) = self.lines.get_mut(conn) else { return };
-        line.ways[end as usize].ends.push_back(seen.end);
+        let way = &mut line.ways[end as usize];
+        way.ends.push_back(seen.end);
+        // A control frame has ended within the message.
+        self.counts.fragmented += u64::from(seen.start < way.written);
+        way.written = seen.end;
         if let Kind::Message(message) = &seen.kind {
             message.each().iter().for_each(|one| line.says(now, end, one, &mut self.counts));
         }

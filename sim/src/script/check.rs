@@ -216,6 +216,8 @@ fn call(call: &Call) -> Result<(), String> {
             call.name
         ));
     }
+    // A node has no handle of itself: `try n0 own-handle`.
+    different(call.from, call.to)?;
     let Call { plan, input, .. } = call;
     for (key, bytes) in
         [("size", call.size.unwrap_or(0)), ("item-size", plan.item_size), ("send-size", input.size)]

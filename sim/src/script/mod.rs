@@ -60,7 +60,7 @@
 //! | `nested` | names of nodes begin with those of others: `http://n:9`, `http://n:90` | `http://n0:9000` |
 //! | `limits [KEY=VALUE]…` | `message=`, `queued=`, `received=` bytes, `outgoing=`, `incoming=` calls to and from a peer, `unproved=` connections without a Connect | the defaults |
 //! | `gate NODE TIME` | its first process listens for so long before it starts (PROTOCOL.md section 7.12), up to 10 s | it starts at once |
-//! | `try NODE MISTAKE` | a node that starts first tries a configuration with a [mistake](Trial), which must be refused: `own-twice`, `slash`, `capitals`, `unknown-peer`, `own-peer`, `same-peer`, `no-auth`, `short-secret`, `short-life`, `split-token`, `same-route`, `http-route`, `limit` or `elsewhere` | none |
+//! | `try NODE MISTAKE` | a node that starts first tries a configuration with a [mistake](Trial), which must be refused: `own-twice`, `slash`, `capitals`, `unknown-peer`, `own-handle`, `own-peer`, `same-peer`, `no-auth`, `short-secret`, `short-life`, `split-token`, `same-route`, `http-route`, `limit` or `elsewhere` | none |
 //! | `set [KEY=VALUE]…` | the [`Knobs`](crate::world::Knobs): see below | calm |
 //! | `heal TIME [core=NODES]` | when all faults end, up to a day, and which nodes must be well then, none of them hostile | 10 s, all |
 //!
@@ -117,7 +117,7 @@
 //! | `remove NODE NODE lasts=TIME` | the first takes the second out of its grid, and adds it again |
 //! | `do OPERATION NODE [KEY=VALUE]…` | a node of a user's own cluster is told to do something: see [`Simulation::operations`](crate::cluster::Simulation::operations) |
 //!
-//! Two nodes of one deed differ, but for calls; no `lasts` is 0s, but for `remove`. A `grace` is 10 s at most,
+//! Two nodes of one deed differ; no `lasts` is 0s, but for `remove`. A `grace` is 10 s at most,
 //! `late` 60 s, `millionths` 100,000 to 10,000,000, and `by` 100 years.
 //!
 //! | damage | meaning |

@@ -25,6 +25,7 @@ pub(super) const TRIALS: &Table<Trial> = &[
     ("slash", Trial::Slash),
     ("capitals", Trial::Capitals),
     ("unknown-peer", Trial::UnknownPeer),
+    ("own-handle", Trial::OwnHandle),
     ("own-peer", Trial::OwnPeer),
     ("same-peer", Trial::SamePeer),
     ("no-auth", Trial::NoAuth),

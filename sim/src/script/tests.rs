@@ -125,8 +125,8 @@ impl Dice {
         let way = self.of(&Way::ALL);
         Call {
             name,
-            from: self.below(nodes),
-            to: self.below(nodes),
+            from: self.below(nodes - 1),
+            to: nodes - 1,
             route,
             size: self.maybe(Self::bytes),
             form: if route == Route::Echo { form } else { Form::default() },
@@ -274,7 +274,7 @@ fn every_script_is_read_as_it_is_printed() {
         ahead by millionths shutdown grace twin remove heal core size nil timeout wait-link after \
         items item-size pace take take-pace finish error panic never send send-size send-pace \
          close read-after read-pace read-stop Head Any nested limits message queued received \
-         outgoing incoming unproved try own-twice slash capitals unknown-peer own-peer same-peer \
+         outgoing incoming unproved try own-twice slash capitals unknown-peer own-handle own-peer same-peer \
          gate again-after as by using token panic no-auth short-secret short-life split-token \
          same-route http-route limit elsewhere";
     let words =
@@ -413,6 +413,7 @@ fn what_has_no_effect_is_refused() {
         ("seed 1\nwhen n0>n0 Any 1 crash n0", "n0 with itself"),
         ("seed 1\nat 1s reset n1 n1", "n1 with itself: two different nodes are needed"),
         ("seed 1\nat 1s remove n1 n1 lasts=1s", "n1 with itself"),
+        ("seed 1\nat 1s call a n0 n0 echo", "n0 with itself"),
         ("seed 1\nat 1s partition n0,n1 lasts=1s", "needs nodes on both sides"),
         ("seed 1\nat 1s partition none lasts=1s", "needs nodes on both sides"),
         ("seed 1\nat 1s pause n0 lasts=0s", "lasts=0s has no effect"),

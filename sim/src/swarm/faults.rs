@@ -2,7 +2,7 @@
 
 use super::draw::Draw;
 use super::{MILLI, SECOND};
-use crate::script::{Deed, Fault, Line, Moment, Point, Script, Times};
+use crate::script::{Deed, Fault, Line, Moment, Point, Script, Times, bounds};
 use crate::world::{Damage, Death, DialFate};
 
 /// A kind of fault that a seed may draw; it favours some and leaves out others.
@@ -245,8 +245,11 @@ fn clock(own: Draw, node: usize) -> Fault {
                     300 * SECOND as i64,
                     301 * SECOND as i64,
                     -299 * SECOND as i64,
+                    -300 * SECOND as i64,
                     -301 * SECOND as i64,
                     -86_400 * SECOND as i64,
+                    bounds::SKEW as i64,
+                    -(bounds::SKEW as i64),
                 ],
             ),
         },

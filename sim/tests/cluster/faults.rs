@@ -62,10 +62,9 @@ fn a_printed_script_gives_the_same_run() {
 
 #[test]
 fn a_bug_is_found_and_its_faults_are_minimised_and_without_it_the_same_seeds_are_clean() {
-    let batch = counter(false).many(0..24);
-    assert_eq!(batch.runs, 24);
-    eprintln!("{:?}", batch.failed.iter().map(|r| r.seed).collect::<Vec<_>>());
-    let found = batch.failed.into_iter().next().expect("twenty-four seeds are enough");
+    let batch = counter(false).many(0..40);
+    assert_eq!(batch.runs, 40);
+    let found = batch.failed.into_iter().next().expect("forty seeds are enough");
     assert_eq!(found.failures[0].check, TWICE);
     let before = found.script.lines.len();
     let least = counter(false).minimise(found, 60);
