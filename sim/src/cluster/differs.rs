@@ -8,6 +8,9 @@ use super::simulation::nanos;
 use crate::script::show_time;
 use crate::trace::Trace;
 
+/// When each event came, in simulated nanoseconds, and the digest behind it.
+pub(super) type Steps = Vec<(u64, u64)>;
+
 /// Two runs of one seed are not the same: something in the nodes' code is not of the seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Differs {
@@ -24,10 +27,7 @@ pub struct Differs {
 
 impl Differs {
     /// Compares two runs of a seed, with the times of their events and the digests behind them.
-    pub(super) fn between<N>(
-        seed: u64,
-        [one, other]: [&(Report<N>, Vec<(u64, u64)>); 2],
-    ) -> Option<Self> {
+    pub(super) fn between<N>(seed: u64, [one, other]: [&(Report<N>, Steps); 2]) -> Option<Self> {
         let at = first_difference(&one.1, &other.1)?;
         let steps = [one, other].map(|(_, steps)| steps.get(at).copied());
         let traces = [one, other].map(|(report, _)| report.trace.as_ref());

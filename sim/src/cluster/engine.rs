@@ -8,6 +8,7 @@ use gridmux_core::handle::take_bugs;
 
 use super::board::Board;
 use super::context::Common;
+use super::differs::Steps;
 use super::places::Places;
 use super::report::{Failure, Incident, Report};
 use super::simulation::{Simulation, nanos};
@@ -37,8 +38,8 @@ pub(super) struct Engine<'a, N> {
     /// The operations that nodes were told to do, in order.
     told: Vec<Incident>,
     failures: Vec<Failure>,
-    /// When each event came, and the digest behind it, if they are kept.
-    steps: Option<Vec<(u64, u64)>>,
+    /// If they are kept.
+    steps: Option<Steps>,
 }
 
 impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
@@ -78,7 +79,7 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
     }
 
     /// The same, with the time of each event and the digest behind it.
-    pub(super) fn run_in_steps(mut self) -> (Report<N>, Vec<(u64, u64)>) {
+    pub(super) fn run_in_steps(mut self) -> (Report<N>, Steps) {
         self.steps = Some(Vec::new());
         self.play();
         let steps = self.steps.take().unwrap_or_default();
