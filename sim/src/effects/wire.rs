@@ -200,6 +200,20 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_in_fragments_if_a_control_frame_ends_within_it() {
+        let mut watch = watch();
+        let ping = |start| Seen { start, end: start + 5, kind: Kind::Control(9) };
+        watch.wrote(0, 0, Dialler, &ping(0));
+        say(&mut watch, Dialler, 5, message(Op::Request, 1));
+        watch.wrote(0, 0, Acceptor, &ping(20));
+        say(&mut watch, Dialler, 15, message(Op::Request, 2));
+        assert_eq!(watch.counts.fragmented, 0, "one behind the other");
+        watch.wrote(0, 0, Dialler, &ping(28));
+        say(&mut watch, Dialler, 25, message(Op::Request, 3));
+        assert_eq!(watch.counts.fragmented, 1);
+    }
+
+    #[test]
     fn ids_are_the_same_while_both_muxes_live() {
         let mut watch = watch();
         say(&mut watch, Dialler, 0, message(Op::Request, 7));
