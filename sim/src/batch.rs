@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::census::Tally;
 use crate::oracle::{SAME_AGAIN, oracles};
-use crate::rows::ROWS;
+use crate::rows::{CASES, ROWS};
 use crate::verdict::{Failure, OracleId, Outcome};
 
 /// From so many seeds on it is judged how often faults were felt, and which oracles have judged.
@@ -118,9 +118,9 @@ impl Batch {
         groups
     }
 
-    /// The rows of the fault table whose faults no victim has felt.
+    /// The rows of the fault table, and their cases, whose faults no victim has felt.
     pub fn rows_without_effect(&self) -> Vec<&'static str> {
-        ROWS.into_iter().filter(|row| self.felt(row) == 0).collect()
+        ROWS.into_iter().chain(CASES).filter(|row| self.felt(row) == 0).collect()
     }
 
     /// How many faults of this row were felt.
@@ -178,7 +178,7 @@ mod tests {
     use super::{Batch, ENOUGH, Healing, SAME_AGAIN};
     use crate::census::Tally;
     use crate::oracle::oracles;
-    use crate::rows::ROWS;
+    use crate::rows::{CASES, ROWS};
     use crate::verdict::{Class, Failure, Figures, OracleId, Outcome};
 
     fn failure(oracle: u8, rule: &'static str) -> Failure {
@@ -211,7 +211,7 @@ mod tests {
         let felt = Tally { placed: 1, fired: 1, felt: 1 };
         let figures = Figures { calls: 1, successes_in_chaos: 1, ..Figures::default() };
         let full = Outcome {
-            census: ROWS.into_iter().map(|row| (row, felt)).collect(),
+            census: ROWS.into_iter().chain(CASES).map(|row| (row, felt)).collect(),
             figures: figures.clone(),
             ..Outcome::default()
         };

@@ -47,8 +47,18 @@ pub fn minimise(
     over: impl Fn(u64) -> bool,
     fails: impl FnMut(&Script) -> bool,
 ) -> Minimised {
-    let mut search =
-        Search { fails, over, runs: 0, tried: BTreeSet::new(), best: Draft::of(script) };
+    minimise_read(script, |text| text.parse().ok(), over, fails)
+}
+
+/// The same, of scripts that `read` reads.
+pub(crate) fn minimise_read(
+    script: &Script,
+    read: impl Fn(&str) -> Option<Script>,
+    over: impl Fn(u64) -> bool,
+    fails: impl FnMut(&Script) -> bool,
+) -> Minimised {
+    let best = Draft::of(script);
+    let mut search = Search { read, fails, over, runs: 0, tried: BTreeSet::new(), best };
     loop {
         let before = search.best.clone();
         search.drop_lines();
@@ -59,7 +69,7 @@ pub fn minimise(
         }
     }
     let finished = !search.is_over();
-    let script = search.best.parse().unwrap_or_else(|| script.clone());
+    let script = search.parse(&search.best).unwrap_or_else(|| script.clone());
     Minimised { script, runs: search.runs, finished }
 }
 
@@ -72,13 +82,10 @@ impl Draft {
         Self(script.to_string().lines().map(str::to_owned).collect())
     }
 
-    fn parse(&self) -> Option<Script> {
-        self.0.join("\n").parse().ok()
-    }
-
     /// How many nodes there are.
     fn nodes(&self) -> usize {
-        self.parse().map_or(0, |script| script.nodes.len())
+        let count = self.0.iter().find_map(|line| line.strip_prefix("nodes ")?.parse().ok());
+        count.unwrap_or(0)
     }
 
     /// Without these lines, and without the cancels of calls that are gone with them.
@@ -154,7 +161,8 @@ fn number_of(node: &str) -> Option<usize> {
 }
 
 /// The search for the shortest.
-struct Search<F, O> {
+struct Search<R, F, O> {
+    read: R,
     fails: F,
     over: O,
     runs: u64,
@@ -162,7 +170,16 @@ struct Search<F, O> {
     best: Draft,
 }
 
-impl<F: FnMut(&Script) -> bool, O: Fn(u64) -> bool> Search<F, O> {
+impl<R, F, O> Search<R, F, O>
+where
+    R: Fn(&str) -> Option<Script>,
+    F: FnMut(&Script) -> bool,
+    O: Fn(u64) -> bool,
+{
+    fn parse(&self, draft: &Draft) -> Option<Script> {
+        (self.read)(&draft.0.join("\n"))
+    }
+
     fn is_over(&self) -> bool {
         (self.over)(self.runs)
     }
@@ -172,7 +189,7 @@ impl<F: FnMut(&Script) -> bool, O: Fn(u64) -> bool> Search<F, O> {
         if self.is_over() || draft == self.best {
             return false;
         }
-        let Some(script) = draft.parse() else { return false };
+        let Some(script) = self.parse(&draft) else { return false };
         let text = script.to_string();
         if !self.tried.insert(xxhash_rust::xxh3::xxh3_64(text.as_bytes())) {
             return false;

@@ -42,10 +42,11 @@ fn concerned(script: &Script, index: usize) -> Option<Vec<usize>> {
             let is_named = script.lines.iter().any(|line| match &line.deed {
                 Deed::Call(other) => other.again_after.as_ref() == Some(&call.name),
                 Deed::Cancel(name) => *name == call.name,
-                Deed::Fault(_) => false,
+                Deed::Fault(_) | Deed::Do(_) => false,
             });
             (!is_named).then(|| vec![call.from, call.to])
         }
+        Deed::Do(_) => None,
         Deed::Cancel(name) => {
             let call = script.calls().find(|call| call.name == *name)?;
             Some(vec![call.from, call.to])

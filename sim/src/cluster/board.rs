@@ -1,12 +1,13 @@
 //! What the processes of a run leave with the simulation: notes, disks, and how they ended.
 
 use std::any::{Any, TypeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::context::NodeError;
+use crate::script::Operation;
 use crate::world::LifeId;
 
 /// Something that an application has noted.
@@ -34,20 +35,50 @@ pub(super) struct Exit {
 #[derive(Debug)]
 pub(super) struct State<N> {
     pub(super) notes: Vec<Note<N>>,
-    /// By node, then by the type of what is on it.
-    disks: Vec<BTreeMap<TypeId, Box<dyn Any + Send>>>,
+    /// By node, then by the type of what is on it; `None` while somebody changes it.
+    disks: Vec<BTreeMap<TypeId, Option<Value>>>,
     exits: Vec<Exit>,
 }
 
 impl<N> State<N> {
+    /// What a node has of a type on its disk; `None` if it has never written any.
+    ///
+    /// # Panics
+    /// If it is being changed: a change that uses the value that it changes is a mistake of its author.
     pub(super) fn disk<T: 'static>(&self, node: usize) -> Option<&T> {
-        self.disks.get(node)?.get(&TypeId::of::<T>())?.downcast_ref()
+        let value = self.disks.get(node)?.get(&TypeId::of::<T>())?;
+        let Some(value) = value else { panic!("{}", in_use::<T>(node)) };
+        value.downcast_ref()
     }
+}
 
-    pub(super) fn disk_mut<T: Default + Send + 'static>(&mut self, node: usize) -> Option<&mut T> {
-        let disks = self.disks.get_mut(node)?;
-        let disk = disks.entry(TypeId::of::<T>()).or_insert_with(|| Box::new(T::default()));
-        disk.downcast_mut()
+/// What is on a disk.
+type Value = Box<dyn Any + Send>;
+
+fn in_use<T>(node: usize) -> String {
+    let of = std::any::type_name::<T>();
+    format!("a change of the disk of n{node} uses the `{of}` that it changes")
+}
+
+/// A value that is taken from its disk to be changed, and goes back when this is dropped.
+pub(super) struct Lent<'a, N> {
+    board: &'a Board<N>,
+    node: usize,
+    of: TypeId,
+    value: Option<Value>,
+}
+
+impl<N> Lent<'_, N> {
+    pub(super) fn value<T: 'static>(&mut self) -> Option<&mut T> {
+        self.value.as_mut()?.downcast_mut()
+    }
+}
+
+impl<N> Drop for Lent<'_, N> {
+    fn drop(&mut self) {
+        if let Some(disks) = self.board.state().disks.get_mut(self.node) {
+            disks.insert(self.of, self.value.take());
+        }
     }
 }
 
@@ -65,12 +96,59 @@ impl<N> Board<N> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes the value of this type from a node's disk, at first the default, while it is changed.
+    ///
+    /// # Panics
+    /// If it is taken already: see [`State::disk`].
+    pub(super) fn lend<T: Default + Send + 'static>(&self, node: usize) -> Lent<'_, N> {
+        let of = TypeId::of::<T>();
+        let mut state = self.state();
+        let disk = state.disks.get_mut(node).map(|disks| disks.insert(of, None));
+        drop(state);
+        let value = match disk.flatten() {
+            Some(Some(value)) => value,
+            Some(None) => panic!("{}", in_use::<T>(node)),
+            None => Box::new(T::default()),
+        };
+        Lent { board: self, node, of, value: Some(value) }
+    }
+
     pub(super) fn exit(&self, exit: Exit) {
         self.state().exits.push(exit);
     }
 
     pub(super) fn take_exits(&self) -> Vec<Exit> {
         std::mem::take(&mut self.state().exits)
+    }
+}
+
+/// What a process is told to do, and has not taken.
+#[derive(Debug, Default)]
+pub(super) struct Inbox(Mutex<(VecDeque<Operation>, Vec<Waker>)>);
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, (VecDeque<Operation>, Vec<Waker>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn put(&self, operation: Operation) {
+        let mut inbox = self.lock();
+        inbox.0.push_back(operation);
+        let wakers = std::mem::take(&mut inbox.1);
+        drop(inbox);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<Operation> {
+        let mut inbox = self.lock();
+        match inbox.0.pop_front() {
+            Some(operation) => Poll::Ready(operation),
+            None => {
+                inbox.1.retain(|waker| !waker.will_wake(cx.waker()));
+                inbox.1.push(cx.waker().clone());
+                Poll::Pending
+            }
+        }
     }
 }
 

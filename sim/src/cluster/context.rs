@@ -15,8 +15,9 @@ use gridmux_core::node::authority;
 use gridmux_core::time::Instant;
 use gridmux_core::timings::Timings;
 
-use super::board::{Board, Note, Stop};
+use super::board::{Board, Inbox, Note, Stop};
 use crate::keyed::{Purpose, name_key};
+use crate::script::Operation;
 use crate::world::SimRuntime;
 
 /// Whatever a node's main function fails with.
@@ -46,6 +47,7 @@ struct Inner<N> {
     board: Arc<Board<N>>,
     common: Arc<Common>,
     stop: Arc<Stop>,
+    inbox: Arc<Inbox>,
     node: usize,
     life: u64,
 }
@@ -72,10 +74,12 @@ impl<N: Send + 'static> NodeContext<N> {
         board: &Arc<Board<N>>,
         common: &Arc<Common>,
         stop: &Arc<Stop>,
+        inbox: &Arc<Inbox>,
     ) -> Self {
         let (_, node, life) = runtime.whereabouts();
-        let (board, common, stop) = (board.clone(), common.clone(), stop.clone());
-        Self { inner: Arc::new(Inner { runtime, board, common, stop, node, life }) }
+        let (board, common) = (board.clone(), common.clone());
+        let (stop, inbox) = (stop.clone(), inbox.clone());
+        Self { inner: Arc::new(Inner { runtime, board, common, stop, inbox, node, life }) }
     }
 
     // ---- who this is ----
@@ -161,6 +165,18 @@ impl<N: Send + 'static> NodeContext<N> {
 
     // ---- the simulation ----
 
+    /// Waits for the next operation that a script's `do` line tells this process to do: see
+    /// [`Simulation::operations`]. They come in order, each to one who waits; those that nobody
+    /// has taken when the process ends are lost.
+    ///
+    /// # Cancel safety
+    /// It can be dropped at any time: nothing is taken before it returns.
+    ///
+    /// [`Simulation::operations`]: super::Simulation::operations
+    pub async fn operation(&self) -> Operation {
+        poll_fn(|cx| self.inner.inbox.poll(cx)).await
+    }
+
     /// A random number for this purpose, the how-manieth: it depends on the seed, the node and
     /// its life, and on nothing that happens in the run. It makes a good seed for a generator.
     pub fn random(&self, what: &str, nth: u64) -> u64 {
@@ -230,16 +246,23 @@ impl<T, N> Clone for Disk<T, N> {
 
 impl<T: Clone + Default + Send + 'static, N: Send + 'static> Disk<T, N> {
     /// A copy of the value.
+    ///
+    /// # Panics
+    /// Within a [`write`](Self::write) of the same value.
     pub fn read(&self) -> T {
         let Inner { board, node, .. } = &*self.context.inner;
         board.state().disk(*node).cloned().unwrap_or_default()
     }
 
-    /// Changes the value. `change` must not use a disk or make a note.
+    /// Changes the value. `change` may make notes, and use what the node has of other types on its
+    /// disk.
+    ///
+    /// # Panics
+    /// If `change` reads or writes the value that it changes.
     pub fn write<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let Inner { runtime, board, node, .. } = &*self.context.inner;
         if runtime.is_alive()
-            && let Some(value) = board.state().disk_mut(*node)
+            && let Some(value) = board.lend::<T>(*node).value()
         {
             return change(value);
         }

@@ -8,11 +8,11 @@ use gridmux_core::handle::take_bugs;
 
 use super::board::Board;
 use super::context::Common;
+use super::differs::Steps;
 use super::places::Places;
 use super::report::{Failure, Incident, Report};
 use super::simulation::{Simulation, nanos};
 use super::view::{Phase, View};
-use crate::oracle::heal_bound;
 use crate::run::chaos::{Act, Chaos, Left};
 use crate::run::recorder::Recorder;
 use crate::script::{Deed, Script};
@@ -25,9 +25,6 @@ const SECRET: &str = "the secret of all simulated nodes";
 /// How long a process may take to end when all are asked to.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// What the calm lasts beyond the time that links may need.
-const REST: Duration = Duration::from_secs(10);
-
 /// A run under way.
 pub(super) struct Engine<'a, N> {
     simulation: &'a Simulation<N>,
@@ -38,14 +35,18 @@ pub(super) struct Engine<'a, N> {
     board: Arc<Board<N>>,
     places: Places<N>,
     phase: Phase,
+    /// The operations that nodes were told to do, in order.
+    told: Vec<Incident>,
     failures: Vec<Failure>,
+    /// If they are kept.
+    steps: Option<Steps>,
 }
 
 impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
-    pub(super) fn new(simulation: &'a Simulation<N>, script: &'a Script) -> Self {
+    pub(super) fn new(simulation: &'a Simulation<N>, script: &'a Script, traced: bool) -> Self {
         let names: Vec<_> = (0..script.nodes.len()).map(|node| script.node_name(node)).collect();
         let shared = Shared::new(script.seed, names.clone(), script.knobs.clone());
-        let recorder = Recorder::new(script, simulation.traced, false);
+        let recorder = Recorder::new(script, traced, false);
         shared.world().observer = Some(Box::new(recorder.clone()));
         let board = Board::new(names.len());
         let common = Common {
@@ -66,11 +67,26 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
             board,
             places,
             phase: Phase::Chaos,
+            told: Vec::new(),
             failures: Vec::new(),
+            steps: None,
         }
     }
 
     pub(super) fn run(mut self) -> Report<N> {
+        self.play();
+        self.report()
+    }
+
+    /// The same, with the time of each event and the digest behind it.
+    pub(super) fn run_in_steps(mut self) -> (Report<N>, Steps) {
+        self.steps = Some(Vec::new());
+        self.play();
+        let steps = self.steps.take().unwrap_or_default();
+        (self.report(), steps)
+    }
+
+    fn play(&mut self) {
         take_bugs();
         self.chaos.schedule(nanos(self.simulation.every), Act::Tick);
         self.begin(Phase::Chaos);
@@ -78,9 +94,8 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
         if self.failures.is_empty() {
             self.begin(Phase::Calm);
             self.chaos.heal(&mut self.places);
-            let links = Duration::from_nanos(heal_bound(self.script, &self.simulation.timings));
-            let calm = self.simulation.calm.unwrap_or(links + REST);
-            self.go_until(self.chaos.now().saturating_add(nanos(calm)), |_| false);
+            let calm = self.simulation.calm_of(self.script);
+            self.go_until(self.chaos.now().saturating_add(calm), |_| false);
         }
         if self.failures.is_empty() {
             self.begin(Phase::Shutdown);
@@ -93,7 +108,6 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
             self.begin(Phase::Over);
             self.ask(true);
         }
-        self.report()
     }
 
     fn begin(&mut self, phase: Phase) {
@@ -110,21 +124,36 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
     /// Lets everything happen until `limit`, or until `reached` says so or something fails.
     fn go_until(&mut self, limit: u64, reached: impl Fn(&Places<N>) -> bool) {
         while self.failures.is_empty() && !reached(&self.places) {
-            match self.shared.step(limit) {
+            let step = self.shared.step(limit);
+            if let (Step::Done | Step::Cue(_), Some(steps)) = (&step, &mut self.steps) {
+                let world = self.shared.world();
+                steps.push((world.now, world.digested()));
+            }
+            match step {
                 Step::Done => self.look(),
-                Step::Cue(number) => {
-                    let left = self.chaos.act(number, &mut self.places);
-                    // There are no lines but those of faults.
-                    if left == Left::Tick {
+                Step::Cue(number) => match self.chaos.act(number, &mut self.places) {
+                    Left::Nothing => {}
+                    Left::Line(index) => self.tell(index),
+                    Left::Tick => {
                         self.ask(false);
                         let next = self.chaos.now() + nanos(self.simulation.every);
                         self.chaos.again(number, next);
                     }
-                }
+                },
                 Step::Quiet => return,
                 Step::Busy => self.fail("tasks run while time stands still", String::new()),
             }
         }
+    }
+
+    /// A node is told to do something, if it runs.
+    fn tell(&mut self, index: usize) {
+        let Deed::Do(operation) = &self.script.lines[index].deed else { return };
+        let text = match self.places.tell(operation) {
+            true => operation.to_string(),
+            false => format!("{operation}: n{} does not run", operation.node),
+        };
+        self.told.push(Incident { at: Duration::from_nanos(self.chaos.now()), text });
     }
 
     /// Sees which processes have ended, and what has gone wrong by itself.
@@ -197,6 +226,7 @@ impl<'a, N: Clone + Send + 'static> Engine<'a, N> {
             Some(Incident { at: Duration::from_nanos(fired.at), text: fault.to_string() })
         };
         let mut incidents: Vec<_> = self.chaos.fired.iter().filter_map(fault).collect();
+        incidents.extend(self.told.iter().cloned());
         for (node, lives) in self.places.lives.0.iter().enumerate() {
             for (number, life) in lives.iter().enumerate() {
                 let text = format!("n{node} starts, life {number}");

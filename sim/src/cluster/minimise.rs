@@ -2,7 +2,7 @@
 
 use super::report::Report;
 use super::simulation::Simulation;
-use crate::minimise::minimise;
+use crate::minimise::minimise_read;
 
 pub(super) fn least<N>(simulation: &Simulation<N>, report: Report<N>, most: u64) -> Report<N>
 where
@@ -11,8 +11,9 @@ where
     let Some(check) = report.failures.first().map(|failure| failure.check) else { return report };
     let mut least = report;
     let long = least.script.clone();
-    minimise(
+    minimise_read(
         &long,
+        |text| simulation.read(text).ok(),
         |runs| runs >= most,
         |script| {
             let report = simulation.run_script(script);

@@ -87,8 +87,8 @@
 //!
 //! // The bug is found, by some seed among the first ones…
 //! let buggy = simulation(false);
-//! let found = (0..20).map(|seed| buggy.run(seed)).find(|report| !report.is_good());
-//! let found = found.expect("twenty seeds are enough");
+//! let found = (0..60).map(|seed| buggy.run(seed)).find(|report| !report.is_good());
+//! let found = found.expect("sixty seeds are enough");
 //!
 //! // … and needs but few of its faults.
 //! let least = buggy.minimise(found, 40);
@@ -125,12 +125,16 @@
 //! memory and keeps its [`Disk`]. Clocks of nodes differ, and faults tamper with them: who relies
 //! on leases leaves out [`Clock`] and [`Rate`], or sees why not to.
 //!
+//! What nodes do they do by themselves, or when a line of a script tells them to:
+//! [`Simulation::operations`]. Such lines are replayed and minimised as faults are.
+//!
 //! # What makes a run the same again
 //!
 //! Everything random comes from [`NodeContext::random`], all times from the clock of the node, all
 //! tasks run on its runtime. Code that asks the system for the time or for randomness, that
 //! blocks, or that iterates over a `HashMap`, differs from run to run, and so does
-//! `tokio::select!` without `biased`. Two runs of a seed with different [digests] tell of it.
+//! `tokio::select!` without `biased`. Two runs of a seed with different [digests] tell of it, and
+//! [`Simulation::run_twice`] says where they differ first.
 //! Channels and locks of `futures` and of `tokio::sync` are fine.
 //!
 //! [grids]: gridmux_core::handle::Grid
@@ -148,6 +152,7 @@
 
 mod board;
 mod context;
+mod differs;
 mod engine;
 mod minimise;
 mod places;
@@ -157,6 +162,7 @@ mod view;
 
 pub use self::board::Note;
 pub use self::context::{Disk, NodeContext, NodeError};
+pub use self::differs::Differs;
 pub use self::report::{Batch, Failure, Incident, Report};
 pub use self::simulation::{ReplayError, Simulation};
 pub use self::view::{Life, Phase, View};

@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use gridmux_core::driver::time::sleep;
 
-use super::board::{Board, Exit, Stop};
+use super::board::{Board, Exit, Inbox, Stop};
 use super::context::{Common, NodeContext};
 use super::simulation::Main;
 use super::view::Lives;
 use crate::keyed::name_key;
 use crate::run::chaos::Victims;
+use crate::script::Operation;
 use crate::world::{Cue, Death, LifeId, Shared, SimRuntime};
 
 /// A process that runs.
 struct Process {
     runtime: SimRuntime,
     stop: Arc<Stop>,
+    inbox: Arc<Inbox>,
     /// Who is to be told once it has ended in order.
     done: Option<Cue>,
 }
@@ -66,6 +68,12 @@ impl<N: Send + 'static> Places<N> {
         (0..self.running.len()).for_each(|node| self.kill(node, Death::Closed));
     }
 
+    /// Tells a node what to do; whether a process of it runs.
+    pub(super) fn tell(&self, operation: &Operation) -> bool {
+        let process = self.running[operation.node].as_ref();
+        process.inspect(|process| process.inbox.put(operation.clone())).is_some()
+    }
+
     /// A main function has returned, and with it ends its process, unless that is dead anyway.
     pub(super) fn bury(&mut self, exit: &Exit) -> bool {
         let is_it = |process: &Process| process.runtime.life == exit.life;
@@ -97,8 +105,8 @@ impl<N: Send + 'static> Victims for Places<N> {
             return;
         }
         let runtime = self.shared.start(node);
-        let stop = Arc::new(Stop::default());
-        let context = NodeContext::new(runtime.clone(), &self.board, &self.common, &stop);
+        let (stop, inbox) = (Arc::new(Stop::default()), Arc::new(Inbox::default()));
+        let context = NodeContext::new(runtime.clone(), &self.board, &self.common, &stop, &inbox);
         let (main, board, life): (_, _, LifeId) =
             (self.main.clone(), self.board.clone(), runtime.life);
         runtime.spawn_keyed(name_key("main"), async move {
@@ -106,7 +114,7 @@ impl<N: Send + 'static> Victims for Places<N> {
             board.exit(Exit { node, life, result });
         });
         self.lives.born(node, self.now());
-        self.running[node] = Some(Process { runtime, stop, done: None });
+        self.running[node] = Some(Process { runtime, stop, inbox, done: None });
     }
 
     fn kill(&mut self, node: usize, how: Death) {

@@ -31,12 +31,12 @@ impl Display for Failure {
     }
 }
 
-/// Something that befell the nodes: a fault, the start or the end of a process.
+/// Something that befell the nodes: a fault, an operation, the start or the end of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
     /// When, in simulated time.
     pub at: Duration,
-    /// What, in the words of a script if it was a fault.
+    /// What, in the words of a script if it was a fault or an operation.
     pub text: String,
 }
 

@@ -11,12 +11,14 @@ use gridmux_core::limits::Limits;
 use gridmux_core::timings::Timings;
 
 use super::context::{NodeContext, NodeError};
+use super::differs::Differs;
 use super::engine::Engine;
 use super::report::{Batch, Report};
 use super::view::View;
 use crate::keyed::{Keyed, Purpose};
+use crate::oracle::heal_bound;
 use crate::parallel::in_order;
-use crate::script::{Deed, Fault, NodeKind, Script, ScriptError};
+use crate::script::{Deed, Fault, Line, Moment, NodeKind, Script, ScriptError, bounds, read};
 use crate::swarm::{Draw, FaultKind, draw_faults, draw_knobs};
 use crate::world::Knobs;
 
@@ -26,6 +28,9 @@ pub(super) type Main<N> = Arc<
         + Send
         + Sync,
 >;
+
+/// What the calm lasts beyond the time that links may need.
+const REST: Duration = Duration::from_secs(10);
 
 type Judgement<N> = Box<dyn Fn(&View<'_, N>) -> Result<(), String> + Send + Sync>;
 
@@ -46,6 +51,8 @@ pub enum ReplayError {
     /// It has a line that only scripted applications know, which the text names: a call, a
     /// `twin`, a `remove`, or a node that is not `ours`.
     Foreign(String),
+    /// A line, which the text names, comes when the calm that follows the faults is over.
+    Late(String),
 }
 
 impl std::fmt::Display for ReplayError {
@@ -53,6 +60,7 @@ impl std::fmt::Display for ReplayError {
         match self {
             Self::Script(error) => error.fmt(f),
             Self::Foreign(line) => write!(f, "not for the simulation of a cluster: `{line}`"),
+            Self::Late(line) => write!(f, "nothing is done after the calm: `{line}`"),
         }
     }
 }
@@ -61,7 +69,7 @@ impl std::error::Error for ReplayError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Script(error) => Some(error),
-            Self::Foreign(_) => None,
+            Self::Foreign(_) | Self::Late(_) => None,
         }
     }
 }
@@ -85,9 +93,11 @@ pub struct Simulation<N = ()> {
     faults: RangeInclusive<u64>,
     kinds: Vec<FaultKind>,
     chaos: RangeInclusive<Duration>,
-    pub(super) calm: Option<Duration>,
+    calm: Option<Duration>,
     pub(super) every: Duration,
-    pub(super) traced: bool,
+    traced: bool,
+    operations: Vec<&'static str>,
+    told: Vec<Line>,
 }
 
 impl<N> std::fmt::Debug for Simulation<N> {
@@ -102,7 +112,7 @@ const fn is_of_scripts(kind: FaultKind) -> bool {
 }
 
 impl<N: Send + 'static> Simulation<N> {
-    /// So many nodes, 2 to 256 (others are taken for the nearest), each of which runs `main`
+    /// So many nodes, 2 to 64 (others are taken for the nearest), each of which runs `main`
     /// whenever its process starts: at the beginning, after a crash, after it was asked to end.
     ///
     /// When `main` returns, its process ends, as does one whose `main` function has: all of its
@@ -114,7 +124,7 @@ impl<N: Send + 'static> Simulation<N> {
         Fut: Future<Output = Result<(), NodeError>> + Send + 'static,
     {
         Self {
-            nodes: nodes.clamp(2, 256),
+            nodes: nodes.clamp(2, *bounds::NODES.end() as usize),
             main: Arc::new(move |context| Box::pin(main(context))),
             checks: Vec::new(),
             timings: Timings::default(),
@@ -126,6 +136,8 @@ impl<N: Send + 'static> Simulation<N> {
             calm: None,
             every: Duration::from_millis(200),
             traced: false,
+            operations: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -151,6 +163,74 @@ impl<N: Send + 'static> Simulation<N> {
     pub fn knobs(mut self, knobs: Knobs) -> Self {
         self.knobs = Some(knobs);
         self
+    }
+
+    // ---- what nodes are told ----
+
+    /// The operations that lines of a script can tell nodes to do: `at 2s do lock n1 key=a`. A
+    /// node takes them by [`NodeContext::operation`] and does what they mean to it.
+    ///
+    /// Names are made of letters, digits, `-`, `_` and `.`; what stands behind the node are keys and
+    /// values of any kind without blanks. `at`, `every` and `when` are as with faults
+    /// ([`script`](crate::script)).
+    ///
+    /// ```
+    /// use gridmux_sim::cluster::{NodeContext, Simulation};
+    ///
+    /// let simulation = Simulation::new(2, |context: NodeContext<(usize, u64)>| async move {
+    ///     let mut sum = 0;
+    ///     loop {
+    ///         let operation = context.operation().await;
+    ///         sum += operation.get("by").unwrap_or("1").parse::<u64>()?;
+    ///         context.note((context.node(), sum));
+    ///     }
+    /// })
+    /// .operations(&["add"])
+    /// .chaos(std::time::Duration::from_secs(3)..=std::time::Duration::from_secs(5));
+    ///
+    /// // In a script of its own…
+    /// let text = "\
+    /// gridmux-sim 1
+    /// nodes 2
+    /// at 1s do add n0 by=5
+    /// at 2s do add n0
+    /// at 3s do add n1
+    /// heal 4s
+    /// ";
+    /// let report = simulation.replay(text)?;
+    /// let noted: Vec<_> = report.notes.iter().map(|note| note.event).collect();
+    /// assert_eq!(noted, [(0, 5), (0, 6), (1, 1)]);
+    ///
+    /// // … or in that of every seed, whose faults then come on top.
+    /// let attacked = simulation.tell("every 500ms 1s..3s do add n0 by=2\nat 2s do add n1")?;
+    /// assert!(attacked.script(7).lines.len() > 2);
+    /// # Ok::<(), gridmux_sim::cluster::ReplayError>(())
+    /// ```
+    #[must_use]
+    pub fn operations(mut self, names: &[&'static str]) -> Self {
+        self.operations.extend_from_slice(names);
+        self
+    }
+
+    /// Lines with operations for the scripts of all seeds, beside the faults that these draw. To be
+    /// called behind [`operations`](Self::operations).
+    ///
+    /// # Errors
+    /// A line that is no operation that is known; lines are counted from 1 in this text.
+    pub fn tell(mut self, lines: &str) -> Result<Self, ReplayError> {
+        const BEFORE: [&str; 2] = ["gridmux-sim 1", "nodes"];
+        let text = format!("{}\n{} {}\n{lines}", BEFORE[0], BEFORE[1], self.nodes);
+        let script = read(&text, &self.operations).map_err(|error| ScriptError {
+            line: error.line.saturating_sub(BEFORE.len()),
+            ..error
+        })?;
+        match script.lines.iter().find(|line| !matches!(line.deed, Deed::Do(_))) {
+            Some(line) => Err(ReplayError::Foreign(line.to_string())),
+            None => {
+                self.told.extend(script.lines);
+                Ok(self)
+            }
+        }
     }
 
     // ---- what attacks it ----
@@ -242,6 +322,7 @@ impl<N: Clone + Send + 'static> Simulation<N> {
         script.heal = draw.range("heal", shortest, longest).max(2_000_000_000);
         let count = draw.range("count", *self.faults.start(), *self.faults.end());
         script.lines = draw_faults(draw.of("faults"), &script, count, &self.kinds);
+        script.lines.extend_from_slice(&self.told);
         script
     }
 
@@ -250,6 +331,41 @@ impl<N: Clone + Send + 'static> Simulation<N> {
     /// blocks on nothing.
     pub fn run(&self, seed: u64) -> Report<N> {
         self.run_script(&self.script(seed))
+    }
+
+    /// Runs a seed twice, to see that both runs are the same: a run that is not cannot be replayed or
+    /// minimised. [What makes them differ](super#what-makes-a-run-the-same-again) is in the nodes'
+    /// code. The report has a trace.
+    ///
+    /// ```
+    /// use std::collections::HashSet;
+    /// use std::time::Duration;
+    ///
+    /// use gridmux_sim::cluster::{NodeContext, Simulation};
+    ///
+    /// // The order of a `HashSet` is another one in each of them.
+    /// let simulation = Simulation::new(2, |context: NodeContext<u64>| async move {
+    ///     for millis in HashSet::from([1, 20, 300, 4000]) {
+    ///         context.sleep(Duration::from_millis(millis)).await;
+    ///         context.note(millis);
+    ///     }
+    ///     Ok(())
+    /// });
+    /// // Of five seeds, one at the least.
+    /// let differs = (0..5).find_map(|seed| simulation.run_twice(seed).err());
+    /// println!("{}", differs.expect("they are not the same"));
+    /// ```
+    ///
+    /// # Errors
+    /// The first event after which the runs differ.
+    pub fn run_twice(&self, seed: u64) -> Result<Report<N>, Differs> {
+        let script = self.script(seed);
+        let run = || Engine::new(self, &script, true).run_in_steps();
+        let (one, other) = (run(), run());
+        match Differs::between(seed, [&one, &other]) {
+            None => Ok(one.0),
+            Some(differs) => Err(differs),
+        }
     }
 
     /// Runs many seeds, on as many threads as there are processors; each run has one.
@@ -272,9 +388,10 @@ impl<N: Clone + Send + 'static> Simulation<N> {
     /// [here](crate::script).
     ///
     /// # Errors
-    /// The text is no script, or has lines that are for [`run`](crate::run) only.
+    /// The text is no script, names operations that are not known, or has lines that are for
+    /// [`run`](crate::run) only or come too late.
     pub fn replay(&self, text: &str) -> Result<Report<N>, ReplayError> {
-        let script: Script = text.parse()?;
+        let script = self.read(text)?;
         if let Some(node) = script.nodes.iter().position(|kind| *kind != NodeKind::Ours) {
             return Err(ReplayError::Foreign(format!("node n{node}")));
         }
@@ -283,15 +400,36 @@ impl<N: Clone + Send + 'static> Simulation<N> {
                 matches!(fault, Fault::Twin { .. } | Fault::Remove { .. } | Fault::Panic { .. })
             }
             Deed::Call(_) | Deed::Cancel(_) => true,
+            Deed::Do(_) => false,
         };
-        match script.lines.iter().find(|line| foreign(&line.deed)) {
-            Some(line) => Err(ReplayError::Foreign(line.to_string())),
+        if let Some(line) = script.lines.iter().find(|line| foreign(&line.deed)) {
+            return Err(ReplayError::Foreign(line.to_string()));
+        }
+        let end = script.heal.saturating_add(self.calm_of(&script));
+        let late = |line: &&Line| match &line.moment {
+            Moment::At(at) => *at > end,
+            Moment::Every(times) => times.last > end,
+            Moment::When(_) => false,
+        };
+        match script.lines.iter().find(late) {
+            Some(line) => Err(ReplayError::Late(line.to_string())),
             None => Ok(self.run_script(&script)),
         }
     }
 
+    /// The script of a text with operations of this simulation.
+    pub(super) fn read(&self, text: &str) -> Result<Script, ScriptError> {
+        read(text, &self.operations)
+    }
+
+    /// How long it is calm behind the faults of a script, in nanoseconds.
+    pub(super) fn calm_of(&self, script: &Script) -> u64 {
+        let links = || heal_bound(script, &self.timings).saturating_add(nanos(REST));
+        self.calm.map_or_else(links, nanos)
+    }
+
     pub(super) fn run_script(&self, script: &Script) -> Report<N> {
-        Engine::new(self, script).run()
+        Engine::new(self, script, self.traced).run()
     }
 
     /// The shortest script that was found to fail in the same way as a report's, by

@@ -15,6 +15,8 @@ pub(super) fn configuration(subject: &Subject) -> String {
         match &line.deed {
             Deed::Call(call) => *calls.entry(call.route.word()).or_default() += 1,
             Deed::Cancel(_) => cancels += 1,
+            // Of users' own clusters only.
+            Deed::Do(_) => {}
             Deed::Fault(fault) => *faults.entry(fault.row()).or_default() += 1,
         }
     }

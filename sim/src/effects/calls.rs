@@ -31,10 +31,8 @@ pub(super) fn count(evidence: &Evidence, story: &Story<'_>, felt: &mut Felt) {
     felt.add_if("C4", error == Some(&CallError::DeadlineTooShort));
     felt.add_if("A1", story.issued().is_some() && story.dropped().is_some());
     felt.add_if("A2", story.timeout(default).is_some_and(|timeout| races(story, timeout)));
-    felt.add_if(
-        "A12",
-        story.call.timeout.is_some_and(|t| PING_EDGES.contains(&t)) && went_out(story),
-    );
+    let at_edge = story.call.timeout.is_some_and(|t| PING_EDGES.contains(&t)) && went_out(story);
+    felt.add_case("A12.deadline", at_edge.into());
     felt.add_if("A11", story.call.again_after.is_some() && story.issued().is_some());
     felt.add("A9", edges(story));
     let late =
@@ -243,7 +241,7 @@ mod tests {
         edge.plan.item_size = 10;
         edge.input.size = 10;
         feels(edge.clone(), &[(5, Issued)], &[]);
-        feels(edge.clone(), &[(5, Issued), (6, Started(true))], &[("A12", 1)]);
+        feels(edge.clone(), &[(5, Issued), (6, Started(true))], &[("A12", 1), ("A12.deadline", 1)]);
         edge.timeout = Some(15_001 * MS);
         feels(edge, &[(5, Issued), (6, Started(true))], &[]);
     }

@@ -22,6 +22,8 @@ pub struct WireCounts {
     pub cut: u64,
     /// Arrivals with the ends of several messages.
     pub coalesced: u64,
+    /// Messages in several WebSocket frames, with control frames between them.
+    pub fragmented: u64,
     /// Connects that were refused because the clocks differ.
     pub refused_for_clock: u64,
     /// Connects that were accepted though the clock was off by 290 s or more.
@@ -39,17 +41,23 @@ pub struct WireCounts {
 impl WorldCounts {
     pub(super) fn count(&self, felt: &mut Felt) {
         felt.add("N6", self.lazy);
-        felt.add("C3", self.late_timers + self.spurious);
+        felt.add_case("C3.late", self.late_timers);
+        felt.add_case("C3.spurious", self.spurious);
         felt.add("S1", self.ties);
     }
 }
 
 impl WireCounts {
     pub(super) fn count(&self, felt: &mut Felt) {
-        felt.add("B1", self.cut + self.coalesced);
-        felt.add("C5", self.refused_for_clock + self.accepted_at_the_edge);
-        felt.add("A10", self.wrapped + self.same_ids);
-        felt.add("A12", self.crossed_pings + self.unknown_pongs);
+        felt.add_case("B1.cut", self.cut);
+        felt.add_case("B1.coalesced", self.coalesced);
+        felt.add_case("B1.fragments", self.fragmented);
+        felt.add_case("C5.refused", self.refused_for_clock);
+        felt.add_case("C5.edge", self.accepted_at_the_edge);
+        felt.add_case("A10.wrap", self.wrapped);
+        felt.add_case("A10.same-ids", self.same_ids);
+        felt.add_case("A12.crossed", self.crossed_pings);
+        felt.add_case("A12.not-found", self.unknown_pongs);
     }
 }
 
@@ -73,6 +81,7 @@ mod tests {
         let wire = WireCounts {
             cut: 10,
             coalesced: 20,
+            fragmented: 5,
             refused_for_clock: 30,
             accepted_at_the_edge: 40,
             wrapped: 50,
@@ -81,9 +90,28 @@ mod tests {
             unknown_pongs: 80,
         };
         wire.count(&mut felt);
-        let all: Vec<_> = felt.0.into_iter().collect();
-        let rows = [("A10", 110), ("A12", 150), ("B1", 30), ("C3", 5), ("C5", 70)];
-        assert_eq!(all[..5], rows);
-        assert_eq!(all[5..], [("N6", 1), ("S1", 4)]);
+        let felt = |name: &str| felt.0.get(name).copied();
+        for (row, count) in [
+            ("A10", 110),
+            ("A12", 150),
+            ("B1", 35),
+            ("C3", 5),
+            ("C5", 70),
+            ("N6", 1),
+            ("S1", 4),
+            ("A10.wrap", 50),
+            ("A10.same-ids", 60),
+            ("A12.crossed", 70),
+            ("A12.not-found", 80),
+            ("B1.cut", 10),
+            ("B1.coalesced", 20),
+            ("B1.fragments", 5),
+            ("C3.late", 2),
+            ("C3.spurious", 3),
+            ("C5.refused", 30),
+            ("C5.edge", 40),
+        ] {
+            assert_eq!(felt(row), Some(count), "{row}");
+        }
     }
 }

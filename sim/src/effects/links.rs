@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Felt;
 use crate::oracle::{ConnectionLife, Evidence};
+use crate::script::{Deed, Fault};
 
 /// So many connections of a pair lost within so long are a flapping link.
 const LOST: usize = 3;
@@ -16,10 +17,8 @@ pub(super) fn count(evidence: &Evidence, felt: &mut Felt) {
         let [one, other] = connection.nodes;
         let ends = losses.entry((one.min(other), one.max(other))).or_default();
         ends.extend(lost(connection).filter(|at| *at < evidence.phases.heal));
-        felt.add_if(
-            "D5",
-            is_nested(&evidence.script.node_name(one), &evidence.script.node_name(other)),
-        );
+        felt.add_if("D5", connection.accepted_at.is_some() && could_be_taken(evidence, one, other));
+        felt.add_case("A8.lists", is_unlisted(evidence, connection).into());
     }
     felt.add("N7", widows(evidence));
     for mut ends in losses.into_values() {
@@ -45,6 +44,36 @@ fn lost(connection: &ConnectionLife) -> impl Iterator<Item = u64> {
     connection.broken_at.into_iter().flatten().min().into_iter()
 }
 
+/// The acceptor knows somebody else, perhaps itself, for whom it could take the dialler: one name
+/// begins with the other.
+fn could_be_taken(evidence: &Evidence, dialler: usize, acceptor: usize) -> bool {
+    let name = |node: usize| evidence.script.node_name(node);
+    let mut others = (0..evidence.script.nodes.len()).filter(|node| *node != dialler);
+    let is_alike = |node: usize| is_nested(&name(node), &name(dialler));
+    match evidence.script.nodes.len() {
+        2 => is_alike(acceptor),
+        _ => others.any(|node| node != acceptor && is_alike(node)),
+    }
+}
+
+/// Whether the acceptor refuses a dialler that it has not listed since its process started.
+fn is_unlisted(evidence: &Evidence, connection: &ConnectionLife) -> bool {
+    let [dialler, acceptor] = connection.nodes;
+    let Some(at) = connection.refused_at else { return false };
+    let lives = evidence.lives.get(acceptor).into_iter().flatten();
+    let Some(born) = lives.map(|life| life.born).filter(|born| *born <= at).max() else {
+        return false;
+    };
+    evidence.fired.iter().any(|fired| {
+        let deed = evidence.script.lines.get(fired.line).map(|line| &line.deed);
+        let (node, peer) = match deed {
+            Some(Deed::Fault(Fault::Remove { node, peer, .. })) => (*node, *peer),
+            _ => return false,
+        };
+        (node, peer) == (acceptor, dialler) && fired.at <= born && at <= fired.until
+    })
+}
+
 /// One name begins with the other.
 fn is_nested(one: &str, other: &str) -> bool {
     one.starts_with(other) || other.starts_with(one)
@@ -53,7 +82,8 @@ fn is_nested(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::Felt;
-    use crate::oracle::tale::Tale;
+    use crate::oracle::tale::{MS, Tale};
+    use crate::script::Fault;
 
     fn felt_of(tale: &Tale) -> Vec<(&'static str, u64)> {
         let mut felt = Felt::default();
@@ -92,6 +122,40 @@ mod tests {
     fn names_are_alike_when_one_begins_with_the_other() {
         assert!(super::is_nested("http://n:9", "http://n:90"));
         assert!(!super::is_nested("http://n0:9000", "http://n1:9000"));
+    }
+
+    #[test]
+    fn names_that_are_alike_matter_to_who_accepts_and_knows_another() {
+        let nested = |nodes: usize| {
+            let mut tale = Tale::new(nodes);
+            tale.evidence.script.nested = true;
+            let accepted = tale.evidence.connections.iter();
+            let count = accepted.filter(|connection| connection.accepted_at.is_some()).count();
+            (felt_of(&tale), [("D5", count as u64)])
+        };
+        for nodes in [2, 3] {
+            let (felt, all) = nested(nodes);
+            assert_eq!(felt, all);
+        }
+        let mut refused = Tale::new(3);
+        refused.evidence.script.nested = true;
+        refused.evidence.connections.iter_mut().for_each(|one| one.accepted_at = None);
+        assert_eq!(felt_of(&refused), []);
+    }
+
+    #[test]
+    fn a_list_differs_when_a_process_that_started_without_a_peer_refuses_it() {
+        let refused = |removed: u64| {
+            let mut tale = Tale::new(2);
+            tale.evidence.connections[0].accepted_at = None;
+            tale.evidence.connections[0].refused_at = Some(7 * MS);
+            let [peer, node] = tale.evidence.connections[0].nodes;
+            tale.evidence.lives[node][0].born = 5 * MS;
+            tale.fault(removed, 60_000, Fault::Remove { node, peer, lasts: 60_000 * MS });
+            felt_of(&tale)
+        };
+        assert_eq!(refused(4), [("A8", 1), ("A8.lists", 1)]);
+        assert_eq!(refused(6), [], "it had listed it");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::oracle::story::stories;
 use crate::run::Facts;
 use crate::script::Row;
 
-/// Counts of effects, by row.
+/// Counts of effects, by row and by case.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Felt(BTreeMap<Row, u64>);
 
@@ -29,12 +29,19 @@ impl Felt {
         }
     }
 
+    /// One of the [`CASES`](crate::rows::CASES) of a row.
+    fn add_case(&mut self, case: &'static str, count: u64) {
+        let row = crate::rows::row_of(case);
+        self.add(case, count);
+        self.add(row, count);
+    }
+
     fn add_if(&mut self, row: Row, felt: bool) {
         self.add(row, felt.into());
     }
 }
 
-/// What was felt in a run, by row. Nothing of it is placed by itself: what is felt was placed.
+/// What was felt in a run, by row and by case. Nothing of it is placed by itself: what is felt was placed.
 pub(crate) fn effects(facts: &Facts) -> BTreeMap<Row, Tally> {
     let mut felt = Felt::default();
     for story in stories(&facts.evidence) {
@@ -43,7 +50,7 @@ pub(crate) fn effects(facts: &Facts) -> BTreeMap<Row, Tally> {
     }
     calls::count_bursts(&facts.evidence, &mut felt);
     let refused = facts.evidence.inside.tried.iter().filter(|tried| tried.is_refused());
-    felt.add("A8", refused.count() as u64);
+    felt.add_case("A8.mistake", refused.count() as u64);
     links::count(&facts.evidence, &mut felt);
     facts.world_counts.count(&mut felt);
     facts.wire_counts.count(&mut felt);

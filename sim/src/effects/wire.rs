@@ -21,6 +21,8 @@ struct Way {
     /// Where the last message ended of which all has arrived.
     boundary: u64,
     arrived: u64,
+    /// Where what was written last ends.
+    written: u64,
     /// Muxes that this end has opened, and whose end is not under way yet.
     live: BTreeSet<u64>,
     /// This end has opened a mux of one of the last generations.
@@ -50,7 +52,11 @@ impl WireWatch {
     /// An end has written a whole message.
     pub(crate) fn wrote(&mut self, now: u64, conn: usize, end: End, seen: &Seen) {
         let Some(line) = self.lines.get_mut(conn) else { return };
-        line.ways[end as usize].ends.push_back(seen.end);
+        let way = &mut line.ways[end as usize];
+        way.ends.push_back(seen.end);
+        // A control frame has ended within the message.
+        self.counts.fragmented += u64::from(seen.start < way.written);
+        way.written = seen.end;
         if let Kind::Message(message) = &seen.kind {
             message.each().iter().for_each(|one| line.says(now, end, one, &mut self.counts));
         }
@@ -191,6 +197,20 @@ mod tests {
         assert_eq!((watch.counts.cut, watch.counts.coalesced), (0, 1));
         watch.arrived(0, Acceptor, 3);
         assert_eq!((watch.counts.cut, watch.counts.coalesced), (1, 1), "begun, not whole");
+    }
+
+    #[test]
+    fn a_message_is_in_fragments_if_a_control_frame_ends_within_it() {
+        let mut watch = watch();
+        let ping = |start| Seen { start, end: start + 5, kind: Kind::Control(9) };
+        watch.wrote(0, 0, Dialler, &ping(0));
+        say(&mut watch, Dialler, 5, message(Op::Request, 1));
+        watch.wrote(0, 0, Acceptor, &ping(20));
+        say(&mut watch, Dialler, 15, message(Op::Request, 2));
+        assert_eq!(watch.counts.fragmented, 0, "one behind the other");
+        watch.wrote(0, 0, Dialler, &ping(28));
+        say(&mut watch, Dialler, 25, message(Op::Request, 3));
+        assert_eq!(watch.counts.fragmented, 1);
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl<'a> Chaos<'a> {
         for (index, line) in self.script.lines.iter().enumerate() {
             let fault = match &line.deed {
                 Deed::Fault(fault) => Some(self.shared.world().census.place(fault.row())),
-                Deed::Call(_) | Deed::Cancel(_) => None,
+                Deed::Call(_) | Deed::Cancel(_) | Deed::Do(_) => None,
             };
             self.faults.push(fault);
             match &line.moment {
@@ -199,7 +199,7 @@ impl<'a> Chaos<'a> {
             Act::OpenGate(node) => victims.open_gate(node),
             Act::Line(index) => match &self.script.lines[index].deed {
                 Deed::Fault(fault) => self.come(index, fault, victims),
-                Deed::Call(_) | Deed::Cancel(_) => return Left::Line(index),
+                Deed::Call(_) | Deed::Cancel(_) | Deed::Do(_) => return Left::Line(index),
             },
             Act::Relief(relief) => {
                 if self.active.remove(&(number as usize)) {

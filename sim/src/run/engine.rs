@@ -317,7 +317,7 @@ impl<'a> Engine<'a> {
                     self.stage.cancel(id);
                 }
             }
-            Deed::Fault(_) => {}
+            Deed::Fault(_) | Deed::Do(_) => {}
         }
     }
 
@@ -592,7 +592,7 @@ fn is_too_long(error: &LinkError) -> bool {
 fn calls(script: &Script, stage: &Stage) -> Vec<Option<CallId>> {
     let call = |line: &Line| match &line.deed {
         Deed::Call(call) => Some(stage.add(call.clone())),
-        Deed::Cancel(_) | Deed::Fault(_) => None,
+        Deed::Cancel(_) | Deed::Fault(_) | Deed::Do(_) => None,
     };
     script.lines.iter().map(call).collect()
 }

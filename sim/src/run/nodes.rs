@@ -1,6 +1,6 @@
 //! The nodes of a run: grids on simulated machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -127,6 +127,8 @@ pub(crate) struct Nodes {
     gated: Vec<usize>,
     trials: Vec<(usize, Trial)>,
     pub(crate) tried: Vec<Tried>,
+    /// Who has taken whom out of its list: a process that starts meanwhile does not list it.
+    removed: BTreeSet<(usize, usize)>,
     running: Vec<Option<Running>>,
     twins: Vec<Option<Running>>,
     /// By node.
@@ -156,6 +158,7 @@ impl Nodes {
             gated: script.gates.iter().map(|(node, _)| *node).collect(),
             trials: script.trials.clone(),
             tried: Vec::new(),
+            removed: BTreeSet::new(),
             running: (0..count).map(|_| None).collect(),
             twins: (0..count).map(|_| None).collect(),
             lives: vec![Vec::new(); count],
@@ -196,7 +199,7 @@ impl Nodes {
         }
         let name = &self.names[node];
         let builder = Grid::builder_on(runtime.clone(), name)
-            .peers(self.names.iter().cloned())
+            .peers(self.listed(node))
             .auth(self.auth.clone())
             .timings(self.timings.clone())
             .limits(self.limits.clone())
@@ -216,6 +219,12 @@ impl Nodes {
                 None
             }
         }
+    }
+
+    /// The names that a node has in its list when it starts.
+    fn listed(&self, node: usize) -> Vec<String> {
+        let listed = |peer: &usize| !self.removed.contains(&(node, *peer));
+        (0..self.names.len()).filter(listed).map(|peer| self.names[peer].clone()).collect()
     }
 
     /// Starts a node that a loop of its own drives.
@@ -498,6 +507,7 @@ impl Victims for Nodes {
     }
 
     fn remove_peer(&mut self, node: usize, peer: usize) {
+        self.removed.insert((node, peer));
         if let Some(looped) = self.get(node).and_then(|running| running.looped.clone()) {
             let _ = looped.remove_peer(peer);
         }
@@ -513,6 +523,7 @@ impl Victims for Nodes {
     }
 
     fn add_peer(&mut self, node: usize, peer: usize) {
+        self.removed.remove(&(node, peer));
         let Some(mut running) = self.running[node].take() else { return };
         if let Some(looped) = &running.looped {
             let _ = looped.add_peer(peer);

@@ -61,7 +61,7 @@ impl Tried {
         match self.trial {
             Trial::OwnTwice => matches!(answer, Config(DuplicateName(_))),
             Trial::Slash | Trial::Capitals => matches!(answer, Config(InvalidName { .. })),
-            Trial::UnknownPeer => matches!(answer, Config(UnknownPeer(_))),
+            Trial::UnknownPeer | Trial::OwnHandle => matches!(answer, Config(UnknownPeer(_))),
             Trial::OwnPeer | Trial::SamePeer => matches!(answer, Config(NameTaken(_))),
             Trial::NoAuth => *answer == NoAuth,
             Trial::ShortSecret => matches!(answer, Secret(SecretError::TooShort { .. })),
@@ -110,6 +110,7 @@ pub(super) fn attempt(
     };
     let answer = match trial {
         Trial::UnknownPeer => grid.peer("http://stranger:9000").err(),
+        Trial::OwnHandle => grid.peer(own).err(),
         Trial::OwnPeer => grid.add_peer(own).err(),
         Trial::SamePeer => grid.add_peer(&names[other]).err(),
         _ => None,

@@ -3,7 +3,7 @@
 use super::call::{Call, Close, Finish, Input, Plan, Reading, Route};
 use super::fault::Fault;
 use super::form::{Form, Way};
-use super::line::Deed;
+use super::line::{Deed, Operation};
 use super::parse::ScriptError;
 use super::words::{BYTE, NAME, NODES, SHIFT, SIZE, TIME, Table, U32, U64, Words};
 use crate::world::{Damage, Death, DialFate};
@@ -93,6 +93,10 @@ const DEEDS: &Table<Reader> = &[
     ("remove", |words| {
         let (node, peer) = (words.node()?, words.node()?);
         Ok(Deed::Fault(Fault::Remove { node, peer, lasts: words.need("lasts", &TIME)? }))
+    }),
+    ("do", |words| {
+        let (name, node) = (words.operation()?.into(), words.node()?);
+        Ok(Deed::Do(Operation { name, node, arguments: words.pairs()? }))
     }),
 ];
 

@@ -48,6 +48,36 @@ pub enum Deed {
     Cancel(String),
     /// Something goes wrong.
     Fault(Fault),
+    /// A node of a user's own cluster is told to do something.
+    Do(Operation),
+}
+
+/// Something that a node of a user's own cluster is told to do: see
+/// [`Simulation::operations`](crate::cluster::Simulation::operations).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What it is called.
+    pub name: String,
+    /// The node that is told.
+    pub node: usize,
+    /// With what: keys and values, each key once.
+    pub arguments: Vec<(String, String)>,
+}
+
+impl Operation {
+    /// The value of an argument.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let found = self.arguments.iter().find(|(other, _)| other == key);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// What stands in a script behind the moment.
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "do {} n{}", self.name, self.node)?;
+        self.arguments.iter().try_for_each(|(key, value)| write!(f, " {key}={value}"))
+    }
 }
 
 /// A line that does something, at some moment.
@@ -114,7 +144,7 @@ impl Script {
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
         self.lines.iter().filter_map(|line| match &line.deed {
             Deed::Call(call) => Some(call),
-            Deed::Cancel(_) | Deed::Fault(_) => None,
+            Deed::Cancel(_) | Deed::Fault(_) | Deed::Do(_) => None,
         })
     }
 

@@ -39,12 +39,15 @@
 //! * A *number* is whole and decimal; sizes are bytes.
 //! * In the tables `[…]` may be left out; what is usual then stands at the right.
 //!
+//! Refused are also lines that could have no effect, such as a fault after the healing; what fails without
+//! anybody's fault, such as a hostile node in the core; and what is beyond the [`bounds`].
+//!
 //! ## What the run is like
 //!
 //! | statement | meaning | usually |
 //! |---|---|---|
 //! | `seed NUMBER` | what residual choices are drawn from | 0 |
-//! | `nodes NUMBER` | how many nodes there are, 1 to 256; comes before all that name one | must be there |
+//! | `nodes NUMBER` | how many nodes there are, 1 to 64; comes before all that name one | must be there |
 //! | `node NODE ours` | one of ours | all are |
 //! | `node NODE loop` | one of ours that a loop of its own drives | |
 //! | `node NODE go` | one that does what a Go node gets wrong | |
@@ -56,40 +59,42 @@
 //! | `token` | nodes know each other by one fixed token | by tokens made of a secret |
 //! | `nested` | names of nodes begin with those of others: `http://n:9`, `http://n:90` | `http://n0:9000` |
 //! | `limits [KEY=VALUE]…` | `message=`, `queued=`, `received=` bytes, `outgoing=`, `incoming=` calls to and from a peer, `unproved=` connections without a Connect | the defaults |
-//! | `gate NODE TIME` | its first process listens for so long before it starts (PROTOCOL.md section 7.12) | it starts at once |
-//! | `try NODE MISTAKE` | a node that starts first tries a configuration with a [mistake](Trial), which must be refused: `own-twice`, `slash`, `capitals`, `unknown-peer`, `own-peer`, `same-peer`, `no-auth`, `short-secret`, `short-life`, `split-token`, `same-route`, `http-route`, `limit` or `elsewhere` | none |
+//! | `gate NODE TIME` | its first process listens for so long before it starts (PROTOCOL.md section 7.12), up to 10 s | it starts at once |
+//! | `try NODE MISTAKE` | a node that starts first tries a configuration with a [mistake](Trial), which must be refused: `own-twice`, `slash`, `capitals`, `unknown-peer`, `own-handle`, `own-peer`, `same-peer`, `no-auth`, `short-secret`, `short-life`, `split-token`, `same-route`, `http-route`, `limit` or `elsewhere` | none |
 //! | `set [KEY=VALUE]…` | the [`Knobs`](crate::world::Knobs): see below | calm |
-//! | `heal TIME [core=NODES]` | when all faults end, and which nodes must be well then | 10 s, all |
+//! | `heal TIME [core=NODES]` | when all faults end, up to a day, and which nodes must be well then, none of them hostile | 10 s, all |
 //!
 //! The keys of `set`:
 //!
-//! | key | meaning | usually |
-//! |---|---|---|
-//! | `whole=yes` or `no` | frames are handed over whole, or bytes are split anywhere | `yes` |
-//! | `latency=TIME..TIME` | how long bytes travel, at least and at most; or `TIME`, always | 100us..300us |
-//! | `rate=NUMBER` | bytes a second on each path; 0 for any number | 0 |
-//! | `buffer=NUMBER` | bytes that writer and reader of a connection hold | 1048576 |
-//! | `piece=NUMBER` | the largest piece that bytes are split into | 65536 |
-//! | `slack=TIME` | timers fire up to so late | 0s |
-//! | `lazy-per-million=NUMBER` | of a million wake-ups of applications, so many are late… | 0 |
-//! | `laziness=TIME` | … by up to so long | 0s |
-//! | `spurious-per-million=NUMBER` | of a million events, so many wake a task for nothing | 0 |
-//! | `grain=TIME` | clocks move in steps of so much | 1ns |
-//! | `drift=NUMBER` | clocks differ in rate by up to so many millionths | 0 |
-//! | `origin=TIME` | monotonic clocks show up to so much at first | 0s |
-//! | `skew=TIME` | wall clocks differ by up to so much | 0s |
+//! | key | meaning | allowed | usually |
+//! |---|---|---|---|
+//! | `whole=yes` or `no` | frames are handed over whole, or bytes are split anywhere | | `yes` |
+//! | `latency=TIME..TIME` | how long bytes travel, at least and at most; or `TIME`, always | up to 250 ms | 100us..300us |
+//! | `rate=NUMBER` | bytes a second on each path; 0 for any number | 0, or from 100,000 | 0 |
+//! | `buffer=NUMBER` | bytes that writer and reader of a connection hold | from 1; with more latency from [more](bounds::least_buffer) | 1048576 |
+//! | `piece=NUMBER` | the largest piece that bytes are split into | | 65536 |
+//! | `slack=TIME` | timers fire up to so late | up to 1 s | 0s |
+//! | `lazy-per-million=NUMBER` | of a million wake-ups of applications, so many are late… | up to a million | 0 |
+//! | `laziness=TIME` | … by up to so long | up to 10 s | 0s |
+//! | `spurious-per-million=NUMBER` | of a million timers that fire, so many wake a task for nothing | up to a million | 0 |
+//! | `grain=TIME` | clocks move in steps of so much | up to 100 ms | 1ns |
+//! | `drift=NUMBER` | clocks differ in rate by up to so many millionths | up to 500,000 | 0 |
+//! | `origin=TIME` | monotonic clocks show up to so much at first | with all jumps, up to 100 days before 2^64 ns | 0s |
+//! | `skew=TIME` | wall clocks differ by up to so much | up to 100 years | 0s |
 //!
 //! ## What happens, and when
 //!
-//! `at TIME DEED` happens at a simulated time.
+//! `at TIME DEED` happens at a simulated time: faults until the healing, calls and cancels until the
+//! end of the run, which is the time that links may need to come up again, some 40 s, and 9.7 s more if the
+//! core has nodes that call each other then.
 //!
 //! `every TIME TIME..TIME DEED` happens again and again, so far apart, from the second time to the
-//! third; no call and no cancel does.
+//! third, at most 10,000 times; no call and no cancel does.
 //!
 //! `when WAY OP NUMBER [byte=NUMBER] DEED` happens when the message of this op, the how-manieth on
 //! this way from 1, is written. `OP` is a name of PROTOCOL.md such as `Request`, `Head` for the HTTP
-//! upgrade, or `Any`. Damage comes in front of this byte of its WebSocket message, from 0
-//! (usually 0). Instead of `damage WAY DAMAGE`, `DAMAGE` alone does for the way of the point.
+//! upgrade, or `Any`. Damage, and nothing else, comes in front of this byte of its WebSocket message, from 0
+//! (usually 0), and on the way of the point. Instead of `damage WAY DAMAGE`, `DAMAGE` alone does for the way of the point.
 //!
 //! | deed | meaning |
 //! |---|---|
@@ -110,20 +115,25 @@
 //! | `twin NODE lasts=TIME` | a second process of that name dials the node's peers |
 //! | `panic NODE NODE [using]` | the first one's machine of their link panics once, in what drives it or in what an application does next |
 //! | `remove NODE NODE lasts=TIME` | the first takes the second out of its grid, and adds it again |
+//! | `do OPERATION NODE [KEY=VALUE]…` | a node of a user's own cluster is told to do something: see [`Simulation::operations`](crate::cluster::Simulation::operations) |
+//!
+//! Two nodes of one deed differ; no `lasts` is 0s, but for `remove`. A `grace` is 10 s at most,
+//! `late` 60 s, `millionths` 100,000 to 10,000,000, and `by` 100 years.
 //!
 //! | damage | meaning |
 //! |---|---|
 //! | `reset` | the connection is reset |
 //! | `end` | the stream ends; what follows is lost |
 //! | `silence` | nothing arrives any more, and nobody is told |
-//! | `flip=BYTE` | this byte is changed in these bits, such as `0x20` |
-//! | `drop=NUMBER` | so many bytes are missing |
-//! | `insert=NUMBER` | so many bytes of noise stand in front of it |
+//! | `flip=BYTE` | this byte is changed in these bits, such as `0x20`; not in none |
+//! | `drop=NUMBER` | so many bytes are missing, 1 to 1048576 |
+//! | `insert=NUMBER` | so many bytes of noise stand in front of it, 1 to 1048576 |
 //! | `stall=TIME` | nothing arrives for a while |
 //!
 //! ## Calls
 //!
-//! `NAME` is made of letters, digits, `-`, `_` and `.`, and no two calls have the same. `ROUTE` is
+//! `NAME` is made of letters, digits, `-`, `_` and `.`, does not begin with `probe-`, and no two calls have
+//! the same. Payloads have up to 64 MiB, and streams up to 100,000 items each way. `ROUTE` is
 //! the [word](Route::word) of one of the [routes](Route): `echo`, `inline`, `run-to-end`, `sub`,
 //! `missing`, `missing-sub`; and, for streams, `drip`, `source`, `gulp`, `sink`, `narrow`, `talk`,
 //! `wide`, `missing-stream`, `mismatch`, `no-input`, `mistyped`, `mistyped-items`; the last two are `raw`.
@@ -151,7 +161,9 @@
 //! | `again-after=NAME` | made once that call of the same node has failed, and not otherwise | |
 //! | `read-stop=NUMBER` | after so many it takes no more | never |
 
+pub mod bounds;
 mod call;
+mod check;
 mod deed;
 mod fault;
 mod form;
@@ -167,7 +179,8 @@ mod words;
 pub use self::call::{Call, Close, Finish, Input, Plan, Reading, Route};
 pub use self::fault::{Fault, Moment, Point, Row, Times};
 pub use self::form::{Form, Way};
-pub use self::line::{Conduct, Deed, Line, NodeKind, Script};
+pub use self::line::{Conduct, Deed, Line, NodeKind, Operation, Script};
 pub use self::parse::ScriptError;
+pub(crate) use self::parse::read;
 pub use self::trial::Trial;
 pub use self::units::{parse_time, show_time};

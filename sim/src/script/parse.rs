@@ -1,11 +1,12 @@
 //! Reading a script.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use gridmux_core::limits::Limits;
 use gridmux_core::wire::Op;
 
+use super::check::{self, Part};
 use super::deed::{deed, deed_on};
 use super::fault::{Moment, Point, Times};
 use super::line::{Conduct, Deed, Line, NodeKind, Script};
@@ -16,9 +17,6 @@ use crate::world::Knobs;
 /// The first words of a script, and the version of the format.
 pub(super) const HEAD: &str = "gridmux-sim 1";
 
-/// The most nodes that a script may have.
-const MOST_NODES: u64 = 256;
-
 pub(super) const CONDUCTS: &Table<Conduct> =
     &[("rules", Conduct::Rules), ("handshakes", Conduct::Handshakes), ("merges", Conduct::Merges)];
 
@@ -27,6 +25,7 @@ pub(super) const TRIALS: &Table<Trial> = &[
     ("slash", Trial::Slash),
     ("capitals", Trial::Capitals),
     ("unknown-peer", Trial::UnknownPeer),
+    ("own-handle", Trial::OwnHandle),
     ("own-peer", Trial::OwnPeer),
     ("same-peer", Trial::SamePeer),
     ("no-auth", Trial::NoAuth),
@@ -60,23 +59,28 @@ impl std::error::Error for ScriptError {}
 ///
 /// # Errors
 ///
-/// The first line that cannot be read, and why.
+/// The first line that cannot be read, or that must not be, and why.
 impl FromStr for Script {
     type Err = ScriptError;
 
     fn from_str(text: &str) -> Result<Self, ScriptError> {
-        let mut draft = Draft::default();
-        let mut last = 0;
-        for (index, text) in text.lines().enumerate() {
-            last = index + 1;
-            let mut words = Words::new(last, text, draft.nodes.len());
-            if !words.is_empty() {
-                draft.line(&mut words)?;
-                words.end()?;
-            }
-        }
-        draft.finish(last)
+        read(text, &[])
     }
+}
+
+/// The script of a text whose operations may have these names.
+pub(crate) fn read(text: &str, operations: &[&'static str]) -> Result<Script, ScriptError> {
+    let mut draft = Draft::default();
+    let mut last = 0;
+    for (index, text) in text.lines().enumerate() {
+        last = index + 1;
+        let mut words = Words::new(last, text, draft.nodes.len(), operations);
+        if !words.is_empty() {
+            draft.line(&mut words)?;
+            words.end()?;
+        }
+    }
+    draft.finish(last)
 }
 
 /// As much of a script as was read.
@@ -84,6 +88,8 @@ impl FromStr for Script {
 struct Draft {
     /// The words that may come only once, and have come.
     seen: BTreeSet<String>,
+    /// The numbers of the lines in which parts stand.
+    places: BTreeMap<Part, usize>,
     seed: u64,
     nodes: Vec<NodeKind>,
     knobs: Knobs,
@@ -136,6 +142,7 @@ const STATEMENTS: &Table<Reader> = &[
     ("gate", |draft, words| {
         let node = words.node()?;
         draft.once(format!("gate n{node}"), words)?;
+        draft.places.insert(Part::Gate(node), words.line());
         draft.gates.push((node, words.next(&TIME)?));
         Ok(())
     }),
@@ -158,7 +165,9 @@ const STATEMENTS: &Table<Reader> = &[
             return Err(words.wrong(format!("that is more often than {most} times")));
         }
         match deed(words)? {
-            deed @ Deed::Fault(_) => draft.add(Line { moment: Moment::Every(times), deed }, words),
+            deed @ (Deed::Fault(_) | Deed::Do(_)) => {
+                draft.add(Line { moment: Moment::Every(times), deed }, words)
+            }
             Deed::Call(_) | Deed::Cancel(_) => Err(words.wrong("no call happens more than once")),
         }
     }),
@@ -201,9 +210,7 @@ impl Draft {
     fn nodes(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
         self.once("nodes".into(), words)?;
         let count = words.next(&U64)?;
-        if !(1..=MOST_NODES).contains(&count) {
-            return Err(words.wrong(format!("{count} nodes: 1 to {MOST_NODES} are possible")));
-        }
+        check::nodes(count).map_err(|problem| words.wrong(problem))?;
         self.nodes = (0..count).map(|_| NodeKind::Ours).collect();
         Ok(())
     }
@@ -211,6 +218,7 @@ impl Draft {
     fn node(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
         let node = words.node()?;
         self.once(format!("node n{node}"), words)?;
+        self.places.insert(Part::Node(node), words.line());
         let kinds = [
             ("ours", Some(NodeKind::Ours)),
             ("loop", Some(NodeKind::Loop)),
@@ -226,6 +234,7 @@ impl Draft {
 
     fn set(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
         self.once("set".into(), words)?;
+        self.places.insert(Part::Set, words.line());
         let calm = Knobs::default();
         self.knobs = Knobs {
             whole: words.field("whole", &YES)?.unwrap_or(calm.whole),
@@ -269,6 +278,7 @@ impl Draft {
 
     fn heal(&mut self, words: &mut Words<'_>) -> Result<(), ScriptError> {
         self.once("heal".into(), words)?;
+        self.places.insert(Part::Heal, words.line());
         let at = words.next(&TIME)?;
         let core = words.field("core", &NODES)?;
         core.iter().flatten().try_for_each(|node| words.checked(*node).map(drop))?;
@@ -284,8 +294,9 @@ impl Draft {
                 self.named.extend(named);
             }
             Deed::Cancel(name) => self.named.push((words.line(), name.clone())),
-            Deed::Fault(_) => {}
+            Deed::Fault(_) | Deed::Do(_) => {}
         }
+        self.places.insert(Part::Line(self.lines.len()), words.line());
         self.lines.push(line);
         Ok(())
     }
@@ -306,7 +317,7 @@ impl Draft {
         }
         let calm = Script::new(self.seed, self.nodes.len());
         let (heal, core) = self.heal.unwrap_or((calm.heal, None));
-        Ok(Script {
+        let script = Script {
             nodes: self.nodes,
             knobs: self.knobs,
             first_generation: self.first_generation,
@@ -320,7 +331,11 @@ impl Draft {
             heal,
             core: core.unwrap_or(calm.core),
             ..calm
-        })
+        };
+        let line = |part| self.places.get(&part).copied().unwrap_or(last);
+        check::check(&script)
+            .map_err(|(part, problem)| ScriptError { line: line(part), problem })?;
+        Ok(script)
     }
 }
 

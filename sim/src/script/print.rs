@@ -92,6 +92,7 @@ impl Display for Line {
             Deed::Call(deed) => call(f, deed),
             Deed::Cancel(name) => write!(f, "cancel {name}"),
             Deed::Fault(fault) => fault.fmt(f),
+            Deed::Do(operation) => operation.fmt(f),
         }
     }
 }

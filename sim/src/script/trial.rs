@@ -12,6 +12,8 @@ pub enum Trial {
     Capitals,
     /// A handle of a peer is asked for that is in no list.
     UnknownPeer,
+    /// A handle of the node itself is asked for, to call itself.
+    OwnHandle,
     /// The node adds itself as a peer.
     OwnPeer,
     /// The node adds a peer that it has.
@@ -36,11 +38,12 @@ pub enum Trial {
 
 impl Trial {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::OwnTwice,
         Self::Slash,
         Self::Capitals,
         Self::UnknownPeer,
+        Self::OwnHandle,
         Self::OwnPeer,
         Self::SamePeer,
         Self::NoAuth,

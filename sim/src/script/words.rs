@@ -103,16 +103,23 @@ pub(super) struct Words<'a> {
     line: usize,
     /// How many nodes the script has.
     nodes: usize,
+    /// What nodes can be told to do.
+    operations: &'a [&'static str],
     words: Vec<&'a str>,
     /// The optional words that were asked for, for the message about one that was not.
     known: Vec<&'static str>,
 }
 
 impl<'a> Words<'a> {
-    pub(super) fn new(line: usize, text: &'a str, nodes: usize) -> Self {
+    pub(super) fn new(
+        line: usize,
+        text: &'a str,
+        nodes: usize,
+        operations: &'a [&'static str],
+    ) -> Self {
         let text = text.split('#').next().unwrap_or_default();
         let words = text.split_ascii_whitespace().collect();
-        Self { line, nodes, words, known: Vec::new() }
+        Self { line, nodes, operations, words, known: Vec::new() }
     }
 
     /// The error of this line.
@@ -173,6 +180,32 @@ impl<'a> Words<'a> {
         })
     }
 
+    /// The next word, an operation that nodes know.
+    pub(super) fn operation(&mut self) -> Result<&'static str, ScriptError> {
+        let word = self.word("an operation")?;
+        let found = self.operations.iter().find(|name| **name == word);
+        found.copied().ok_or_else(|| match self.operations {
+            [] => self.wrong(format!("`{word}`: operations are of simulated clusters only")),
+            all => self.wrong(format!("`{word}` is no operation: {}", all.join(", "))),
+        })
+    }
+
+    /// All that is left, words such as `key=value`, each key once.
+    pub(super) fn pairs(&mut self) -> Result<Vec<(String, String)>, ScriptError> {
+        let mut pairs = Vec::<(String, String)>::new();
+        while !self.is_empty() {
+            let word = self.word("an argument")?;
+            let Some((key, value)) = word.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+                return Err(self.wrong(format!("`{word}` is not an argument such as key=value")));
+            };
+            if pairs.iter().any(|(other, _)| other == key) {
+                return Err(self.wrong(format!("`{key}=` stands here twice")));
+            }
+            pairs.push((key.into(), value.into()));
+        }
+        Ok(pairs)
+    }
+
     /// The next word, a node of this script.
     pub(super) fn node(&mut self) -> Result<usize, ScriptError> {
         let node = self.next(&NODE)?;
@@ -230,8 +263,8 @@ impl<'a> Words<'a> {
     ) -> Result<Option<T>, ScriptError> {
         let text = Kind { what: "a word", read: |text| Some(text.to_owned()) };
         let Some(text) = self.field(key, &text)? else { return Ok(None) };
-        let Self { line, nodes, .. } = *self;
-        let mut choice = Words { line, nodes, words: vec![&text], known: Vec::new() };
+        let Self { line, nodes, operations, .. } = *self;
+        let mut choice = Words { line, nodes, operations, words: vec![&text], known: Vec::new() };
         choice.choose(&format!("a value of `{key}=`"), table).map(Some)
     }
 

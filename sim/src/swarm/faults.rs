@@ -2,7 +2,7 @@
 
 use super::draw::Draw;
 use super::{MILLI, SECOND};
-use crate::script::{Deed, Fault, Line, Moment, Point, Script, Times};
+use crate::script::{Deed, Fault, Line, Moment, Point, Script, Times, bounds};
 use crate::world::{Damage, Death, DialFate};
 
 /// A kind of fault that a seed may draw; it favours some and leaves out others.
@@ -157,6 +157,12 @@ fn one(own: Draw, script: &Script, kind: FaultKind, at: u64) -> Line {
         }
         (_, fault) => fault,
     };
+    // Nothing but damage comes within a message.
+    let moment = match (moment, &fault) {
+        (moment, Fault::Damage { .. }) => moment,
+        (Moment::When(point), _) => Moment::When(Point { byte: 0, ..point }),
+        (moment, _) => moment,
+    };
     Line { moment, deed: Deed::Fault(fault) }
 }
 
@@ -179,7 +185,7 @@ fn fault(own: Draw, script: &Script, kind: FaultKind, from: usize, to: usize) ->
         FaultKind::Stall => Fault::Stall { from, to, lasts: around_limits(own) },
         FaultKind::Partition => Fault::Partition {
             group: (0..nodes)
-                .filter(|n| *n == node || own.nth(*n as u64).one_in("in", 3))
+                .filter(|n| *n == node || *n != to && own.nth(*n as u64).one_in("in", 3))
                 .collect(),
             lasts: around_limits(own),
             one_way: own.one_in("one way", 3),
@@ -249,8 +255,11 @@ fn clock(own: Draw, node: usize) -> Fault {
                     300 * SECOND as i64,
                     301 * SECOND as i64,
                     -299 * SECOND as i64,
+                    -300 * SECOND as i64,
                     -301 * SECOND as i64,
                     -86_400 * SECOND as i64,
+                    bounds::SKEW as i64,
+                    -(bounds::SKEW as i64),
                 ],
             ),
         },

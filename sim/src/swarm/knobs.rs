@@ -2,7 +2,10 @@
 
 use super::draw::Draw;
 use super::{MILLI, SECOND};
+use crate::script::bounds;
 use crate::world::Knobs;
+
+const DAY: u64 = 86_400 * SECOND;
 
 pub(crate) fn draw(draw: Draw) -> Knobs {
     let latency = draw.pick(
@@ -33,7 +36,11 @@ pub(crate) fn draw(draw: Draw) -> Knobs {
         spurious_per_million: draw.pick("spurious", &[0, 0, 100_000]),
         grain: draw.weighted("grain", &[(4, 1), (2, 1_000), (1, MILLI), (1, 15_600_000)]),
         drift: draw.weighted("drift", &[(3, 0), (3, 200), (1, 100_000)]),
-        origin: draw.pick("origin", &[0, 3600 * SECOND, 400 * 86_400 * SECOND]),
+        // The last: anywhere, with room for the jumps of a seed.
+        origin: draw.weighted(
+            "origin",
+            &[(5, 0), (5, 3_600 * SECOND), (5, 400 * DAY), (1, bounds::CLOCK - 100 * DAY)],
+        ),
         skew: draw.pick("skew", &[0, 0, SECOND, 120 * SECOND]),
     }
 }

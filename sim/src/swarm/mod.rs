@@ -6,6 +6,7 @@
 mod bulk;
 mod calls;
 mod draw;
+mod edges;
 mod faults;
 mod favourites;
 mod kinds;
@@ -96,6 +97,7 @@ pub fn script(seed: u64, profile: Profile) -> Script {
     script.lines = lines;
     bulk::add(draw.of("bulk"), &mut script);
     scenes::add(draw.of("scenes"), &mut script);
+    edges::add(draw.of("edges"), &mut script);
     script
 }
 

@@ -1,9 +1,11 @@
 //! Attacks: they are of the seed, they have effects, they find bugs, and they can be told again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gridmux_sim::cluster::ReplayError;
+use gridmux_sim::cluster::{NodeContext, ReplayError, Simulation};
 use gridmux_sim::script::{Deed, Fault};
 use gridmux_sim::swarm::FaultKind;
 
@@ -15,6 +17,31 @@ fn a_seed_gives_the_same_run_again_and_another_seed_another_one() {
     assert_eq!((one.digest, one.events), (again.digest, again.events));
     assert_eq!((&one.notes, &one.incidents), (&again.notes, &again.incidents));
     assert_ne!(one.digest, other.digest);
+}
+
+#[test]
+fn runs_that_differ_are_told_by_the_first_event_that_does() {
+    let same = counter(true).run_twice(3).expect("they are the same");
+    assert_eq!(same.digest, counter(true).run(3).digest);
+    let lives = Arc::new(AtomicU64::new(0));
+    let simulation = Simulation::new(2, move |context: NodeContext<()>| {
+        // Something outlives the run.
+        let lives = lives.fetch_add(1, Ordering::Relaxed);
+        async move {
+            context.sleep(Duration::from_secs(2)).await;
+            context.sleep(Duration::from_millis(100 * lives)).await;
+            let grid = context.builder().bind(context.address()).await?;
+            context.stopped().await;
+            grid.shutdown(Duration::from_secs(1)).await;
+            Ok(())
+        }
+    });
+    let differs = simulation.without(&FaultKind::ALL).run_twice(3).expect_err("they differ");
+    let [one, other] = differs.at.map(|at| at.expect("both go on"));
+    assert!(one >= Duration::from_secs(2) && other < Duration::from_secs(4), "{differs}");
+    assert!(differs.event > 1 && differs.happened.iter().all(Option::is_some), "{differs}");
+    let text = format!("two runs of seed 3 differ from event {} on", differs.event);
+    assert!(differs.to_string().starts_with(&text), "{differs}");
 }
 
 #[test]
@@ -35,9 +62,9 @@ fn a_printed_script_gives_the_same_run() {
 
 #[test]
 fn a_bug_is_found_and_its_faults_are_minimised_and_without_it_the_same_seeds_are_clean() {
-    let batch = counter(false).many(0..12);
-    assert_eq!(batch.runs, 12);
-    let found = batch.failed.into_iter().next().expect("twelve seeds are enough");
+    let batch = counter(false).many(0..40);
+    assert_eq!(batch.runs, 40);
+    let found = batch.failed.into_iter().next().expect("forty seeds are enough");
     assert_eq!(found.failures[0].check, TWICE);
     let before = found.script.lines.len();
     let least = counter(false).minimise(found, 60);

@@ -78,6 +78,49 @@ fn destructors_of_a_process_that_was_killed_leave_no_trace() {
 }
 
 #[test]
+fn a_change_of_a_disk_may_note_and_use_another_value() {
+    let simulation = Simulation::new(2, |context: NodeContext<u64>| async move {
+        context.disk::<u64>().write(|number| {
+            *number += 7;
+            context.disk::<u32>().write(|other| *other += 1);
+            context.note(*number + u64::from(context.disk::<u32>().read()));
+        });
+        context.stopped().await;
+        Ok(())
+    });
+    let report = run(&simulation, "");
+    assert!(report.is_good(), "{report}");
+    assert_eq!(report.notes.iter().map(|note| note.event).collect::<Vec<_>>(), [8, 8]);
+}
+
+#[test]
+fn a_change_that_uses_what_it_changes_panics_and_changes_nothing() {
+    let reads = |context: &NodeContext<()>| {
+        context.disk::<u64>().write(|_| context.disk::<u64>().read());
+    };
+    let writes = |context: &NodeContext<()>| {
+        context.disk::<u64>().write(|_| context.disk::<u64>().write(|number| *number = 3));
+    };
+    let changes: [fn(&NodeContext<()>); 2] = [reads, writes];
+    for change in changes {
+        let simulation = Simulation::new(2, move |context: NodeContext<()>| async move {
+            context.disk::<u64>().write(|number| *number = 2);
+            change(&context);
+            Ok(())
+        })
+        .check("the value is as it was", |view| match view.disk::<u64>(0) {
+            Some(3) => Err("it is not".into()),
+            _ => Ok(()),
+        });
+        let report = run(&simulation, "");
+        assert_eq!(report.failures[0].check, "a task has panicked");
+        let problem = "a change of the disk of n0 uses the `u64` that it changes";
+        let other = problem.replace("n0", "n1");
+        assert!([problem, &other].contains(&report.failures[0].problem.as_str()), "{report}");
+    }
+}
+
+#[test]
 fn a_node_is_asked_to_end_and_killed_when_its_time_is_up() {
     let simulation = Simulation::new(2, |context: NodeContext<Duration>| async move {
         let grace = context.stopped().await;

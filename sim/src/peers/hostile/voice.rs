@@ -19,6 +19,8 @@ use crate::peers::say;
 const LOOK: Duration = Duration::from_millis(100);
 /// Ids of its own begin here.
 const OWN: u64 = 0x1000;
+/// One of so many messages travels in fragments, which is legal (PROTOCOL.md section 1).
+const FRAGMENTED: u64 = 4;
 /// No number of a call begins so.
 pub(super) const NOBODYS: [u8; 16] = [0xff; 16];
 
@@ -108,8 +110,12 @@ impl Voice<'_> {
     }
 
     pub(super) fn say(&mut self, header: Header, payload: &[u8]) {
+        let (mux, seq) = (header.mux, header.seq);
         let bytes = self.write(header, payload);
-        self.line.push(&bytes);
+        match mix(mux ^ u64::from(seq)).is_multiple_of(FRAGMENTED) {
+            true => self.line.push_in_fragments(&bytes),
+            false => self.line.push(&bytes),
+        }
     }
 
     /// Something without a payload.
