@@ -516,7 +516,7 @@ impl<'a> Engine<'a> {
         let (connections, dials) = (record.lives.clone(), record.dials.clone());
         let stillborn = record.stillborn.clone();
         let (silences, pings) = (record.silences.clone(), record.pings.clone());
-        let intakes = record.intakes();
+        let (intakes, credits) = (record.intakes(), record.credits());
         drop(record);
         let world = self.shared.world();
         let walls = (0..self.script.nodes.len()).map(|node| world.wall_skew(node)).collect();
@@ -541,6 +541,7 @@ impl<'a> Engine<'a> {
             silences,
             pings,
             intakes,
+            credits,
             streams: Vec::new(),
             starved_at: starved,
             inside: Inside::default(),
