@@ -69,8 +69,8 @@ bugs! {
         "a credit for a call that is over counts as a violation and drops the link";
     SubrouteLeftOnReply = "subroute-left-on-reply", Some(2), "A6", "O16",
         "the refusal of a call under a subroute keeps the subroute's flag";
-    ConnectErrorDropped = "connect-error-dropped", Some(3), "A6", "O1",
-        "a refusal is not told to the caller, who waits for the deadline";
+    ConnectErrorDropped = "connect-error-dropped", Some(3), "A6", "O3",
+        "a refusal is not told to the caller, who waits until the call ends otherwise";
     UntakenReplyLeaksSlot = "untaken-reply-leaks-slot", Some(8), "A1", "O14",
         "a request let go after its reply came keeps its slot for ever";
     LateAnswerLeaksSlot = "late-answer-leaks-slot", Some(8), "A1", "O14",
@@ -89,7 +89,7 @@ bugs! {
         "a pong that comes while items wait to be taken does not count as life";
     LastItemsDropped = "last-items-dropped", Some(19), "A3", "O2",
         "items not yet taken when the orderly end arrives are lost";
-    WrongDirectionDisconnect = "wrong-direction-disconnect", Some(22), "A10", "O7",
+    WrongDirectionDisconnect = "wrong-direction-disconnect", Some(22), "A10", "O3",
         "a disconnect by the callee also ends the peer's own call of the same number";
     NilItemKeepsCredit = "nil-item-keeps-credit", Some(25), "N8", "O21",
         "a nil item costs its sender a credit for ever";
@@ -151,6 +151,10 @@ bugs! {
         "a handler starts for a call that was cancelled while it waited to be taken";
     UntakenCallLeaksSlot = "untaken-call-leaks-slot", None, "D6", "O14",
         "a call cancelled while it waited to be taken keeps its slot";
+    FreeSlotsForgotten = "free-slots-forgotten", None, "S2", "O24",
+        "a slot that is freed while others are free takes the place of all of them";
+    UnexpectedInputPanics = "unexpected-input-panics", Some(7), "B9", "O18",
+        "input for a stream that has none, or whose input has ended, is a panic";
     // Links.
     RefusalWithoutReason = "refusal-without-reason", Some(5), "B10", "O3",
         "a refused Connect is not told why";
@@ -202,7 +206,9 @@ bugs! {
         "each write puts off the ping, so a peer that is gone is not missed";
     PauseIsSilence = "pause-is-silence", None, "N3", "O10",
         "the time that this process stood still counts as the peer's silence";
-    LossNotTold = "loss-not-told", None, "B8", "O23",
+    IdleTickPostponesPing = "idle-tick-postpones-ping", None, "C3", "O17",
+        "a tick with nothing due puts off the ping";
+    LossNotTold = "loss-not-told", None, "B8", "O7",
         "senders that wait for room in the queue are not woken when the link is lost";
     DrainForgetsHandlers = "drain-forgets-handlers", None, "D7", "O2",
         "the grace of a shutdown ends though handlers still serve the peer";
@@ -217,6 +223,8 @@ bugs! {
     // Bytes and queues.
     HugeMessageKept = "huge-message-kept", Some(4), "A9", "O13",
         "the memory of one huge message is kept for the life of the connection";
+    ClaimedLengthReserved = "claimed-length-reserved", None, "B9", "O19",
+        "a frame that says that it is long gets all of its memory before its bytes have come";
     LargeOvertakesSmall = "large-overtakes-small", None, "A9", "O16",
         "a large message overtakes smaller ones of its own call";
     TailLostAfterClose = "tail-lost-after-close", None, "B11", "O16",
@@ -233,7 +241,8 @@ bugs! {
         "frames beyond the first batch of a read wait for the next read";
     PartialWriteSkipsByte = "partial-write-skips-byte", None, "B8", "O2",
         "a partial write is resumed one byte too far";
-    TakenBackIsSent = "taken-back-is-sent", None, "B5", "O6",
+    // That nothing has run is said by an error, which is what is wrong.
+    TakenBackIsSent = "taken-back-is-sent", None, "B5", "O3",
         "what was reported as never sent is sent in front of the close frame";
     // Handles and driver.
     WakeOneOfMany = "wake-one-of-many", None, "B8", "O23",

@@ -17,10 +17,6 @@ use crate::script::Script;
 use crate::swarm::{Profile, script};
 use crate::verdict::{OracleId, Outcome};
 
-mod accepted;
-
-pub use self::accepted::accepted;
-
 /// How many seeds a bug has to be caught in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -30,19 +26,6 @@ pub struct Budget {
     pub seeds: u64,
     /// What they are like.
     pub profile: Profile,
-    /// How many more are tried for the expected oracle when another one has failed.
-    pub patience: u64,
-}
-
-/// What an oracle is to a bug that it has caught.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// The one that the bug names.
-    Expected,
-    /// Another one that is as good, and why.
-    Accepted(&'static str),
-    /// One that should not have been the first to see it.
-    Unexpected,
 }
 
 /// A seed on which a bug was caught.
@@ -54,8 +37,8 @@ pub struct Catch {
     pub tried: u64,
     /// Which oracle, and its rule: that which the bug names, if it is among those that fail.
     pub kind: Kind,
-    /// What that oracle is to this bug.
-    pub standing: Standing,
+    /// Whether the bug names that oracle.
+    pub expected: bool,
     /// All oracles that fail with the bug and not without it.
     pub oracles: BTreeSet<OracleId>,
 }
@@ -69,13 +52,13 @@ pub struct Proof {
     pub tried: u64,
     /// Of these, those in which it could act.
     pub provoked: u64,
-    /// The first seed on which an oracle has failed.
-    pub first: Option<Catch>,
-    /// The seed that counts: the first on which the expected oracle failed, or an accepted one;
-    /// otherwise that of `first`.
+    /// The first seed on which the oracle that the bug names has failed; if there is none, the
+    /// first on which another one has.
     pub caught: Option<Catch>,
     /// Every seed on which it was caught.
     pub catches: Vec<Catch>,
+    /// It was stopped before the budget was used up.
+    pub cut_short: bool,
 }
 
 /// The oracles that fail without any bug, by seed.
@@ -93,7 +76,7 @@ impl Baseline {
     }
 }
 
-/// Looks for the first seed on which a planted bug is caught by an oracle that is good for it;
+/// Looks for the first seed on which a planted bug is caught by the oracle that it names;
 /// with `all`, tries all seeds of the budget whatever has been found. Stops before the next seed if
 /// `over` says so.
 pub fn prove(
@@ -103,10 +86,17 @@ pub fn prove(
     all: bool,
     over: impl Fn() -> bool,
 ) -> Proof {
-    let mut proof =
-        Proof { planted, tried: 0, provoked: 0, first: None, caught: None, catches: Vec::new() };
+    let mut proof = Proof {
+        planted,
+        tried: 0,
+        provoked: 0,
+        caught: None,
+        catches: Vec::new(),
+        cut_short: false,
+    };
     for seed in budget.from..budget.from.saturating_add(budget.seeds) {
         if over() {
+            proof.cut_short = true;
             break;
         }
         proof.tried += 1;
@@ -118,31 +108,43 @@ pub fn prove(
         {
             proof.add(catch);
         }
-        if !all && proof.is_enough(budget.patience) {
+        if !all && proof.ending() == Ending::Caught {
             break;
         }
     }
     proof
 }
 
+/// How the search for a bug has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The oracle that the bug names has caught it.
+    Caught,
+    /// Only another oracle has, with all seeds of the budget.
+    ByAnother,
+    /// Nothing has, with all seeds of the budget.
+    Missed,
+    /// It was stopped before the bug was caught and before its seeds were used up: nothing is
+    /// known.
+    Unfinished,
+}
+
 impl Proof {
+    /// How the search has ended.
+    pub fn ending(&self) -> Ending {
+        match &self.caught {
+            Some(catch) if catch.expected => Ending::Caught,
+            _ if self.cut_short => Ending::Unfinished,
+            Some(_) => Ending::ByAnother,
+            None => Ending::Missed,
+        }
+    }
+
     fn add(&mut self, catch: Catch) {
-        self.first.get_or_insert_with(|| catch.clone());
-        let better = match &self.caught {
-            None => true,
-            Some(caught) => {
-                caught.standing == Standing::Unexpected && catch.standing != Standing::Unexpected
-            }
-        };
-        if better {
+        if self.caught.as_ref().is_none_or(|caught| catch.expected && !caught.expected) {
             self.caught = Some(catch.clone());
         }
         self.catches.push(catch);
-    }
-
-    fn is_enough(&self, patience: u64) -> bool {
-        let (Some(first), Some(caught)) = (&self.first, &self.caught) else { return false };
-        caught.standing != Standing::Unexpected || self.tried >= first.tried + patience
     }
 }
 
@@ -160,27 +162,16 @@ fn catch(
     }
     let usual = baseline.of(seed, script);
     let new = || outcome.failures.iter().filter(|failure| !usual.contains(&failure.oracle));
-    let rank = |failure: &&crate::verdict::Failure| match standing(planted, failure.oracle) {
-        Standing::Expected => 0,
-        Standing::Accepted(_) => 1,
-        Standing::Unexpected => 2,
-    };
-    let failure = new().min_by_key(rank)?;
+    let expected =
+        |failure: &crate::verdict::Failure| planted.caught_by == failure.oracle.to_string();
+    let failure = new().min_by_key(|failure| !expected(failure))?;
     Some(Catch {
         seed,
         tried,
         kind: (failure.oracle, failure.rule),
-        standing: standing(planted, failure.oracle),
+        expected: expected(failure),
         oracles: new().map(|failure| failure.oracle).collect(),
     })
-}
-
-fn standing(planted: &Planted, oracle: OracleId) -> Standing {
-    let name = oracle.to_string();
-    if planted.caught_by == name {
-        return Standing::Expected;
-    }
-    accepted(planted.name, &name).map_or(Standing::Unexpected, Standing::Accepted)
 }
 
 /// Runs beyond the first of a bug that makes runs differ: by chance, two are the same.
@@ -257,15 +248,15 @@ pub fn ablation(proofs: &[Proof]) -> BTreeMap<OracleId, Vec<&'static str>> {
 mod tests {
     use gridmux_core::planted::ALL;
 
-    use super::{Baseline, Budget, Catch, Proof, Standing, ablation, prove};
+    use super::{Baseline, Budget, Catch, Ending, Proof, ablation, prove};
     use crate::swarm::Profile;
     use crate::verdict::OracleId;
 
-    fn catch(oracles: &[u8], standing: Standing) -> Catch {
+    fn catch(oracles: &[u8], expected: bool) -> Catch {
         let oracles: std::collections::BTreeSet<_> =
             oracles.iter().copied().map(OracleId).collect();
         let kind = (*oracles.first().unwrap(), "a rule");
-        Catch { seed: 1, tried: 1, kind, standing, oracles }
+        Catch { seed: 1, tried: 1, kind, expected, oracles }
     }
 
     fn proof(catches: Vec<Catch>) -> Proof {
@@ -273,9 +264,9 @@ mod tests {
             planted: &ALL[0],
             tried: 9,
             provoked: 9,
-            first: None,
             caught: None,
             catches: Vec::new(),
+            cut_short: false,
         };
         catches.into_iter().for_each(|catch| proof.add(catch));
         proof
@@ -283,20 +274,27 @@ mod tests {
 
     #[test]
     fn an_expected_oracle_takes_the_place_of_one_that_came_earlier() {
-        let proof = proof(vec![
-            catch(&[3], Standing::Unexpected),
-            catch(&[2], Standing::Expected),
-            catch(&[4], Standing::Accepted("so")),
-        ]);
-        assert_eq!(proof.first.as_ref().unwrap().kind.0, OracleId(3));
+        let proof = proof(vec![catch(&[3], false), catch(&[2], true), catch(&[4], false)]);
         assert_eq!(proof.caught.as_ref().unwrap().kind.0, OracleId(2));
-        assert!(proof.is_enough(100));
+        assert_eq!(proof.ending(), Ending::Caught);
+    }
+
+    #[test]
+    fn what_was_stopped_early_is_not_known_to_slip() {
+        let stopped = |catches| Proof { cut_short: true, ..proof(catches) };
+        assert_eq!(proof(Vec::new()).ending(), Ending::Missed);
+        assert_eq!(stopped(Vec::new()).ending(), Ending::Unfinished);
+        let other = || vec![catch(&[3], false)];
+        assert_eq!(proof(other()).ending(), Ending::ByAnother);
+        assert_eq!(stopped(other()).ending(), Ending::Unfinished);
+        let expected = vec![catch(&[3], true)];
+        assert_eq!(stopped(expected).ending(), Ending::Caught);
     }
 
     #[test]
     fn a_bug_slips_without_the_one_oracle_that_sees_it() {
-        let one = proof(vec![catch(&[3], Standing::Expected), catch(&[3], Standing::Expected)]);
-        let two = proof(vec![catch(&[2], Standing::Expected), catch(&[4], Standing::Expected)]);
+        let one = proof(vec![catch(&[3], true), catch(&[3], true)]);
+        let two = proof(vec![catch(&[2], true), catch(&[4], true)]);
         let slip = ablation(&[one, two, proof(Vec::new())]);
         assert_eq!(slip.keys().collect::<Vec<_>>(), [&OracleId(3)]);
     }
@@ -304,7 +302,7 @@ mod tests {
     #[test]
     fn a_planted_bug_is_caught_and_the_thread_is_clean_again() {
         let planted = ALL.iter().find(|planted| planted.name == "last-items-dropped").unwrap();
-        let budget = Budget { from: 0, seeds: 50, profile: Profile::Quick, patience: 0 };
+        let budget = Budget { from: 0, seeds: 50, profile: Profile::Quick };
         let proof = prove(planted, budget, &Baseline::default(), false, || false);
         let caught = proof.caught.unwrap();
         assert!(proof.provoked > 0 && caught.tried <= 50);

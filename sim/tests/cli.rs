@@ -282,7 +282,25 @@ fn the_golden_seeds_do_what_they_did() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden.txt");
     let ended = sim(&["golden", "--file", golden.to_str().unwrap()]);
     assert_eq!(ended.code, 0, "{}\n`golden --write` writes the file anew", ended.stdout);
+    // The name at its head is that of what it holds.
+    let head = fs::read_to_string(&golden).unwrap();
+    let (name, head) = (ended.stdout.lines().next().unwrap(), head.lines().next().unwrap());
+    assert_eq!(head, format!("# {}; CHANGELOG.md says why", name.replacen('g', "G", 1)));
     assert!(ended.stdout.contains("64 of 64 seeds do what they did"), "{}", ended.stdout);
+}
+
+#[test]
+fn the_changelog_says_why_the_golden_seeds_are_what_they_are() {
+    let sim = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let golden = fs::read_to_string(sim.join("golden.txt")).unwrap();
+    let changelog = fs::read_to_string(sim.join("../CHANGELOG.md")).unwrap();
+    let head = golden.lines().next().unwrap();
+    let name = head.strip_prefix("# Golden ").and_then(|rest| rest.split(';').next()).unwrap();
+    assert!(name.len() == 8 && name.chars().all(|digit| digit.is_ascii_hexdigit()), "{head}");
+    assert!(
+        changelog.contains(&format!("- Golden {name}: ")),
+        "CHANGELOG.md has no line `- Golden {name}: ` that says why golden.txt has changed"
+    );
 }
 
 #[test]

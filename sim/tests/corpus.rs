@@ -6,58 +6,141 @@ use std::path::{Path, PathBuf};
 
 use gridmux_sim::run::Options;
 use gridmux_sim::script::Script;
-use gridmux_sim::verdict::OracleId;
 
-/// The scripts of a directory of the corpus, by name: their comments, and what they are.
-fn scripts(dir: &str) -> Vec<(String, String, Script)> {
+/// The scripts of a directory of the corpus, in order of their names.
+fn paths(dir: &str) -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
     let entries = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<PathBuf> =
         entries.filter(|path| path.extension().is_some_and(|kind| kind == "sim")).collect();
     paths.sort();
-    let read = |path: PathBuf| {
-        let text = fs::read_to_string(&path).unwrap();
-        let comments = text.lines().take_while(|line| line.starts_with('#'));
-        let comments: Vec<_> = comments.collect();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let script = text.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
-        (name, comments.join("\n"), script)
-    };
-    paths.into_iter().map(read).collect()
+    paths
 }
 
-#[test]
-fn what_was_found_once_is_not_found_again() {
-    let scripts = scripts("corpus");
-    assert!(!scripts.is_empty());
-    let mut ticked = 0;
-    for (name, comments, script) in scripts {
-        assert!(!comments.is_empty(), "{name} does not say what it has found");
-        let options = Options { invariants: true, ..Options::default() };
-        let outcome = gridmux_sim::guard::outcome(&script, &options);
-        ticked += outcome.judged.get(&OracleId(17)).copied().unwrap_or(0);
-        assert!(outcome.is_good(), "{name}: {:#?}", outcome.failures);
-    }
-    assert!(ticked > 0, "the machines are looked into");
+fn name(path: &Path) -> String {
+    path.file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
+/// The comments of a script, and what it is.
+fn read(path: &Path) -> (String, Script) {
+    let text = fs::read_to_string(path).unwrap();
+    let comments: Vec<_> = text.lines().take_while(|line| line.starts_with('#')).collect();
+    let script = text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    (comments.join("\n"), script)
+}
+
+/// What was found once is not found again.
+#[track_caller]
+fn passes(file: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(file);
+    let (comments, script) = read(&path);
+    assert!(!comments.is_empty(), "{file} does not say what it has found");
+    let outcome =
+        gridmux_sim::guard::outcome(&script, &Options { invariants: true, ..Options::default() });
+    assert!(outcome.is_good(), "{file}: {:#?}", outcome.failures);
+}
+
+/// A test for each script, by the name of its file.
+macro_rules! scripts {
+    ($($test:ident = $file:literal;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                passes($file);
+            }
+        )+
+
+        #[test]
+        fn every_script_has_a_test_of_its_name() {
+            let files: Vec<_> = paths("corpus").iter().map(|path| name(path) + ".sim").collect();
+            assert_eq!(files, [$($file),+]);
+            let tests: Vec<_> = files.iter().map(|file| file[..file.len() - 4].replace('-', "_")).collect();
+            assert_eq!(tests, [$(stringify!($test)),+]);
+        }
+    };
+}
+
+#[rustfmt::skip]
+scripts! {
+    added_again_while_its_end_is_written = "added-again-while-its-end-is-written.sim";
+    answers_to_a_hostile_peer = "answers-to-a-hostile-peer.sim";
+    bare_end_before_the_end_of_a_slow_link = "bare-end-before-the-end-of-a-slow-link.sim";
+    calls_are_no_pauses = "calls-are-no-pauses.sim";
+    clock_of_a_former_process = "clock-of-a-former-process.sim";
+    connect_that_comes_late = "connect-that-comes-late.sim";
+    damage_on_the_link_of_the_next_machine = "damage-on-the-link-of-the-next-machine.sim";
+    end_made_by_a_changed_byte = "end-made-by-a-changed-byte.sim";
+    error_made_by_a_changed_byte = "error-made-by-a-changed-byte.sim";
+    former_connection_of_a_peer_added_again = "former-connection-of-a-peer-added-again.sim";
+    generations_of_a_peer_added_again = "generations-of-a-peer-added-again.sim";
+    given_up_before_the_credit = "given-up-before-the-credit.sim";
+    knock_while_all_is_at_rest = "knock-while-all-is-at-rest.sim";
+    link_that_the_dialler_has_not_heard_of = "link-that-the-dialler-has-not-heard-of.sim";
+    ping_made_a_disconnect = "ping-made-a-disconnect.sim";
+    refusal_made_by_a_changed_byte = "refusal-made-by-a-changed-byte.sim";
+    refusal_that_was_changed_on_its_way = "refusal-that-was-changed-on-its-way.sim";
+    replaced_processes_after_a_panic = "replaced-processes-after-a-panic.sim";
+    room_on_the_next_link = "room-on-the-next-link.sim";
+    stopped_when_the_link_came_up = "stopped-when-the-link-came-up.sim";
+    surplus_credit_while_more_is_queued = "surplus-credit-while-more-is-queued.sim";
+    two_handshakes_in_one_instant = "two-handshakes-in-one-instant.sim";
+    waits_for_room_when_the_peer_is_removed = "waits-for-room-when-the-peer-is-removed.sim";
+    written_to_an_end_that_is_reset = "written-to-an-end-that-is-reset.sim";
 }
 
 #[cfg(feature = "planted")]
-#[test]
-fn scripts_of_planted_bugs_fail_with_them_and_pass_without() {
-    use gridmux_core::planted::ALL;
-    use gridmux_sim::prove::{with_bug, without_bug};
+mod planted {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
 
-    for (name, comments, script) in scripts("corpus/planted") {
-        let planted = ALL.iter().find(|planted| planted.name == name);
-        let planted = planted.unwrap_or_else(|| panic!("{name} is no planted bug"));
-        assert!(gridmux_sim::minimise::lines(&script) <= 10, "{name} is no short script");
-        let (with, strikes) = with_bug(planted, &script);
-        assert!(strikes > 0, "{name} is not provoked");
-        let told = |failure: &gridmux_sim::verdict::Failure| {
-            comments.contains(&format!("fails {} {}", failure.oracle, failure.rule))
-        };
-        assert!(with.failures.iter().any(told), "{name}: {:#?}", with.failures);
-        let without = without_bug(&script);
-        assert!(without.is_good(), "{name}: {:#?}", without.failures);
+    use gridmux_core::planted::ALL;
+    use gridmux_sim::minimise::lines;
+    use gridmux_sim::prove::{with_bug, without_bug};
+    use gridmux_sim::verdict::Failure;
+
+    const DIR: &str = "corpus/planted";
+
+    #[test]
+    fn every_planted_bug_has_a_script() {
+        let mut scripts: Vec<_> = super::paths(DIR).iter().map(|path| super::name(path)).collect();
+        scripts.sort_unstable();
+        let mut bugs: Vec<_> = ALL.iter().map(|planted| planted.name).collect();
+        bugs.sort_unstable();
+        assert_eq!(scripts, bugs);
+    }
+
+    #[test]
+    fn scripts_of_planted_bugs_fail_with_them_and_pass_without() {
+        for path in super::paths(DIR) {
+            let (name, (comments, script)) = (super::name(&path), super::read(&path));
+            let planted = ALL.iter().find(|planted| planted.name == name);
+            let planted = planted.unwrap_or_else(|| panic!("{name} is no planted bug"));
+            assert!(lines(&script) <= 10, "{name} is no short script");
+            let (with, strikes) = with_bug(planted, &script);
+            assert!(strikes > 0, "{name} is not provoked");
+            let told = |failure: &Failure| {
+                failure.oracle.to_string() == planted.caught_by
+                    && comments.contains(&format!("fails {} {}", failure.oracle, failure.rule))
+            };
+            assert!(with.failures.iter().any(told), "{name}: {:#?}", with.failures);
+            let without = without_bug(&script);
+            assert!(without.is_good(), "{name}: {:#?}", without.failures);
+        }
+    }
+
+    #[test]
+    fn the_table_says_how_many_seeds_each_planted_bug_took_its_oracle() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DIR).join("seeds.txt");
+        let text = fs::read_to_string(path).unwrap();
+        let rows = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+            let mut words = line.split_whitespace();
+            let mut word = || words.next().unwrap_or_else(|| panic!("{line}"));
+            let (bug, oracle) = (word(), word());
+            assert!(word().parse::<u64>().unwrap() > 0, "{line}");
+            (bug, oracle)
+        });
+        let bugs = ALL.iter().map(|planted| (planted.name, planted.caught_by));
+        assert_eq!(rows.collect::<BTreeMap<_, _>>(), bugs.collect::<BTreeMap<_, _>>());
     }
 }

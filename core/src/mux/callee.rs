@@ -118,6 +118,9 @@ impl CalleeStream {
 
     fn on_input(&mut self, owner: Owner, message: Message, common: &mut Common) -> Effect {
         if self.input_ended {
+            if planted!(UnexpectedInputPanics) {
+                panic!("input after its end");
+            }
             return Effect::Violation("did not expect inbound message".into());
         }
         if message.header.flags.contains(Flags::EOF) {

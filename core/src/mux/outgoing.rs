@@ -586,7 +586,7 @@ impl Outgoing {
         let slot = &mut self.slots[key.slot()];
         slot.kind = Kind::Free { next: NONE };
         slot.deadline = None;
-        if self.free_tail == NONE {
+        if self.free_tail == NONE || planted!(FreeSlotsForgotten) {
             self.free_head = key.slot;
         } else {
             self.slots[self.free_tail as usize].kind = Kind::Free { next: key.slot };

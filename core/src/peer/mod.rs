@@ -391,6 +391,12 @@ impl Peer {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
+        #[cfg(feature = "planted")]
+        if planted!(IdleTickPostponesPing, !self.is_due(now.instant))
+            && let Link::Up { liveness, .. } = &mut self.link
+        {
+            liveness.postpone_ping(now.instant, &self.common.node.timings);
+        }
         self.forgive_pause(now.instant);
         self.drive_link(now);
         while let Some(key) = self.common.timers.pop_due(now.instant) {

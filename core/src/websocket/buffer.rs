@@ -185,7 +185,10 @@ impl Assembly {
         if self.bytes.capacity() > 0 {
             return;
         }
-        let enough = FIRST_ASSEMBLY_LEN.max(present);
+        let enough = match planted!(ClaimedLengthReserved, total > FIRST_ASSEMBLY_LEN) {
+            true => total,
+            false => FIRST_ASSEMBLY_LEN.max(present),
+        };
         let mut capacity = total;
         while capacity > enough && capacity.div_ceil(2) >= present {
             capacity = capacity.div_ceil(2);

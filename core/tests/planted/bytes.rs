@@ -64,6 +64,16 @@ fn the_memory_of_a_huge_message_is_given_back() {
 }
 
 #[test]
+fn a_length_that_is_claimed_reserves_little() {
+    let scene = || {
+        let mut client = Channel::new(Role::Client, 1 << 20, 1);
+        feed(&mut client, &[0x82, 127, 0, 0, 0, 0, 0, 8, 0, 0, 7, 7, 7], 100);
+        client.read_buf().capacity() <= 64 << 10
+    };
+    shows(Bug::ClaimedLengthReserved, scene, true, false);
+}
+
+#[test]
 fn a_ping_may_come_between_fragments() {
     let scene = || {
         let mut client = Channel::new(Role::Client, 1 << 20, 1);

@@ -1,5 +1,6 @@
 //! Single requests: ids, deadlines, answers, slots.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,20 @@ fn a_refusal_reaches_the_caller() {
     };
     let refused = CallError::Refused("no handler with this id".into());
     shows(Bug::ConnectErrorDropped, scene, Some(Err(refused)), None);
+}
+
+#[test]
+fn slots_that_are_free_stay_known() {
+    let scene = || {
+        let mut node = lone();
+        let calls = [1, 2].map(|len| queued_request(&mut node, len));
+        let now = node.clocks();
+        for call in calls {
+            node.peer().release(now, call);
+        }
+        catch_unwind(AssertUnwindSafe(|| node.peer().check_invariants())).is_ok()
+    };
+    shows(Bug::FreeSlotsForgotten, scene, true, false);
 }
 
 #[test]

@@ -203,6 +203,20 @@ fn who_waits_for_room_is_told_of_the_loss() {
 }
 
 #[test]
+fn a_tick_with_nothing_due_changes_nothing() {
+    let scene = || {
+        let mut node = lone();
+        node.now = node.now.after(SECOND);
+        let now = node.clocks();
+        let alarm = node.peer().next_alarm();
+        assert!(!node.peer().is_due(now.instant));
+        node.peer().handle_timeout(now);
+        node.peer().next_alarm() == alarm
+    };
+    shows(Bug::IdleTickPostponesPing, scene, true, false);
+}
+
+#[test]
 fn a_replaced_process_does_not_take_its_name_back() {
     let scene = || {
         let mut crowd = Crowd::new(2);

@@ -1,5 +1,6 @@
 //! Streams: credits, items, ends, pings.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use gridmux_core::error::{CallError, CancelReason};
@@ -27,6 +28,18 @@ fn a_stream_without_input_can_be_closed() {
         pair.acceptor().peer().is_live(call.key)
     };
     shows(Bug::CloseOfInputlessStream, scene, true, false);
+}
+
+#[test]
+fn input_that_nobody_expects_is_refused() {
+    let scene = || {
+        let mut node = lone();
+        let call = serving(&mut node, LIST);
+        let send = || node.receive_mux(Op::MuxClientMsg, 5, 1, Flags::empty(), b"unexpected");
+        let survived = catch_unwind(AssertUnwindSafe(send)).is_ok();
+        (survived, survived && !node.peer().is_live(call))
+    };
+    shows(Bug::UnexpectedInputPanics, scene, (true, true), (false, false));
 }
 
 #[test]

@@ -13,9 +13,11 @@ use super::subject::{Size, real_time};
 ///
 ///     cargo run --release -p gridmux-sim --features planted -- prove
 ///
-/// For each bug, runs seeds until an oracle fails that does not fail on the same seed without the
-/// bug; goes on for a while if it is not the oracle that the bug names. Exit code 7 says that a bug
-/// was not caught, or by no oracle that is good for it. The last line is one JSON object.
+/// For each bug, runs seeds until the oracle that it names fails, and does not fail on the same
+/// seed without the bug; that another one has failed is not enough. Exit code 7 says that a
+/// bug was not caught with all of its seeds, or by another oracle than the one that it names; 8, if
+/// there is none of that, that time was up before a bug's seeds were, so that nothing is known of
+/// it. The last line is one JSON object.
 #[derive(clap::Args, Debug)]
 #[command(verbatim_doc_comment)]
 #[cfg_attr(not(feature = "planted"), allow(dead_code))]
@@ -29,20 +31,16 @@ pub(super) struct Args {
     from: u64,
 
     /// How many seeds there are for each bug
-    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    #[arg(long, value_name = "N", default_value_t = 3_000)]
     seeds: u64,
 
-    /// Begin no further seed for a bug after this time
-    #[arg(long = "for", value_name = "TIME", value_parser = real_time, default_value = "60s")]
+    /// Begin no further seed for a bug after this time: it is then not finished
+    #[arg(long = "for", value_name = "TIME", value_parser = real_time, default_value = "10m")]
     lasts: Duration,
 
     /// How much each seed does
     #[arg(long, value_enum, default_value_t)]
     profile: Size,
-
-    /// How many seeds more there are for the oracle that a bug names, when another one has failed
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    patience: u64,
 
     /// How many threads [default: one per core]
     #[arg(long, value_name = "J")]
@@ -55,6 +53,16 @@ pub(super) struct Args {
     /// Where those scripts go
     #[arg(long, value_name = "DIR", default_value = "sim/corpus/planted")]
     corpus: PathBuf,
+
+    /// Write down how many seeds it took to catch each bug, unless one is not finished
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        default_missing_value = "sim/corpus/planted/seeds.txt",
+        conflicts_with = "bugs"
+    )]
+    write: Option<PathBuf>,
 
     /// Run all seeds for each bug, and say which bugs would slip without each oracle
     #[arg(long)]

@@ -54,6 +54,9 @@ pub struct Evidence {
     pub pings: Vec<LinkPing>,
     /// What came of what was read, by connection and end, of nodes of ours.
     pub intakes: Vec<Intake>,
+    /// The credits that callers have written for items, by call and time, in the order of the
+    /// times, as far as the call was known by its opening message.
+    pub credits: Vec<(CallId, u64)>,
     /// The beginnings of what nodes of ours have written, by connection and end, if they were kept.
     pub streams: Vec<Stream>,
     /// When there was nothing left to happen before the run was over.

@@ -1,20 +1,59 @@
 //! O9: nobody sends more than the other end has room for, the final message counted, nor gives back
 //! more credits than it was sent items (PROTOCOL.md section 5.2). Judged by the
 //! [monitor](crate::monitor) of the wire: its rules are in `monitor/rules/credit.rs`.
+//!
+//! A caller gives a credit back for an item that its application has taken, not for one that has
+//! merely come: by any time at most [`AHEAD`] more than its application has recorded.
+//!
+//! Not judged: what becomes of credits of streams of bytes, whose items on the wire are not those of the
+//! script, and of handlers that are not ours, whose items may be nil.
 
 use super::on_wire;
+use super::story::Story;
 use super::{Bench, Case};
+use crate::history::Sight;
+use crate::script::{Call, Way};
+
+/// An item that is not of the type that its application asks for is taken, too.
+const AHEAD: usize = 1;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     on_wire::tell(case, bench);
+    let is_judged = |story: &&Story<'_>| {
+        let Call { route, way, .. } = story.call;
+        story.ours == [true; 2] && route.gives_items() && *way != Way::Bytes
+    };
+    for story in case.stories.iter().filter(is_judged) {
+        judge_given(case, bench, story);
+    }
+}
+
+/// Credits go back for items that were taken.
+fn judge_given(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
+    let given = case.evidence.credits.iter().filter(|(call, _)| *call == story.id);
+    let taken = |by: u64| {
+        let entries = story.caller.iter().take_while(|entry| entry.at <= by);
+        entries.filter(|entry| matches!(entry.sight, Sight::Taken(..))).count()
+    };
+    for (count, (_, at)) in (1..).zip(given) {
+        bench.judged();
+        if count > taken(*at) + AHEAD {
+            let detail = format!("{count} credits for {} items", taken(*at));
+            let rule = "a credit for an item that was not taken";
+            return bench.unsafe_call(rule, *at, story, &detail);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use gridmux_core::wire::{Flags, Op};
 
+    use crate::history::Sight::{Issued, Opened, Started, Taken};
     use crate::monitor::Role::{Acceptor, Dialler};
     use crate::oracle::on_wire::tale::{MUX, Talk, header};
+    use crate::oracle::tale::{MS, Tale, call};
+    use crate::script::Route;
 
     /// A stream whose caller has sent all the input that it has credits for.
     fn opened() -> Talk {
@@ -52,5 +91,31 @@ mod tests {
             b"",
         );
         assert_eq!(talk.tale().broken(9), ["more credits than items"]);
+    }
+
+    /// A stream whose application takes an item at 20 ms and at 30 ms.
+    fn taken() -> Tale {
+        let sights = [
+            (5, Issued),
+            (6, Started(true)),
+            (7, Opened),
+            (20, Taken(0, true)),
+            (30, Taken(1, true)),
+        ];
+        Tale::of(call(Route::Source), &sights)
+    }
+
+    #[test]
+    fn credits_behind_what_is_taken_are_good() {
+        let mut tale = taken();
+        tale.evidence.credits = [15, 20, 30].map(|at| (0, at * MS)).to_vec();
+        tale.is_good(9);
+    }
+
+    #[test]
+    fn credits_for_what_has_only_come_are_bad() {
+        let mut tale = taken();
+        tale.evidence.credits = [15, 16].map(|at| (0, at * MS)).to_vec();
+        assert_eq!(tale.broken(9), ["a credit for an item that was not taken"]);
     }
 }

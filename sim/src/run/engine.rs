@@ -516,7 +516,8 @@ impl<'a> Engine<'a> {
         let (connections, dials) = (record.lives.clone(), record.dials.clone());
         let stillborn = record.stillborn.iter().filter_map(|mark| self.stage.find(*mark)).collect();
         let (silences, pings) = (record.silences.clone(), record.pings.clone());
-        let intakes = record.intakes();
+        let (intakes, credits) = (record.intakes(), record.credits().into_iter());
+        let credits = credits.filter_map(|(mark, at)| Some((self.stage.find(mark)?, at))).collect();
         drop(record);
         let world = self.shared.world();
         let walls = (0..self.script.nodes.len()).map(|node| world.wall_skew(node)).collect();
@@ -541,6 +542,7 @@ impl<'a> Engine<'a> {
             silences,
             pings,
             intakes,
+            credits,
             streams: Vec::new(),
             starved_at: starved,
             inside: Inside::default(),

@@ -1,6 +1,7 @@
 //! Running a script.
 
 pub(crate) mod chaos;
+mod credits;
 mod engine;
 mod facts;
 mod intake;

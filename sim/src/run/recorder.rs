@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::credits::{Credits, opened};
 use super::intake::Intakes;
 use super::meal::Meal;
 use super::pulse::{Answer, Pulse};
@@ -14,7 +15,7 @@ use crate::monitor::{Body, Conduct, Kind, Message, Monitor, Op, Role, Seen, Sett
 use crate::oracle::{
     ConnectionLife, DialAttempt, Hoard, Intake, LinkPing, Mark, Missed, Silence, Stream,
 };
-use crate::script::{Form, NodeKind, Point, Script};
+use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
 use crate::world::{ConnId, Cue, Damage, Dial, End, Ending, Hits, Observer, Placed};
 
@@ -86,6 +87,7 @@ pub(crate) struct Record {
     points: Vec<(usize, u64)>,
     /// Calls whose cancel has left in the same message as the call itself.
     pub(crate) stillborn: Vec<CallMark>,
+    credits: Credits,
 }
 
 /// The record of a run, which the network writes and the run reads.
@@ -236,6 +238,11 @@ impl Record {
         ends.filter(|intake| self.kinds[intake.node] == NodeKind::Ours).collect()
     }
 
+    /// The credits that callers of ours have given back, by call and time.
+    pub(crate) fn credits(&self) -> Vec<(CallMark, u64)> {
+        self.credits.given().to_vec()
+    }
+
     /// What an end has done about a ping, if it has.
     fn ping(&mut self, conn: ConnId, end: End, answer: Option<Answer>) {
         let way = self.way(conn, end);
@@ -257,6 +264,9 @@ impl Record {
         if let Kind::Message(message) = &seen.kind {
             self.messages += message.each().len() as u64;
             self.stillborn.extend(stillborn(message.each()));
+            if matches!(self.kinds[way.0], NodeKind::Ours | NodeKind::Loop) {
+                self.credits.wrote(at, conn, end, message.each());
+            }
             if let (End::Acceptor, Some(accepted)) = (end, answer(message)) {
                 let life = &mut self.lives[conn.0 as usize];
                 let when = if accepted { &mut life.accepted_at } else { &mut life.refused_at };
@@ -447,15 +457,9 @@ impl Observer for Recorder {
 
 /// The calls that are opened and cancelled by messages that travel together.
 fn stillborn(messages: &[Message]) -> impl Iterator<Item = CallMark> {
-    let opens = |message: &Message| {
-        // The mark of a call in another form is further inside.
-        let named = message.payload.len >= app::NAMED as usize;
-        let call = app::call_of(Form::Raw, &message.payload.prefix).filter(|_| named);
-        call.filter(|_| matches!(message.op, Op::Request | Op::ConnectMux))
-    };
     messages.iter().enumerate().filter_map(move |(place, message)| {
         let is_cancel = |one: &Message| one.op == Op::DisconnectServerMux && one.mux == message.mux;
-        opens(message).filter(|_| messages[place..].iter().any(is_cancel))
+        opened(message).filter(|_| messages[place..].iter().any(is_cancel))
     })
 }
 

@@ -8,7 +8,7 @@ use gridmux_core::planted::{ALL, Planted};
 use gridmux_sim::minimise::lines;
 use gridmux_sim::parallel::{cores, in_order};
 use gridmux_sim::prove::{
-    Baseline, Budget, Catch, Proof, Standing, ablation, prove, proves, shorten,
+    Baseline, Budget, Catch, Ending, Proof, ablation, prove, proves, shorten,
 };
 use gridmux_sim::swarm::script;
 use serde::Serialize;
@@ -27,23 +27,18 @@ struct Summary {
     planted: usize,
     caught: usize,
     by_expected_oracle: usize,
-    by_accepted_oracle: usize,
     median_seeds: u64,
     worst_seeds: u64,
     uncaught: Vec<&'static str>,
     unprovoked: Vec<&'static str>,
     by_another_oracle: Vec<&'static str>,
+    unfinished: Vec<&'static str>,
     seeds: BTreeMap<&'static str, u64>,
 }
 
 pub(super) fn run(args: &Args) -> Done {
     let bugs = bugs(&args.bugs)?;
-    let budget = Budget {
-        from: args.from,
-        seeds: args.seeds,
-        profile: args.profile.into(),
-        patience: args.patience,
-    };
+    let budget = Budget { from: args.from, seeds: args.seeds, profile: args.profile.into() };
     let baseline = Baseline::default();
     let mut proofs = Vec::new();
     let mut written = Ok(());
@@ -83,8 +78,16 @@ pub(super) fn run(args: &Args) -> Done {
     let summary = Summary::new(&proofs);
     let text = serde_json::to_string(&summary);
     out::line(text.unwrap_or_else(|error| panic!("numbers and words: {error}")))?;
-    let good = summary.by_expected_oracle + summary.by_accepted_oracle == summary.planted;
-    Ok(if good { Exit::Pass } else { Exit::SelfCheck })
+    if args.write.is_some() && summary.unfinished.is_empty() {
+        write_table(args, &proofs, &summary)?;
+    }
+    Ok(if !summary.uncaught.is_empty() || !summary.by_another_oracle.is_empty() {
+        Exit::SelfCheck
+    } else if !summary.unfinished.is_empty() {
+        Exit::Timeout
+    } else {
+        Exit::Pass
+    })
 }
 
 fn bugs(names: &[String]) -> Done<Vec<&'static Planted>> {
@@ -100,15 +103,16 @@ fn bugs(names: &[String]) -> Done<Vec<&'static Planted>> {
 
 fn tell(proof: &Proof) -> Done<()> {
     let Proof { planted, tried, provoked, caught, .. } = proof;
+    let ending = match proof.ending() {
+        Ending::Caught => "",
+        Ending::ByAnother => " (another oracle)",
+        Ending::Missed => "not caught",
+        Ending::Unfinished => " (not finished: out of time)",
+    };
     let (oracle, seeds, rest) = match caught {
-        None => ("-".to_owned(), *tried, "not caught".to_owned()),
-        Some(Catch { tried, kind: (oracle, rule), standing, seed, .. }) => {
-            let standing = match standing {
-                Standing::Expected => String::new(),
-                Standing::Accepted(reason) => format!(" (accepted: {reason})"),
-                Standing::Unexpected => " (another oracle)".to_owned(),
-            };
-            (oracle.to_string(), *tried, format!("seed {seed}: {rule}{standing}"))
+        None => ("-".to_owned(), *tried, ending.trim_start().to_owned()),
+        Some(Catch { tried, kind: (oracle, rule), seed, .. }) => {
+            (oracle.to_string(), *tried, format!("seed {seed}: {rule}{ending}"))
         }
     };
     let (name, expected) = (planted.name, planted.caught_by);
@@ -145,15 +149,27 @@ fn tell_ablation(proofs: &[Proof]) -> Done<()> {
     out::line("")
 }
 
+/// Writes down how many seeds it took to catch each bug.
+fn write_table(args: &Args, proofs: &[Proof], summary: &Summary) -> Done<()> {
+    let Some(path) = &args.write else { return Ok(()) };
+    let mut text = format!(
+        "# Planted bug, the oracle that caught it, seeds that took: gridmux-sim prove --write\n\
+         # {} bugs, median {}, worst {}\n",
+        summary.planted, summary.median_seeds, summary.worst_seeds
+    );
+    for proof in proofs {
+        let Some(Catch { tried, kind: (oracle, _), .. }) = &proof.caught else { continue };
+        text += &format!("{:<32} {oracle:<4} {tried:>5}\n", proof.planted.name);
+    }
+    files::write(path, &text)
+}
+
 impl Summary {
     fn new(proofs: &[Proof]) -> Self {
-        let names = |is: &dyn Fn(&Proof) -> bool| {
+        let names = |is: &dyn Fn(&Proof) -> bool| -> Vec<_> {
             proofs.iter().filter(|proof| is(proof)).map(|proof| proof.planted.name).collect()
         };
-        let by = |is: fn(&Standing) -> bool| {
-            let caught = proofs.iter().filter_map(|proof| proof.caught.as_ref());
-            caught.filter(|catch| is(&catch.standing)).count()
-        };
+        let ended = |ending| names(&|proof| proof.ending() == ending);
         let tried =
             |proof: &Proof| proof.caught.as_ref().map(|catch| (proof.planted.name, catch.tried));
         let seeds: BTreeMap<_, _> = proofs.iter().filter_map(tried).collect();
@@ -162,16 +178,13 @@ impl Summary {
         Self {
             planted: proofs.len(),
             caught: sorted.len(),
-            by_expected_oracle: by(|standing| *standing == Standing::Expected),
-            by_accepted_oracle: by(|standing| matches!(standing, Standing::Accepted(_))),
+            by_expected_oracle: ended(Ending::Caught).len(),
             median_seeds: sorted.get(sorted.len() / 2).copied().unwrap_or(0),
             worst_seeds: sorted.last().copied().unwrap_or(0),
-            uncaught: names(&|proof| proof.caught.is_none()),
+            uncaught: ended(Ending::Missed),
             unprovoked: names(&|proof| proof.provoked == 0),
-            by_another_oracle: names(&|proof| {
-                let caught = proof.caught.as_ref();
-                caught.is_some_and(|catch| catch.standing == Standing::Unexpected)
-            }),
+            by_another_oracle: ended(Ending::ByAnother),
+            unfinished: ended(Ending::Unfinished),
             seeds,
         }
     }
