@@ -79,5 +79,5 @@ fn faults_at_their_bounds_do_no_harm() {
 #[test]
 fn calls_at_their_bounds_do_no_harm() {
     is_good("at 1.5s call large n0 n1 echo size=67108864");
-    is_good("at 1.5s call long n0 n1 source items=100000 size=8 item-size=8");
+    is_good("at 1.5s call long n0 n1 source items=10000 size=8 item-size=8");
 }

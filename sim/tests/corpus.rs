@@ -92,10 +92,13 @@ scripts! {
 mod planted {
     use std::collections::BTreeMap;
     use std::fs;
+    use std::ops::ControlFlow;
+    use std::panic;
     use std::path::Path;
 
     use gridmux_core::planted::ALL;
     use gridmux_sim::minimise::lines;
+    use gridmux_sim::parallel::{cores, in_order};
     use gridmux_sim::prove::{with_bug, without_bug};
     use gridmux_sim::verdict::Failure;
 
@@ -110,23 +113,32 @@ mod planted {
         assert_eq!(scripts, bugs);
     }
 
+    /// A bug is planted for a thread, so that several scripts run side by side.
     #[test]
     fn scripts_of_planted_bugs_fail_with_them_and_pass_without() {
-        for path in super::paths(DIR) {
-            let (name, (comments, script)) = (super::name(&path), super::read(&path));
-            let planted = ALL.iter().find(|planted| planted.name == name);
-            let planted = planted.unwrap_or_else(|| panic!("{name} is no planted bug"));
-            assert!(lines(&script) <= 10, "{name} is no short script");
-            let (with, strikes) = with_bug(planted, &script);
-            assert!(strikes > 0, "{name} is not provoked");
-            let told = |failure: &Failure| {
-                failure.oracle.to_string() == planted.caught_by
-                    && comments.contains(&format!("fails {} {}", failure.oracle, failure.rule))
-            };
-            assert!(with.failures.iter().any(told), "{name}: {:#?}", with.failures);
-            let without = without_bug(&script);
-            assert!(without.is_good(), "{name}: {:#?}", without.failures);
-        }
+        let paths = super::paths(DIR);
+        let count = paths.len() as u64;
+        let prove = |number| panic::catch_unwind(|| proves(&paths[number as usize]));
+        in_order(0..count, cores(), prove, |number, proved| {
+            assert!(proved.is_ok(), "{}", paths[number as usize].display());
+            ControlFlow::Continue(())
+        });
+    }
+
+    fn proves(path: &Path) {
+        let (name, (comments, script)) = (super::name(path), super::read(path));
+        let planted = ALL.iter().find(|planted| planted.name == name);
+        let planted = planted.unwrap_or_else(|| panic!("{name} is no planted bug"));
+        assert!(lines(&script) <= 10, "{name} is no short script");
+        let (with, strikes) = with_bug(planted, &script);
+        assert!(strikes > 0, "{name} is not provoked");
+        let told = |failure: &Failure| {
+            failure.oracle.to_string() == planted.caught_by
+                && comments.contains(&format!("fails {} {}", failure.oracle, failure.rule))
+        };
+        assert!(with.failures.iter().any(told), "{name}: {:#?}", with.failures);
+        let without = without_bug(&script);
+        assert!(without.is_good(), "{name}: {:#?}", without.failures);
     }
 
     #[test]

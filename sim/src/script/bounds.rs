@@ -82,7 +82,7 @@ pub const DAMAGE: RangeInclusive<u64> = 1..=1 << 20;
 pub const PAYLOAD: u32 = 64 << 20;
 
 /// Items of a stream, each way.
-pub const ITEMS: u32 = 100_000;
+pub const ITEMS: u32 = 10_000;
 
 /// A part of a million.
 pub const MILLION: u64 = 1_000_000;

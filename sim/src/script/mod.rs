@@ -133,7 +133,7 @@
 //! ## Calls
 //!
 //! `NAME` is made of letters, digits, `-`, `_` and `.`, does not begin with `probe-`, and no two calls have
-//! the same. Payloads have up to 64 MiB, and streams up to 100,000 items each way. `ROUTE` is
+//! the same. Payloads have up to 64 MiB, and streams up to 10,000 items each way. `ROUTE` is
 //! the [word](Route::word) of one of the [routes](Route): `echo`, `inline`, `run-to-end`, `sub`,
 //! `missing`, `missing-sub`; and, for streams, `drip`, `source`, `gulp`, `sink`, `narrow`, `talk`,
 //! `wide`, `missing-stream`, `mismatch`, `no-input`, `mistyped`, `mistyped-items`; the last two are `raw`.

@@ -439,7 +439,7 @@ fn what_never_ends_is_refused() {
         ("heal 18446744073s", "the healing: 18446744073s is more than 86400s"),
         ("at 1s rate n0 millionths=0 lasts=1s", "millionths=0: 100000 to 10000000"),
         ("at 1s damage n0>n1 insert=99999999999", "1 to 1048576 are possible"),
-        ("at 1s call a n0 n1 source items=4294967295", "items=4294967295: 100000 at the most"),
+        ("at 1s call a n0 n1 source items=4294967295", "items=4294967295: 10000 at the most"),
         ("at 1s call a n0 n1 echo size=4294967295", "size=4294967295: 67108864 bytes"),
     ] {
         let (at, problem) = problem(lines);
