@@ -239,7 +239,7 @@ mod tests {
     /// oracle.
     fn covered(seeds: u64) -> Batch {
         let felt = Tally { placed: seeds, fired: seeds, felt: seeds.div_ceil(100) };
-        let census = ROWS.into_iter().map(|row| (row, felt)).collect();
+        let census = ROWS.into_iter().chain(CASES).map(|row| (row, felt)).collect();
         let judged = oracles().map(|oracle| (oracle, 1)).collect();
         Batch { seeds, census, judged, ..Batch::default() }
     }

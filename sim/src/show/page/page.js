@@ -372,12 +372,17 @@ function drawOverview() {
 
 // ---- what a person does ----
 
-let due = false;
-function redraw() {
+// What is chosen, in the fields, the list and the address.
+function showChosen() {
   $("call").value = chosen.call;
   $("pair").value = chosen.pair ? chosen.pair.join("-") : "";
   document.querySelectorAll("#failures li").forEach((item, index) => item.classList.toggle("chosen", index === chosen.failure));
   writeAddress();
+}
+
+let due = false;
+function redraw() {
+  showChosen();
   if (due) return;
   due = true;
   requestAnimationFrame(() => { due = false; draw(); });
@@ -492,4 +497,6 @@ $("summary").textContent = [
   `${run.faults.length} faults`, `${exact(END)}`,
 ].join(" · ");
 readAddress();
-redraw();
+showChosen();
+// Not in a frame of its own: who only reads the page once it is loaded finds it drawn.
+draw();
