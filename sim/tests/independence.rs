@@ -9,7 +9,7 @@ use gridmux_sim::script::{Call, Deed, Line, Moment, Script};
 use gridmux_sim::swarm::{Profile, script};
 
 const SECOND: u64 = 1_000_000_000;
-const SEEDS: usize = 8;
+const SEEDS: usize = 4;
 /// So many lines of each are taken out, one at a time.
 const LINES: usize = 5;
 

@@ -213,7 +213,7 @@ mod tests {
     fn a_knob_that_is_set_replaces_that_of_the_script() {
         let mut script = Script::new(1, 2);
         script.knobs.piece = 5;
-        script.knobs.rate = 7;
+        script.knobs.rate = 700_000;
         let turned = turn(script.clone(), &["piece=9".into(), "slack=1ms".into()]).unwrap();
         script.knobs.piece = 9;
         script.knobs.slack = 1_000_000;
