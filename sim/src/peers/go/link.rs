@@ -160,7 +160,9 @@ impl Link {
                 return Poll::Ready(());
             }
             self.ping();
-            times.ping_at = times.ping_at.after(PING_INTERVAL);
+            // A ticker that was missed, for a pause or a jump of the clock, ticks once for all.
+            let now = self.here.runtime.instant();
+            times.ping_at = times.ping_at.after(PING_INTERVAL).max(now);
         }
         self.write(line, times, cx)
     }
