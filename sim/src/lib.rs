@@ -70,6 +70,7 @@ pub mod batch;
 pub mod census;
 pub mod cluster;
 pub mod effects;
+mod fingerprint;
 pub mod guard;
 pub mod history;
 pub mod keyed;

@@ -270,6 +270,18 @@ fn a_run_that_takes_too_long_is_8() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_program_that_holds_too_much_memory_is_8() {
+    let ended = sim(&["many", "--seeds", "100000", "--memory-limit", "0"]);
+    assert_eq!(ended.code, 8, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("more than 0 MiB are held; under way: seed "),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn what_one_seed_alone_covers_is_too_little() {
     let ended = sim(&["cover", "--seeds", "1"]);
     assert_eq!(ended.code, 6, "{}", ended.stdout);

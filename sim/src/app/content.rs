@@ -1,7 +1,6 @@
 //! The bytes of requests, results and items: each end knows what the other must have sent.
 
 use gridmux_core::payload::{Body as _, Payload};
-
 use serde::{Deserialize, Serialize};
 
 use super::forms::{Content, with_form};

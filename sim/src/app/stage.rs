@@ -1,21 +1,20 @@
 //! What callers and handlers of scripted applications share.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use gridmux_core::driver::runtime::Clock as _;
-use xxhash_rust::xxh3::Xxh3;
+use gridmux_core::payload::Payload;
 
 use super::content::{self, CallMark, Kind};
 use super::forms::Content;
+use crate::fingerprint::fingerprint;
 use crate::history::{CallId, Entry, History, Sight};
 use crate::keyed::Keyed;
 use crate::script::Call;
 use crate::world::SimRuntime;
-use gridmux_core::payload::Payload;
 
 /// The calls of a run, what was seen of them, and which are to be dropped.
 #[derive(Debug)]
@@ -180,7 +179,7 @@ impl Witness {
         let clock = self.runtime.instant().as_nanos();
         let (at, node, life) = self.runtime.whereabouts();
         let (call, serving) = (self.id, self.serving);
-        self.runtime.digest(&[clock, self.mark.0, u64::from(serving), hash_of(&sight)]);
+        self.runtime.digest(&[clock, self.mark.0, u64::from(serving), fingerprint(&sight)]);
         self.stage.history.push(Entry { at, node, life, clock, call, serving, sight });
     }
 
@@ -201,19 +200,4 @@ impl Witness {
             gridmux_core::driver::time::sleep(&self.runtime, Duration::from_nanos(nanos)).await;
         }
     }
-}
-
-/// Of all that a sight says.
-fn hash_of(sight: &Sight) -> u64 {
-    struct Text(Xxh3);
-    impl std::fmt::Write for Text {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            self.0.update(text.as_bytes());
-            Ok(())
-        }
-    }
-    let mut text = Text(Xxh3::new());
-    // It takes every text.
-    let _ = write!(text, "{sight:?}");
-    text.0.digest()
 }

@@ -1,13 +1,11 @@
 //! What the processes of a run leave with the simulation: notes, disks, and how they ended.
 
 use std::any::{Any, TypeId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::context::NodeError;
-use crate::script::Operation;
 use crate::world::LifeId;
 
 /// Something that an application has noted.
@@ -119,70 +117,5 @@ impl<N> Board<N> {
 
     pub(super) fn take_exits(&self) -> Vec<Exit> {
         std::mem::take(&mut self.state().exits)
-    }
-}
-
-/// What a process is told to do, and has not taken.
-#[derive(Debug, Default)]
-pub(super) struct Inbox(Mutex<(VecDeque<Operation>, Vec<Waker>)>);
-
-impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, (VecDeque<Operation>, Vec<Waker>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn put(&self, operation: Operation) {
-        let mut inbox = self.lock();
-        inbox.0.push_back(operation);
-        let wakers = std::mem::take(&mut inbox.1);
-        drop(inbox);
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<Operation> {
-        let mut inbox = self.lock();
-        match inbox.0.pop_front() {
-            Some(operation) => Poll::Ready(operation),
-            None => {
-                inbox.1.retain(|waker| !waker.will_wake(cx.waker()));
-                inbox.1.push(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-}
-
-/// Asks a process to end.
-#[derive(Debug, Default)]
-pub(super) struct Stop(Mutex<(Option<Duration>, Vec<Waker>)>);
-
-impl Stop {
-    fn lock(&self) -> MutexGuard<'_, (Option<Duration>, Vec<Waker>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The process may take so long.
-    pub(super) fn ask(&self, grace: Duration) {
-        let mut stop = self.lock();
-        stop.0.get_or_insert(grace);
-        let wakers = std::mem::take(&mut stop.1);
-        drop(stop);
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    pub(super) fn asked(&self) -> Option<Duration> {
-        self.lock().0
-    }
-
-    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<Duration> {
-        let mut stop = self.lock();
-        match stop.0 {
-            Some(grace) => Poll::Ready(grace),
-            None => {
-                stop.1.retain(|waker| !waker.will_wake(cx.waker()));
-                stop.1.push(cx.waker().clone());
-                Poll::Pending
-            }
-        }
     }
 }

@@ -15,7 +15,8 @@ use gridmux_core::node::authority;
 use gridmux_core::time::Instant;
 use gridmux_core::timings::Timings;
 
-use super::board::{Board, Inbox, Note, Stop};
+use super::board::{Board, Note};
+use super::orders::Orders;
 use crate::keyed::{Purpose, name_key};
 use crate::script::Operation;
 use crate::world::SimRuntime;
@@ -46,8 +47,7 @@ struct Inner<N> {
     runtime: SimRuntime,
     board: Arc<Board<N>>,
     common: Arc<Common>,
-    stop: Arc<Stop>,
-    inbox: Arc<Inbox>,
+    orders: Arc<Orders>,
     node: usize,
     life: u64,
 }
@@ -73,13 +73,12 @@ impl<N: Send + 'static> NodeContext<N> {
         runtime: SimRuntime,
         board: &Arc<Board<N>>,
         common: &Arc<Common>,
-        stop: &Arc<Stop>,
-        inbox: &Arc<Inbox>,
+        orders: &Arc<Orders>,
     ) -> Self {
         let (_, node, life) = runtime.whereabouts();
         let (board, common) = (board.clone(), common.clone());
-        let (stop, inbox) = (stop.clone(), inbox.clone());
-        Self { inner: Arc::new(Inner { runtime, board, common, stop, inbox, node, life }) }
+        let orders = orders.clone();
+        Self { inner: Arc::new(Inner { runtime, board, common, orders, node, life }) }
     }
 
     // ---- who this is ----
@@ -155,12 +154,12 @@ impl<N: Send + 'static> NodeContext<N> {
     /// # Cancel safety
     /// It can be dropped at any time; whoever asks later is told as well.
     pub async fn stopped(&self) -> Duration {
-        poll_fn(|cx| self.inner.stop.poll(cx)).await
+        poll_fn(|cx| self.inner.orders.poll_stopped(cx)).await
     }
 
     /// Whether [`stopped`](Self::stopped) would return at once.
     pub fn is_stopping(&self) -> bool {
-        self.inner.stop.asked().is_some()
+        self.inner.orders.is_stopping()
     }
 
     // ---- the simulation ----
@@ -174,7 +173,7 @@ impl<N: Send + 'static> NodeContext<N> {
     ///
     /// [`Simulation::operations`]: super::Simulation::operations
     pub async fn operation(&self) -> Operation {
-        poll_fn(|cx| self.inner.inbox.poll(cx)).await
+        poll_fn(|cx| self.inner.orders.poll_operation(cx)).await
     }
 
     /// A random number for this purpose, the how-manieth: it depends on the seed, the node and

@@ -155,6 +155,7 @@ mod context;
 mod differs;
 mod engine;
 mod minimise;
+mod orders;
 mod places;
 mod report;
 mod simulation;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use gridmux_core::driver::time::sleep;
 
-use super::board::{Board, Exit, Inbox, Stop};
+use super::board::{Board, Exit};
 use super::context::{Common, NodeContext};
+use super::orders::Orders;
 use super::simulation::Main;
 use super::view::Lives;
 use crate::keyed::name_key;
@@ -17,8 +18,7 @@ use crate::world::{Cue, Death, LifeId, Shared, SimRuntime};
 /// A process that runs.
 struct Process {
     runtime: SimRuntime,
-    stop: Arc<Stop>,
-    inbox: Arc<Inbox>,
+    orders: Arc<Orders>,
     /// Who is to be told once it has ended in order.
     done: Option<Cue>,
 }
@@ -61,7 +61,7 @@ impl<N: Send + 'static> Places<N> {
 
     /// Asks all processes to end.
     pub(super) fn stop_all(&self, grace: Duration) {
-        self.running.iter().flatten().for_each(|process| process.stop.ask(grace));
+        self.running.iter().flatten().for_each(|process| process.orders.stop(grace));
     }
 
     pub(super) fn kill_all(&mut self) {
@@ -71,7 +71,7 @@ impl<N: Send + 'static> Places<N> {
     /// Tells a node what to do; whether a process of it runs.
     pub(super) fn tell(&self, operation: &Operation) -> bool {
         let process = self.running[operation.node].as_ref();
-        process.inspect(|process| process.inbox.put(operation.clone())).is_some()
+        process.inspect(|process| process.orders.tell(operation.clone())).is_some()
     }
 
     /// A main function has returned, and with it ends its process, unless that is dead anyway.
@@ -105,8 +105,8 @@ impl<N: Send + 'static> Victims for Places<N> {
             return;
         }
         let runtime = self.shared.start(node);
-        let (stop, inbox) = (Arc::new(Stop::default()), Arc::new(Inbox::default()));
-        let context = NodeContext::new(runtime.clone(), &self.board, &self.common, &stop, &inbox);
+        let orders = Arc::new(Orders::default());
+        let context = NodeContext::new(runtime.clone(), &self.board, &self.common, &orders);
         let (main, board, life): (_, _, LifeId) =
             (self.main.clone(), self.board.clone(), runtime.life);
         runtime.spawn_keyed(name_key("main"), async move {
@@ -114,7 +114,7 @@ impl<N: Send + 'static> Victims for Places<N> {
             board.exit(Exit { node, life, result });
         });
         self.lives.born(node, self.now());
-        self.running[node] = Some(Process { runtime, stop, inbox, done: None });
+        self.running[node] = Some(Process { runtime, orders, done: None });
     }
 
     fn kill(&mut self, node: usize, how: Death) {
@@ -128,7 +128,7 @@ impl<N: Send + 'static> Victims for Places<N> {
         let Some(process) = &mut self.running[node] else { return };
         process.done = Some(done);
         let (runtime, grace) = (process.runtime.clone(), Duration::from_nanos(grace));
-        process.stop.ask(grace);
+        process.orders.stop(grace);
         process.runtime.spawn_keyed(name_key("supervisor"), async move {
             sleep(&runtime, grace).await;
             cue_now(&runtime.shared, done);

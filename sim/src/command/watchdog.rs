@@ -1,6 +1,8 @@
-//! Ends the program if one run takes too long in real time: a run cannot be stopped from outside.
+//! Ends the program if one run takes too long in real time, or all too much memory: a run cannot be
+//! stopped from outside.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -18,6 +20,10 @@ pub(super) struct Patience {
     #[arg(long, value_name = "TIME", value_parser = real_time, default_value = "5m")]
     #[arg(alias = "seed-timeout")]
     run_timeout: Duration,
+
+    /// End with exit code 8 when the program holds more memory than this, where the system tells
+    #[arg(long, value_name = "MIB", default_value_t = 8192)]
+    memory_limit: u64,
 }
 
 type Runs = Arc<Mutex<BTreeMap<String, Stopwatch>>>;
@@ -40,6 +46,9 @@ impl Watchdog {
                 thread::sleep(Duration::from_millis(200).min(limit));
                 if let Some(name) = overdue(&runs, limit) {
                     give_up(&name, limit);
+                }
+                if memory().is_some_and(|held| held > patience.memory_limit) {
+                    give_up_memory(&runs, patience.memory_limit);
                 }
             }
         });
@@ -64,6 +73,21 @@ impl Watchdog {
 fn overdue(runs: &Runs, limit: Duration) -> Option<String> {
     let runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
     runs.iter().find(|(_, begin)| begin.elapsed() > limit).map(|(name, _)| name.clone())
+}
+
+/// What the program holds, in MiB, if this is a system that tells.
+fn memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024)
+}
+
+fn give_up_memory(runs: &Runs, limit: u64) -> ! {
+    let runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
+    let names: Vec<_> = runs.keys().map(String::as_str).collect();
+    out::note(format_args!("more than {limit} MiB are held; under way: {}", names.join(", ")));
+    process::exit(Exit::Timeout as i32)
 }
 
 fn give_up(name: &str, limit: Duration) -> ! {

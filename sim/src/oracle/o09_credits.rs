@@ -8,10 +8,12 @@
 //! Not judged: what becomes of credits of streams of bytes, whose items on the wire are not those of the
 //! script, and of handlers that are not ours, whose items may be nil.
 
+use std::collections::BTreeMap;
+
 use super::on_wire;
 use super::story::Story;
 use super::{Bench, Case};
-use crate::history::Sight;
+use crate::history::{CallId, Entry, Sight};
 use crate::script::{Call, Way};
 
 /// An item that is not of the type that its application asks for is taken, too.
@@ -23,24 +25,29 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         let Call { route, way, .. } = story.call;
         story.ours == [true; 2] && route.gives_items() && *way != Way::Bytes
     };
+    let mut credits = BTreeMap::<CallId, Vec<u64>>::new();
+    for (call, at) in &case.evidence.credits {
+        credits.entry(*call).or_default().push(*at);
+    }
     for story in case.stories.iter().filter(is_judged) {
-        judge_given(case, bench, story);
+        judge_given(bench, story, credits.get(&story.id).map_or(&[], Vec::as_slice));
     }
 }
 
-/// Credits go back for items that were taken.
-fn judge_given(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
-    let given = case.evidence.credits.iter().filter(|(call, _)| *call == story.id);
-    let taken = |by: u64| {
-        let entries = story.caller.iter().take_while(|entry| entry.at <= by);
-        entries.filter(|entry| matches!(entry.sight, Sight::Taken(..))).count()
-    };
-    for (count, (_, at)) in (1..).zip(given) {
+/// Credits go back, at these times, for items that were taken.
+fn judge_given(bench: &mut Bench<'_>, story: &Story<'_>, credits: &[u64]) {
+    let is_taken = |entry: &&&Entry| matches!(entry.sight, Sight::Taken(..));
+    let mut ahead = story.caller.iter().filter(is_taken).peekable();
+    let mut taken = 0;
+    for (count, at) in (1..).zip(credits) {
         bench.judged();
-        if count > taken(*at) + AHEAD {
-            let detail = format!("{count} credits for {} items", taken(*at));
+        while ahead.next_if(|entry| entry.at <= *at).is_some() {
+            taken += 1;
+        }
+        if count > taken + AHEAD {
+            let detail = format!("{count} credits for {taken} items");
             let rule = "a credit for an item that was not taken";
-            return bench.unsafe_call(rule, *at, story, &detail);
+            return bench.unsafe_exchange(rule, *at, story, &detail);
         }
     }
 }
@@ -53,7 +60,8 @@ mod tests {
     use crate::monitor::Role::{Acceptor, Dialler};
     use crate::oracle::on_wire::tale::{MUX, Talk, header};
     use crate::oracle::tale::{MS, Tale, call};
-    use crate::script::Route;
+    use crate::script::{Fault, Route};
+    use crate::world::Damage;
 
     /// A stream whose caller has sent all the input that it has credits for.
     fn opened() -> Talk {
@@ -117,5 +125,14 @@ mod tests {
         let mut tale = taken();
         tale.evidence.credits = [15, 16].map(|at| (0, at * MS)).to_vec();
         assert_eq!(tale.broken(9), ["a credit for an item that was not taken"]);
+    }
+
+    #[test]
+    fn a_changed_byte_may_have_made_an_item_that_nobody_takes() {
+        let mut tale = taken();
+        tale.evidence.credits = [15, 16].map(|at| (0, at * MS)).to_vec();
+        tale.evidence.script.secure = true;
+        tale.fault(10, 10, Fault::Damage { from: 1, to: 0, damage: Damage::Flip(1) });
+        tale.is_good(9);
     }
 }

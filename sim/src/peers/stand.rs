@@ -132,8 +132,8 @@ impl Stand {
         entries.into_iter().filter(|entry| entry.call == id).map(|entry| entry.sight).collect()
     }
 
-    /// What a node has said since the last time, but for pings of the link.
-    fn said(&self, node: usize) -> Vec<Brief> {
+    /// What a node has said.
+    fn all_said(&self, node: usize) -> Vec<Brief> {
         let record = self.recorder.record();
         let trace = record.trace.as_deref().unwrap_or_default();
         let frames = trace.iter().filter_map(|event| match &event.what {
@@ -144,8 +144,14 @@ impl Stand {
             }
             _ => None,
         });
-        let link = |brief: &&Brief| brief.mux == 0 && matches!(brief.op, "Ping" | "Pong");
-        frames.flatten().filter(|brief| !link(brief)).cloned().collect()
+        frames.flatten().cloned().collect()
+    }
+
+    /// What a node has said, but for pings of the link.
+    fn said(&self, node: usize) -> Vec<Brief> {
+        let mut said = self.all_said(node);
+        said.retain(|brief| brief.mux != 0 || !matches!(brief.op, "Ping" | "Pong"));
+        said
     }
 
     /// What ours has said.
@@ -156,6 +162,12 @@ impl Stand {
     /// What the other one has said.
     pub(super) fn theirs_said(&self) -> Vec<Brief> {
         self.said(1)
+    }
+
+    /// How often the other one has pinged the link.
+    pub(super) fn theirs_pinged(&self) -> usize {
+        let is_ping = |brief: &&Brief| brief.mux == 0 && brief.op == "Ping";
+        self.all_said(1).iter().filter(is_ping).count()
     }
 
     /// The most messages that the other one has sent together.
@@ -170,6 +182,16 @@ impl Stand {
             _ => None,
         });
         frames.max().unwrap_or(0)
+    }
+
+    /// The system stops the other one for a second, in which its clock goes on by so much and ours
+    /// runs.
+    pub(super) fn jump_theirs(&mut self, nanos: u64) {
+        self.shared.pause(1, None);
+        self.shared.resume(0);
+        self.pass(1_000_000_000);
+        self.shared.world().tamper(1, None, |hands| hands.jump(nanos));
+        self.shared.resume(1);
     }
 
     /// The system stops ours.

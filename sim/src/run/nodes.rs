@@ -16,11 +16,11 @@ use gridmux_core::node::{Node, authority};
 use gridmux_core::peer::Peer;
 use gridmux_core::stats::Stats;
 use gridmux_core::timings::Timings;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::chaos::Victims;
 use super::trials::{self, Tried};
 use crate::app::{self, Stage};
+use crate::fingerprint::fingerprint;
 use crate::keyed::name_key;
 use crate::looped::{Looped, Site};
 use crate::oracle::{Gauge, LinkView, NodeLife, Peak};
@@ -607,21 +607,6 @@ impl Views {
             self.views.push(LinkView { node, life, peer, at, clock, up });
         }
     }
-}
-
-/// A hash of all that there is to see of something.
-fn fingerprint(of: &impl std::fmt::Debug) -> u64 {
-    struct Hasher(Xxh3);
-    impl std::fmt::Write for Hasher {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            self.0.update(text.as_bytes());
-            Ok(())
-        }
-    }
-    let mut hasher = Hasher(Xxh3::new());
-    // Hashing does not fail.
-    let _ = std::fmt::write(&mut hasher, format_args!("{of:?}"));
-    hasher.0.digest()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

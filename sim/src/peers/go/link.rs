@@ -155,6 +155,14 @@ impl Link {
                 Poll::Pending => break,
             }
         }
+        if self.tick(times, cx).is_ready() {
+            return Poll::Ready(());
+        }
+        self.write(line, times, cx)
+    }
+
+    /// Pings when it is time to; ready once the link was silent for too long.
+    fn tick(&self, times: &mut Times, cx: &mut Context<'_>) -> Poll<()> {
         while times.ping.poll_until(times.ping_at, cx).is_ready() {
             if self.is_dead(times) {
                 return Poll::Ready(());
@@ -162,9 +170,14 @@ impl Link {
             self.ping();
             // A ticker that was missed, for a pause or a jump of the clock, ticks once for all.
             let now = self.here.runtime.instant();
-            times.ping_at = times.ping_at.after(PING_INTERVAL).max(now);
+            let next = times.ping_at.after(PING_INTERVAL);
+            times.ping_at = if next > now { next } else { now.after(PING_INTERVAL) };
+            if times.ping_at == now {
+                // The clock is at its end.
+                break;
+            }
         }
-        self.write(line, times, cx)
+        Poll::Pending
     }
 
     /// Whether the link was silent for too long.

@@ -128,6 +128,21 @@ fn a_caller_that_has_cancelled_answers_in_the_wrong_direction_and_no_call_of_our
 }
 
 #[test]
+fn a_ticker_that_was_missed_for_days_ticks_once() {
+    let (mut stand, _go) = linked(&[], vec![]);
+    stand.pause_ours();
+    while stand.theirs_pinged() == 0 {
+        stand.pass(SECOND / 10);
+    }
+    // The pong comes meanwhile: the link is alive.
+    stand.jump_theirs(3 * 24 * 3_600 * SECOND);
+    stand.pass(9 * SECOND);
+    assert_eq!(stand.theirs_pinged(), 2);
+    stand.pass(2 * SECOND);
+    assert_eq!(stand.theirs_pinged(), 3);
+}
+
+#[test]
 fn ids_are_small() {
     twice(Quirk::SmallIds, |quirks, has| {
         let (mut stand, go) = linked(quirks, vec![Call::new("call", 1, 0, Route::Echo)]);
