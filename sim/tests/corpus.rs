@@ -62,6 +62,7 @@ macro_rules! scripts {
 
 #[rustfmt::skip]
 scripts! {
+    acknowledgement_for_mux_0 = "acknowledgement-for-mux-0.sim";
     added_again_while_its_end_is_written = "added-again-while-its-end-is-written.sim";
     answers_to_a_hostile_peer = "answers-to-a-hostile-peer.sim";
     bare_end_before_the_end_of_a_slow_link = "bare-end-before-the-end-of-a-slow-link.sim";

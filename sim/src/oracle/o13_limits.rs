@@ -2,7 +2,8 @@
 //! looked at (PROTOCOL.md section 7.5).
 //!
 //! The queue has room for one message more than its limit, and handlers' answers are never
-//! refused: it may hold one for each call that the peer makes.
+//! refused: it may hold one for each call that the peer makes. Nor is a cancel: one for each call
+//! that the node has made.
 
 use super::evidence::Intake;
 use super::inside::{Hoard, Peak};
@@ -13,6 +14,9 @@ use crate::verdict::Class;
 /// Processes of a name that an acceptor remembers (PROTOCOL.md section 7.11).
 const REMEMBERED: usize = 16;
 
+/// Bytes of a cancel.
+const CANCEL: usize = 32;
+
 /// Bytes of an answer beyond its payload.
 const OVERHEAD: usize = 96;
 
@@ -21,7 +25,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for peak in &case.evidence.inside.peaks {
         bench.judged();
         let answers = answers(case, peak).saturating_add(answers_to_nobody(case, peak));
-        let queued = limits.queued_bytes + limits.message + answers;
+        let queued = limits.queued_bytes + limits.message + answers + cancels(case, peak);
         let bounds = [
             ("calls are over their limit", peak.outgoing, limits.outgoing_muxes),
             ("calls that are served are over their limit", peak.incoming, limits.incoming_muxes),
@@ -51,6 +55,12 @@ fn answers(case: &Case<'_>, peak: &Peak) -> usize {
     let bytes = |call: &Call| call.plan.item_size.max(call.size.unwrap_or(0));
     let size = |call: &Call| usize::try_from(bytes(call)).unwrap_or(usize::MAX);
     answers.map(|call| size(call).saturating_add(OVERHEAD)).fold(0, usize::saturating_add)
+}
+
+/// Bytes of the cancels of all calls that a node makes to the peer.
+fn cancels(case: &Case<'_>, peak: &Peak) -> usize {
+    let calls = case.evidence.script.calls();
+    calls.filter(|call| (call.from, call.to) == (peak.node, peak.peer)).count() * CANCEL
 }
 
 /// Bytes of the answers to what a hostile peer asks for beyond the script: each as long as what
@@ -133,6 +143,16 @@ mod tests {
         tale.evidence.script.nodes[0] = NodeKind::Hostile(Conduct::Merges);
         tale.is_good(13);
         tale.evidence.intakes[0].heard = 1;
+        assert_eq!(tale.broken(13), ["queued bytes are over their limit"]);
+    }
+
+    #[test]
+    fn calls_may_be_cancelled_while_there_is_no_room() {
+        let mut tale = holds(Peak { queued: 11_000 + 32, ..FULL });
+        assert_eq!(tale.broken(13), ["queued bytes are over their limit"]);
+        tale.call(Call { from: 1, to: 0, ..call(Route::Echo) });
+        tale.is_good(13);
+        tale.evidence.inside.peaks[0].queued += 1;
         assert_eq!(tale.broken(13), ["queued bytes are over their limit"]);
     }
 

@@ -44,6 +44,17 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_for_mux_0_may_be_answered_as_for_any_other_mux() {
+        let answer = |seq| {
+            let mut talk = Talk::new();
+            talk.say(Dialler, header(Op::DisconnectServerMux, 0, seq, Flags::empty()), b"");
+            talk.tale()
+        };
+        answer(0).is_good(16);
+        assert_eq!(answer(1).broken(16), ["sequence number where there is none"]);
+    }
+
+    #[test]
     fn a_wrong_sequence_number_is_bad() {
         let mut talk = asked();
         talk.say(Acceptor, header(Op::Response, MUX, 1, Flags::EOF), b"answer");

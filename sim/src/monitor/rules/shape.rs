@@ -84,7 +84,7 @@ const fn shape(op: Op, mux: u64) -> Option<Shape> {
         Op::ConnectMux => Shape { allowed: OPENER.allowed | flag::EOF, ..OPENER },
         Op::Ping | Op::AckMux | Op::UnblockSrvMux | Op::UnblockClMux => BARE,
         Op::Pong => Shape { content: Content::Map, ..BARE },
-        // A Request with mux 0 is answered, too.
+        // What comes with mux 0 is answered, too.
         Op::MuxConnectError => Shape {
             link: mux == 0,
             allowed: !(flag::SUBROUTE | flag::CRC),
@@ -93,10 +93,14 @@ const fn shape(op: Op, mux: u64) -> Option<Shape> {
             content: Content::Map,
             ..BARE
         },
-        Op::DisconnectClientMux => {
-            Shape { allowed: flag::ERR, seq: Field::Zero, content: Content::Error, ..BARE }
-        }
-        Op::DisconnectServerMux => Shape { seq: Field::Zero, ..BARE },
+        Op::DisconnectClientMux => Shape {
+            link: mux == 0,
+            allowed: flag::ERR,
+            seq: Field::Zero,
+            content: Content::Error,
+            ..BARE
+        },
+        Op::DisconnectServerMux => Shape { link: mux == 0, seq: Field::Zero, ..BARE },
         Op::MuxClientMsg => {
             Shape { allowed: flag::EOF | flag::ZERO, content: Content::Item, ..BARE }
         }
