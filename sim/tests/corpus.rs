@@ -68,6 +68,7 @@ scripts! {
     bare_end_before_the_end_of_a_slow_link = "bare-end-before-the-end-of-a-slow-link.sim";
     calls_are_no_pauses = "calls-are-no-pauses.sim";
     clock_of_a_former_process = "clock-of-a-former-process.sim";
+    connect_of_a_wrong_time_while_clocks_are_set = "connect-of-a-wrong-time-while-clocks-are-set.sim";
     connect_that_comes_late = "connect-that-comes-late.sim";
     damage_on_the_link_of_the_next_machine = "damage-on-the-link-of-the-next-machine.sim";
     end_made_by_a_changed_byte = "end-made-by-a-changed-byte.sim";

@@ -150,8 +150,9 @@ impl Knocking<'_> {
                 let mut second = self.here.open(self.victim).await?;
                 let hellos = [self.here.hello(), self.here.hello()];
                 let refused = !self.here.dials(self.victim);
-                let first = self.greet(&mut line, &hellos[0], refused);
-                futures::future::join(first, self.greet(&mut second, &hellos[1], refused)).await;
+                let refused = || refused;
+                let first = self.greet(&mut line, &hellos[0], &refused);
+                futures::future::join(first, self.greet(&mut second, &hellos[1], &refused)).await;
                 self.here.within(LONG / 10, second.wait_for_end()).await;
                 return Some(());
             }
@@ -187,14 +188,22 @@ impl Knocking<'_> {
         secret.map(|secret| secret.issue(name, self.here.wall())).unwrap_or_default()
     }
 
-    /// Says something first, and looks at the answer; `refused`: nobody may become a link so.
-    async fn greet(&self, line: &mut Line, first: &[u8], refused: bool) -> Option<()> {
+    /// Says something first, and looks at the answer. `refused`: whether nobody may become a link
+    /// so; asked again when the answer is there, as clocks may have been moved before the victim
+    /// has looked at its own.
+    async fn greet(
+        &self,
+        line: &mut Line,
+        first: &[u8],
+        refused: &(dyn Fn() -> bool + Sync),
+    ) -> Option<()> {
         self.here.upgrade(line, self.victim).await?;
+        let refused_before = refused();
         line.push(first);
         line.mark(self.task.fault);
         line.flush().await.ok()?;
         let answer = line.receive().await?;
-        if let Some(rule) = broken_by_answer(&answer, refused) {
+        if let Some(rule) = broken_by_answer(&answer, refused_before && refused()) {
             self.here.complain(rule, self.victim, &format!("{:?}", self.task.deed));
         }
         Some(())
@@ -254,9 +263,10 @@ impl Knocking<'_> {
             Knock::Stranger => self.hello_of("http://stranger:9000", now, true),
             Knock::WrongTime => {
                 let ahead = WRONG_BY[self.choice(WRONG_BY.len() as u64)];
-                refused = self.is_too_far(ahead) || !here.dials(self.victim);
                 let time = Timestamp { seconds: now.seconds + ahead, ..now };
-                self.hello_of(own, time, true)
+                let hello = self.hello_of(own, time, true);
+                let refused = || self.is_too_far(ahead) || !here.dials(self.victim);
+                return self.greet(line, &hello, &refused).await;
             }
             _ => {
                 refused = !here.dials(self.victim);
@@ -270,7 +280,7 @@ impl Knocking<'_> {
             line.mark(self.task.fault);
             return line.flush().await.ok();
         }
-        self.greet(line, &first, refused).await
+        self.greet(line, &first, &|| refused).await
     }
 
     /// A Connect whose frame stops somewhere.
