@@ -283,14 +283,11 @@ impl Cause<'_> {
             return self.shutdown_of(self.to());
         }
         // What has returned, and whose end waits for a credit, is told nothing any more.
+        let is_over = self.any_serving(|one| one.is_over());
         let waited = |patience: u64| {
-            self.any_serving(|one| {
-                one.started().is_some_and(|started| {
-                    let bounds = &self.case.bounds;
-                    let clock = bounds.most_clock(self.to(), started.at, self.entry.at);
-                    one.is_over() && clock >= patience
-                })
-            })
+            // Counted from its arrival.
+            let clock = self.case.bounds.most_clock(self.to(), self.issued.at, self.entry.at);
+            is_over && clock >= patience
         };
         // The callee is first by its clock, if that is ahead, or because pings are missing.
         let silence = nanos(self.case.evidence.timings.mux_ping_silence);
