@@ -78,6 +78,7 @@ scripts! {
     generations_of_a_peer_added_again = "generations-of-a-peer-added-again.sim";
     given_up_before_the_credit = "given-up-before-the-credit.sim";
     knock_while_all_is_at_rest = "knock-while-all-is-at-rest.sim";
+    knock_with_a_timer_while_all_is_at_rest = "knock-with-a-timer-while-all-is-at-rest.sim";
     link_that_the_dialler_has_not_heard_of = "link-that-the-dialler-has-not-heard-of.sim";
     ping_made_a_disconnect = "ping-made-a-disconnect.sim";
     refusal_made_by_a_changed_byte = "refusal-made-by-a-changed-byte.sim";

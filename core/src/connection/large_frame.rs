@@ -1,6 +1,7 @@
 //! A large message becomes its frame piece by piece, while it is written: each piece is copied,
 //! hashed and masked while the processor has it in its cache, and is on its way before the next one
-//! is touched.
+//! is touched. To copy is faster than to write parts of the payload itself where there is no mask:
+//! the system then reads them from further away.
 
 use crate::outbox::{FRAME_ROOM, LargeMessage, Pieces};
 use crate::websocket::{Channel, PayloadMask};
@@ -16,14 +17,14 @@ pub(super) struct LargeFrame {
 }
 
 impl LargeFrame {
-    /// The frame of this message, and its first piece with the frame's header.
-    pub(super) fn begin(message: LargeMessage, channel: &mut Channel) -> (Self, Vec<u8>) {
+    /// The frame of this message, its first piece with the frame's header in `buf`, which is empty.
+    pub(super) fn begin(message: LargeMessage, channel: &mut Channel, buf: &mut Vec<u8>) -> Self {
         let len = message.encoded_len();
-        let mut buf = Vec::with_capacity(len.min(PIECE + MessageRef::MAX_OVERHEAD) + FRAME_ROOM);
-        let mask = channel.start_message(len, &mut buf);
+        buf.reserve_exact(len.min(PIECE + MessageRef::MAX_OVERHEAD) + FRAME_ROOM);
+        let mask = channel.start_message(len, buf);
         let mut frame = Self { pieces: message.into_pieces(), mask };
-        frame.append(&mut buf);
-        (frame, buf)
+        frame.append(buf);
+        frame
     }
 
     /// The next piece, in place of what `buf` holds; `false` if there is none.

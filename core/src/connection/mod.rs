@@ -46,6 +46,8 @@ pub struct Connection {
     max_message: usize,
     writing: Writing,
     spent: Option<Vec<u8>>,
+    /// Memory for the pieces of large messages.
+    piece: Vec<u8>,
     bytes_out: u64,
     stall: Duration,
     last_progress: Instant,
@@ -157,6 +159,7 @@ impl Connection {
             max_message: node.limits.message,
             writing,
             spent: None,
+            piece: Vec::new(),
             bytes_out: 0,
             stall: node.timings.write_stall,
             last_progress: now,
@@ -425,7 +428,8 @@ impl Connection {
                 (buf, begin, Then::Reuse)
             }
             Writing::Fetched(Transmit::Large(large)) => {
-                let (frame, buf) = LargeFrame::begin(large, channel);
+                let mut buf = std::mem::take(&mut self.piece);
+                let frame = LargeFrame::begin(large, channel, &mut buf);
                 (buf, 0, Then::More(Box::new(frame)))
             }
             Writing::Nothing | Writing::Bytes { .. } => return,
@@ -448,10 +452,13 @@ impl Connection {
         if more || *written < buf.len() {
             return;
         }
-        if let Writing::Bytes { buf, then: Then::Reuse, .. } =
-            std::mem::replace(&mut self.writing, Writing::Nothing)
-        {
-            self.spent = Some(buf);
+        match std::mem::replace(&mut self.writing, Writing::Nothing) {
+            Writing::Bytes { buf, then: Then::Reuse, .. } => self.spent = Some(buf),
+            Writing::Bytes { mut buf, then: Then::More(_), .. } => {
+                buf.clear();
+                self.piece = buf;
+            }
+            _ => {}
         }
     }
 
@@ -502,6 +509,7 @@ impl Connection {
         if !self.idle && now >= self.last_read.max(self.last_progress).after(IDLE_AFTER) {
             self.idle = true;
             self.inbound.shrink();
+            self.piece = Vec::new();
             if let Phase::Open { channel, .. } = &mut self.phase {
                 channel.idle();
             }

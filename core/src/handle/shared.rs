@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use super::loan::Holder;
-use super::sync::{Mutex, MutexGuard};
+use super::sync::{self, Mutex, MutexGuard};
 use super::wakers::{List, Place, WaitList, WakeList, Wakers, set};
 use crate::driver::Active;
 use crate::driver::runtime::Clock;
@@ -187,7 +187,7 @@ impl Shared {
     /// A panic under the lock is one of our own bugs; whoever catches it replaces the machine, and
     /// whoever comes next finds one that can be used.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something to the machine on behalf of a user, then wakes whom it concerns.

@@ -12,12 +12,6 @@ pub(super) const MAX_LEN: usize = 256 * 1024;
 /// So many reads in a row that used less than a quarter of the buffer halve it.
 const SMALL_READS_TO_SHRINK: u8 = 32;
 
-/// A message's own buffer begins between half of this and this, in bytes.
-const FIRST_ASSEMBLY_LEN: usize = 32 * 1024;
-
-/// A read into a message's own buffer is offered at least this, in bytes, before its end.
-const MIN_ASSEMBLY_READ: usize = 2 * 1024;
-
 /// Received bytes that are not parsed yet.
 ///
 /// Whole messages are split off its front without a copy, so an allocation may be shared with
@@ -155,78 +149,5 @@ impl ReadBuffer {
         bytes.extend_from_slice(&self.bytes);
         self.allocated = bytes.capacity();
         self.bytes = bytes;
-    }
-}
-
-/// A message that is put together in memory of its own, which is given away whole.
-#[derive(Default)]
-pub(super) struct Assembly {
-    bytes: BytesMut,
-}
-
-impl Assembly {
-    pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.bytes
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    pub(super) fn append(&mut self, part: &[u8]) {
-        self.bytes.extend_from_slice(part);
-    }
-
-    /// Prepares for a message that will be `total` bytes long, of which `present` are here.
-    ///
-    /// The first allocation is `total` halved until it is small; from there it doubles as it fills
-    /// (as every vector does), and so ends at the right size without having trusted the claim.
-    pub(super) fn start(&mut self, total: usize, present: usize) {
-        if self.bytes.capacity() > 0 {
-            return;
-        }
-        let enough = match planted!(ClaimedLengthReserved, total > FIRST_ASSEMBLY_LEN) {
-            true => total,
-            false => FIRST_ASSEMBLY_LEN.max(present),
-        };
-        let mut capacity = total;
-        while capacity > enough && capacity.div_ceil(2) >= present {
-            capacity = capacity.div_ceil(2);
-        }
-        self.bytes = BytesMut::with_capacity(capacity);
-    }
-
-    /// The buffer with room for a read towards `end`, its length when the frame is complete. A read
-    /// may run beyond it.
-    pub(super) fn for_reading(&mut self, end: usize) -> &mut BytesMut {
-        let missing = end.saturating_sub(self.bytes.len());
-        let least = missing.min(MIN_ASSEMBLY_READ);
-        if self.bytes.capacity() - self.bytes.len() < least {
-            self.bytes.reserve(least);
-        }
-        &mut self.bytes
-    }
-
-    /// Moves what was read beyond `end` into `buffer`.
-    pub(super) fn return_excess(&mut self, end: usize, buffer: &mut ReadBuffer) {
-        if let Some(excess) = self.bytes.get(end..) {
-            buffer.append(excess);
-        }
-        self.bytes.truncate(end);
-    }
-
-    /// The message. Nothing is left.
-    pub(super) fn take(&mut self) -> Bytes {
-        if planted!(HugeMessageKept) {
-            let message = Bytes::copy_from_slice(&self.bytes);
-            self.bytes.clear();
-            return message;
-        }
-        std::mem::take(&mut self.bytes).freeze()
-    }
-
-    /// Drops everything.
-    pub(super) fn clear(&mut self) {
-        self.bytes = BytesMut::new();
     }
 }

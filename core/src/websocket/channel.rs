@@ -5,7 +5,8 @@ use std::fmt;
 use bytes::{Bytes, BytesMut};
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use super::buffer::{Assembly, ReadBuffer};
+use super::assembly::Assembly;
+use super::buffer::ReadBuffer;
 use super::error::WebSocketError;
 use super::frame::{self, Header, MAX_CONTROL_LEN};
 use super::mask::{self, MaskSource, PayloadMask};
@@ -151,7 +152,10 @@ impl Channel {
     pub fn read_buf(&mut self) -> &mut BytesMut {
         match self.frame {
             Frame::Direct { end, .. } => self.assembly.for_reading(end),
-            Frame::Whole | Frame::Skipped { .. } => self.received.for_reading(),
+            Frame::Whole | Frame::Skipped { .. } => {
+                self.assembly.rest();
+                self.received.for_reading()
+            }
         }
     }
 
@@ -196,6 +200,7 @@ impl Channel {
     /// given back whole, until the next [`read_buf`](Self::read_buf).
     pub fn idle(&mut self) {
         self.received.release();
+        self.assembly.release();
     }
 
     /// Makes a frame of a message to be sent: `buf[start..]` is its payload, in front of which are

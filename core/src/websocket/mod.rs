@@ -28,6 +28,7 @@
 //! # Ok::<(), gridmux_core::websocket::WebSocketError>(())
 //! ```
 
+mod assembly;
 mod buffer;
 mod channel;
 mod error;

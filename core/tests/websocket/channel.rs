@@ -170,9 +170,9 @@ fn small_messages_are_slices_and_large_ones_have_memory_of_their_own() {
     else {
         panic!("four messages, not {}", incoming.len());
     };
-    let distance = |a: &Bytes, b: &Bytes| b.as_ptr() as usize - a.as_ptr() as usize;
+    let distance = |a: &Bytes, b: &Bytes| (b.as_ptr() as usize).wrapping_sub(a.as_ptr() as usize);
     assert_eq!(distance(first, second), 100 + 8);
-    assert!(large.is_unique());
+    assert!(distance(second, large) > 256 * KIB || distance(large, second) > 256 * KIB);
     assert!(!first.is_unique());
     assert_eq!(incoming[3], message(&[4; 100]));
 }
@@ -192,6 +192,70 @@ fn the_buffer_is_used_again_when_nobody_holds_a_part_of_it() {
         feed(&mut channel, [&bytes[..]]);
     }
     assert_eq!(held, [message(&[1; 560])]);
+}
+
+/// A large message that a channel gives for these bytes, and where it lies.
+fn large_message(channel: &mut Channel, bytes: &[u8]) -> (Bytes, *const u8) {
+    match feed(channel, [bytes]).0.pop() {
+        Some(Incoming::Message(message)) => (message.clone(), message.as_ptr()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_memory_of_a_large_message_is_used_again_when_nobody_holds_it() {
+    let mut channel = server();
+    let bytes = |fill| frame(FIN | BINARY, &[fill; 600 * KIB]);
+    let (held, place) = large_message(&mut channel, &bytes(1));
+    let (other, elsewhere) = large_message(&mut channel, &bytes(2));
+    assert_ne!(place, elsewhere, "it is held");
+    drop(other.slice(5..6));
+    drop(other);
+    let shorter = frame(FIN | BINARY, &[3; 500 * KIB]);
+    assert_eq!(large_message(&mut channel, &shorter).1, elsewhere, "a little shorter");
+    let (much_shorter, its_place) =
+        large_message(&mut channel, &frame(FIN | BINARY, &[4; 300 * KIB]));
+    assert_ne!(its_place, elsewhere, "it would hold too much");
+    assert!(held[..] == [1; 600 * KIB] && much_shorter[..] == [4; 300 * KIB]);
+}
+
+/// Whether a channel has room for a large message before a byte of it has come.
+fn has_room(channel: &mut Channel) -> bool {
+    let header = header(FIN | BINARY, 600 * KIB as u64, Some(MASK));
+    feed(channel, [&header[..]]);
+    channel.read_buf().capacity() >= 600 * KIB
+}
+
+#[test]
+fn the_memory_of_large_messages_is_given_back_when_there_are_none() {
+    let large = frame(FIN | BINARY, &[1; 600 * KIB]);
+    let small = frame(FIN | BINARY, &[2; 100]);
+    let after = |small_ones: usize, idle: bool| {
+        let mut channel = server();
+        feed(&mut channel, [&large[..]]);
+        for _ in 0..small_ones {
+            feed(&mut channel, [&small[..]]);
+        }
+        if idle {
+            channel.idle();
+        }
+        has_room(&mut channel)
+    };
+    assert!(after(100, false));
+    assert!(!after(1_100, false), "the link does something else");
+    assert!(!after(0, true), "the link idles");
+}
+
+#[test]
+fn no_more_than_a_few_megabytes_are_kept_of_large_messages() {
+    let mut channel = server();
+    let bytes = frame(FIN | BINARY, &[1; 600 * KIB]);
+    let all: Vec<_> = (0..8).map(|_| large_message(&mut channel, &bytes)).collect();
+    let places: Vec<_> = all.iter().map(|(_, place)| *place).collect();
+    drop(all);
+    let again = (0..8).map(|_| large_message(&mut channel, &bytes));
+    let again: Vec<_> = again.filter(|(_, place)| places[2..].contains(place)).collect();
+    assert!((1..=6).contains(&again.len()), "{}", again.len());
 }
 
 #[test]

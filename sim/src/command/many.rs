@@ -142,6 +142,9 @@ fn batch(args: &Args, seeds: Range<u64>, progress: &mut Progress) -> Known {
         |seed| one(args, seed, &watchdog),
         |seed, result| {
             known.add(seed, &result);
+            if let Some(failure) = result.outcome.failures.first() {
+                progress.alert(format_args!("seed {seed}: {}", verdict_line(failure)));
+            }
             progress.tell(&known.batch, known.slowest);
             let enough = known.batch.groups.len() >= args.stop_after.get();
             let over = args.lasts.is_some_and(|lasts| progress.elapsed() >= lasts);

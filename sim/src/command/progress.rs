@@ -1,5 +1,6 @@
 //! How far many seeds have come: a bar on a terminal, a line now and then elsewhere.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;
 
@@ -53,6 +54,14 @@ impl Progress {
         } else if self.told.elapsed() >= EVERY {
             self.told = Stopwatch::start();
             out::note(self.line(batch, slowest));
+        }
+    }
+
+    /// A seed has failed, of which the end of a long batch alone would tell.
+    pub(super) fn alert(&self, line: impl Display) {
+        match &self.bar {
+            Some(bar) => bar.println(line.to_string()),
+            None => out::note(line),
         }
     }
 

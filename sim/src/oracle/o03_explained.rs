@@ -283,7 +283,7 @@ impl Cause<'_> {
             return self.shutdown_of(self.to());
         }
         // What has returned, and whose end waits for a credit, is told nothing any more.
-        let is_over = self.any_serving(|one| one.is_over());
+        let is_over = self.any_serving(|one| one.started().is_some() && one.is_over());
         let waited = |patience: u64| {
             // Counted from its arrival.
             let clock = self.case.bounds.most_clock(self.to(), self.issued.at, self.entry.at);

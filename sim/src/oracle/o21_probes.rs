@@ -5,15 +5,19 @@
 //! What a probe's caller sends is sent, whether its handler takes all of it or not.
 //!
 //! Not judged: probes that fail where calls before them hold, or may hold, as many bytes as may be
-//! received. A probe has its end within its own times, and for each item two deliveries and eight wake-ups.
+//! received, or where a pong of a node that is not ours was behind so much that the link was given
+//! up. A probe has its end within its own times, and for each item two deliveries and eight wake-ups.
 
 use gridmux_core::error::CallError;
 
 use super::bounds::call_bytes;
+use super::evidence::Missed;
 use super::o11_connected::are_clocks_apart;
 use super::story::{Serving, Story};
 use super::{Bench, Case, PROBE};
 use crate::verdict::Class;
+
+const LOST: CallError = CallError::Disconnected { may_have_run: true };
 
 /// What the probes of a pair have waiting at one end at once, at most.
 const PROBES_HOLD: u64 = 12 << 10;
@@ -75,6 +79,9 @@ fn judge_probe(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
     if told_so && case.bounds.is_corrupted(story.call.from, story.call.to, ended.at) {
         return bench.excuse("a byte that was changed has made a message a Disconnect");
     }
+    if *result == Err(LOST) && is_given_up(case, story, issued.at, ended.at) {
+        return bench.excuse("a pong came behind too much");
+    }
     if *result != Ok(true) {
         bench.late_call("a probe fails", ended.at, story, &format!("{result:?}"));
         return;
@@ -119,6 +126,17 @@ fn is_crowded(case: &Case<'_>, story: &Story<'_>, at: u64) -> bool {
     held >= case.evidence.limits.received_bytes as u64
 }
 
+/// Whether one of ours has given up the link with a node of another kind between these times for
+/// its pongs, which may wait behind all that it sends.
+fn is_given_up(case: &Case<'_>, story: &Story<'_>, from: u64, to: u64) -> bool {
+    let pair = [story.call.from, story.call.to];
+    story.ours != [true; 2]
+        && case.evidence.silences.iter().any(|silence| {
+            let is_same = pair.contains(&silence.node) && pair.contains(&silence.peer);
+            is_same && silence.missed == Missed::Pongs && (from..=to).contains(&silence.at.at)
+        })
+}
+
 fn due(case: &Case<'_>, story: &Story<'_>, issued: u64) -> u64 {
     let (from, to) = (story.call.from, story.call.to);
     let (plan, input, reading) = (&story.call.plan, &story.call.input, &story.call.reading);
@@ -146,7 +164,8 @@ mod tests {
     use crate::history::Sight::{
         Dropped, Ended, InputTaken, Issued, Returned, Sent, Started, Taken,
     };
-    use crate::oracle::tale::{LOST, Tale};
+    use crate::oracle::tale::{LOST, MS, Tale};
+    use crate::oracle::{Mark, Missed, Silence};
     use crate::script::{Call, NodeKind, Route};
 
     /// Probes both ways; the end of the stream of node 0 is left to the test.
@@ -199,6 +218,22 @@ mod tests {
         assert_eq!(tale.broken(21), ["a probe fails"]);
         let damage = crate::world::Damage::Flip(1);
         tale.fault(9, 9, crate::script::Fault::Damage { from: 1, to: 0, damage }).is_good(21);
+    }
+
+    #[test]
+    fn the_pongs_of_a_node_of_another_kind_may_wait_behind_what_it_sends() {
+        let (mut tale, stream) = probes();
+        tale.see(60_005, stream, Ended(Err(LOST)));
+        let at = |ms: u64| Mark { at: ms * MS, clock: ms * MS };
+        let (at, last) = (at(60_004), at(4));
+        let silence =
+            Silence { node: 0, peer: 1, missed: Missed::Pongs, at, last, falsified: false };
+        tale.evidence.silences.push(silence);
+        assert_eq!(tale.broken(21), ["a probe fails"], "one of ours has them overtake");
+        tale.evidence.script.nodes[1] = NodeKind::Go;
+        tale.is_good(21);
+        tale.evidence.silences[0].missed = Missed::Bytes;
+        assert_eq!(tale.broken(21), ["a probe fails"], "it sends something all the time");
     }
 
     #[test]

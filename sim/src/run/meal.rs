@@ -16,6 +16,8 @@ pub(super) struct Meal {
     /// Where the message begins that is being read.
     begun: u64,
     taken: u64,
+    /// The longest message that was read.
+    longest: u64,
     falsified: bool,
 }
 
@@ -29,6 +31,7 @@ impl Meal {
     pub(super) fn taken(&mut self, offset: u64) {
         self.taken = offset;
         while let Some(end) = self.ends.pop_front_if(|end| *end <= offset) {
+            self.longest = self.longest.max(end - self.begun);
             self.begun = end;
         }
     }
@@ -43,9 +46,14 @@ impl Meal {
     }
 
     /// The reader has so much room; how much it may have, if that is less. Of a message that is
-    /// being read it may have room for as much again as has come of it.
+    /// being read it may have room for as much again as has come of it; or for all of it and a
+    /// quarter more, in the memory of one that was as long.
     pub(super) fn offered(&self, room: u64) -> Option<u64> {
-        let bound = READ_BUFFER.max(self.taken - self.begun + PIECE);
+        // One that is not written whole may be as long as any before.
+        let current = self.ends.front().map_or(self.longest, |end| end - self.begun);
+        let fits = current <= self.longest + PIECE;
+        let used_again = if fits { current + current / 4 + PIECE } else { 0 };
+        let bound = READ_BUFFER.max(self.taken - self.begun + PIECE).max(used_again);
         (room > bound && !self.falsified).then_some(bound)
     }
 }
@@ -64,7 +72,13 @@ mod tests {
         assert_eq!(meal.offered(1_000_000), None);
         meal.comes(1_500_000);
         meal.taken(1_500_000);
-        assert_eq!(meal.offered(1_000_000), Some(READ_BUFFER), "nothing has come of the next");
+        assert_eq!(meal.offered(600_000), None, "the next may be as long");
+        let a_quarter_more = 1_500_000 / 4 * 5 + super::PIECE;
+        assert_eq!(meal.offered(2_000_000), Some(a_quarter_more), "nothing has come of it");
+        meal.comes(2_000_000);
+        assert_eq!(meal.offered(600_000), None, "but one as long has come before it");
+        let a_quarter_more = 500_000 + 125_000 + super::PIECE;
+        assert_eq!(meal.offered(900_000), Some(a_quarter_more));
         meal.falsified();
         assert_eq!(meal.offered(1_000_000), None, "whose messages have other lengths");
     }
