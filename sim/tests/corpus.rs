@@ -69,6 +69,7 @@ scripts! {
     calls_are_no_pauses = "calls-are-no-pauses.sim";
     clock_of_a_former_process = "clock-of-a-former-process.sim";
     connect_of_a_wrong_time_while_clocks_are_set = "connect-of-a-wrong-time-while-clocks-are-set.sim";
+    connect_that_comes_late_between_two_links = "connect-that-comes-late-between-two-links.sim";
     connect_that_comes_late = "connect-that-comes-late.sim";
     damage_on_the_link_of_the_next_machine = "damage-on-the-link-of-the-next-machine.sim";
     deadline_of_a_fast_clock = "deadline-of-a-fast-clock.sim";

@@ -25,8 +25,8 @@ impl Duplicates {
             || planted!(InstanceIgnored)
     }
 
-    /// Whether a connection that was accepted then is older than the current instance's: its
-    /// Connect comes late, and who has dialled it has another one now, or is gone.
+    /// Whether a connection that was accepted then is older than the newest that was a link: its
+    /// Connect comes late, and who has dialled it has had another one since, or is gone.
     pub(crate) fn is_late(&self, came: Instant) -> bool {
         came < self.came
     }

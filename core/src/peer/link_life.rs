@@ -96,7 +96,7 @@ impl Peer {
         if !self.duplicates.may_connect(hello.id, self.link.is_up()) {
             return Err(duplicate_reason(&hello.host));
         }
-        if self.link.is_up() && self.duplicates.is_late(came) {
+        if self.duplicates.is_late(came) {
             return Err(format!("{} has a newer connection", hello.host));
         }
         self.duplicates.on_connected(hello.id, came);

@@ -201,7 +201,10 @@ fn a_connect_that_comes_late_on_an_older_connection_takes_no_place() {
     let now = node.clocks();
     node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, false);
     let hello = node.hello([1; 16]);
-    node.grid.handle_hello(now, &hello, came).expect("there is no other link");
+    let reason =
+        node.grid.handle_hello(now, &hello, came).expect_err("whoever has dialled is gone");
+    assert_eq!(reason, "http://127.0.0.1:9101 has a newer connection");
+    node.grid.handle_hello(now, &hello, now.instant).expect("it dials again");
 }
 
 #[test]

@@ -9,7 +9,7 @@
 //! The caller's own cancel and deadline may overtake (DESIGN.md section 2). Not judged: calls of a
 //! machine that has panicked, or that its owner has dropped with the peer.
 
-use gridmux_core::error::CallError;
+use gridmux_core::error::{CallError, CancelReason};
 
 use super::bounds::nanos;
 use super::story::{Serving, Story};
@@ -105,7 +105,8 @@ fn end_left(
     let timeout = story.timeout(default);
     // What comes to an end after its time, by its node's clock, is not sent.
     let took = returned.clock.saturating_sub(started.clock);
-    if timeout.is_some_and(|timeout| took >= timeout) {
+    let expired = |sight: &Sight| *sight == Sight::Cancelled(CancelReason::Deadline);
+    if timeout.is_some_and(|timeout| took >= timeout) || serving.find(expired).is_some() {
         return None;
     }
     let Some((_, capacity)) = story.call.route.served_capacities() else {
@@ -139,9 +140,11 @@ fn end_left(
 
 #[cfg(test)]
 mod tests {
-    use gridmux_core::error::CallError;
+    use gridmux_core::error::{CallError, CancelReason};
 
-    use crate::history::Sight::{Ended, Issued, Opened, OutputSent, Returned, Started, Taken};
+    use crate::history::Sight::{
+        Cancelled, Ended, Issued, Opened, OutputSent, Returned, Started, Taken,
+    };
     use crate::oracle::failure_text;
     use crate::oracle::tale::{LOST, MS, Tale, call};
     use crate::script::{Fault, Finish, Route};
@@ -179,6 +182,21 @@ mod tests {
         assert_eq!(lost.broken(4), ["a lost link overtakes items that had come"]);
         tale.see(1_001, 0, Taken(1, true)).see(1_002, 0, Ended(Err(LOST)));
         tale.is_good(4);
+    }
+
+    #[test]
+    fn what_a_handler_gives_after_its_deadline_does_not_come() {
+        let runs_on = |told: Option<CancelReason>| {
+            let mut tale = Tale::of(call(Route::RunToEnd), &[(5, Issued), (6, Started(true))]);
+            if let Some(reason) = told {
+                tale.see(6, 0, Cancelled(reason));
+            }
+            tale.see(6, 0, Returned(true)).lose(900, 0, 1).see(1_000, 0, Ended(Err(LOST)));
+            tale
+        };
+        let rule = "a lost link overtakes an orderly end that had come";
+        assert_eq!(runs_on(None).broken(4), [rule]);
+        runs_on(Some(CancelReason::Deadline)).is_good(4);
     }
 
     #[test]

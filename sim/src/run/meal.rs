@@ -51,7 +51,8 @@ impl Meal {
     pub(super) fn offered(&self, room: u64) -> Option<u64> {
         // One that is not written whole may be as long as any before.
         let current = self.ends.front().map_or(self.longest, |end| end - self.begun);
-        let fits = current <= self.longest + PIECE;
+        // Its memory may have grown to twice its length.
+        let fits = current <= 2 * self.longest + PIECE;
         let used_again = if fits { current + current / 4 + PIECE } else { 0 };
         let bound = READ_BUFFER.max(self.taken - self.begun + PIECE).max(used_again);
         (room > bound && !self.falsified).then_some(bound)

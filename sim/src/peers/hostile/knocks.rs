@@ -234,13 +234,14 @@ impl Knocking<'_> {
         usize::try_from(self.task.pick(1, bound)).unwrap_or(0)
     }
 
-    /// Whether a clock that is so many seconds ahead of ours is too far from the victim's.
-    fn is_too_far(&self, ahead: i64) -> bool {
+    /// Whether a time is too far from that of the victim's clock.
+    fn is_too_far(&self, time: Timestamp) -> bool {
+        let own = self.here.wall();
         let world = self.here.runtime.shared.world();
         let skew = world.wall_skew(self.victim) - world.wall_skew_of(self.here.runtime.life);
         // The victim looks at its clock a little later.
         let least = MINUTES_5 + 5;
-        (ahead - skew / 1_000_000_000).abs() > least
+        (time.seconds - own.seconds - skew / 1_000_000_000).abs() > least
     }
 
     async fn after_upgrade(&self, line: &mut Line, how: Knock) -> Option<()> {
@@ -265,7 +266,7 @@ impl Knocking<'_> {
                 let ahead = WRONG_BY[self.choice(WRONG_BY.len() as u64)];
                 let time = Timestamp { seconds: now.seconds + ahead, ..now };
                 let hello = self.hello_of(own, time, true);
-                let refused = || self.is_too_far(ahead) || !here.dials(self.victim);
+                let refused = || self.is_too_far(time) || !here.dials(self.victim);
                 return self.greet(line, &hello, &refused).await;
             }
             _ => {
