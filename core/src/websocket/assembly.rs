@@ -50,10 +50,9 @@ impl Assembly {
 
     /// Prepares for a message that will be `total` bytes long, of which `present` are here.
     ///
-    /// The memory of a former message is used again if it fits. Otherwise:
-    ///
-    /// The first allocation is `total` halved until it is small; from there it doubles as it fills
-    /// (as every vector does), and so ends at the right size without having trusted the claim.
+    /// The memory of a former message is used again if it fits. Otherwise the first allocation is
+    /// `total` halved until it is small; from there it doubles as it fills (as every vector does),
+    /// and so ends at the right size without having trusted the claim.
     pub(super) fn start(&mut self, total: usize, present: usize) {
         if self.bytes.capacity() > 0 {
             return;
