@@ -76,6 +76,7 @@ scripts! {
     end_made_by_a_changed_byte = "end-made-by-a-changed-byte.sim";
     error_made_by_a_changed_byte = "error-made-by-a-changed-byte.sim";
     former_connection_of_a_peer_added_again = "former-connection-of-a-peer-added-again.sim";
+    fragments_in_the_memory_of_a_former_message = "fragments-in-the-memory-of-a-former-message.sim";
     generations_of_a_peer_added_again = "generations-of-a-peer-added-again.sim";
     given_up_before_the_credit = "given-up-before-the-credit.sim";
     knock_while_all_is_at_rest = "knock-while-all-is-at-rest.sim";

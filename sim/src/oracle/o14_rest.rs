@@ -55,7 +55,10 @@ fn judge_end(case: &Case<'_>, bench: &mut Bench<'_>) {
     if let Some((at, detail)) = &evidence.inside.timers {
         bench.fail(Class::Safety, "more timers than calls", *at, detail.clone());
     }
-    let bound = heal_bound(&evidence.script, &evidence.timings);
+    // What a slow path still carries then may be waited for.
+    let calls = evidence.script.calls();
+    let carried = calls.map(|call| case.bounds.delivery(call.to, call.from)).max().unwrap_or(0);
+    let bound = heal_bound(&evidence.script, &evidence.timings).saturating_add(carried);
     let mut fail = |rule, detail| bench.fail(Class::Liveness, rule, farewell.end, detail);
     match farewell.quiet.map(|quiet| quiet.saturating_sub(evidence.phases.drain)) {
         None => fail("something is left of calls that are over", String::new()),

@@ -47,13 +47,12 @@ impl Meal {
 
     /// The reader has so much room; how much it may have, if that is less. Of a message that is
     /// being read it may have room for as much again as has come of it; or for all of it and a
-    /// quarter more, in the memory of one that was as long.
+    /// quarter more, in the memory of a former one.
     pub(super) fn offered(&self, room: u64) -> Option<u64> {
         // One that is not written whole may be as long as any before.
         let current = self.ends.front().map_or(self.longest, |end| end - self.begun);
-        // Its memory may have grown to twice its length.
-        let fits = current <= 2 * self.longest + PIECE;
-        let used_again = if fits { current + current / 4 + PIECE } else { 0 };
+        // The memory of a message may have grown to twice its length, and may be for a fragment.
+        let used_again = (2 * self.longest).min(current + current / 4) + PIECE;
         let bound = READ_BUFFER.max(self.taken - self.begun + PIECE).max(used_again);
         (room > bound && !self.falsified).then_some(bound)
     }
