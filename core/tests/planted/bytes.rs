@@ -37,14 +37,14 @@ fn feed(channel: &mut Channel, mut bytes: &[u8], piece: usize) -> Vec<Bytes> {
 }
 
 #[test]
-fn a_large_message_arrives_in_pieces_and_its_memory_is_the_receivers() {
+fn a_large_message_arrives_in_pieces_in_memory_of_its_own() {
     let payload: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
     let scene = || {
         let mut client = Channel::new(Role::Client, 1 << 20, 1);
         let mut server = Channel::new(Role::Server, 1 << 20, 2);
         let frame = sealed(&mut client, &payload);
         let messages = feed(&mut server, &frame, 7777);
-        (messages[0] == payload, messages[0].is_unique())
+        (messages[0] == payload, server.buffer_size() < payload.len())
     };
     shows(Bug::MaskOffsetForgotten, scene, (true, true), (false, true));
 }
