@@ -57,7 +57,7 @@
 //! - Pictures are HTML and Perfetto's JSON. There is no pcapng, for the trace says what a dissector would,
 //!   and nothing runs as WebAssembly.
 //!
-//! Of the figures that were aimed at, these are not reached, all on 2 cores: 65 to 85 seeds a second of at
+//! Of the figures that were aimed at, these are not reached, all on 2 cores: 50 to 70 seeds a second of at
 //! least 100; 1,500 seeds of 6,000 in CI, and no nightly millions; 90.5 % of the core's lines run, of 97 %.
 //! An idle mesh of eight runs about 3,500 times faster than time with all oracles on, of 20,000.
 //!

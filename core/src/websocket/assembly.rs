@@ -13,8 +13,7 @@ const FIRST_ASSEMBLY_LEN: usize = 32 * 1024;
 /// A read into a message's own buffer is offered at least this, in bytes, before its end.
 const MIN_ASSEMBLY_READ: usize = 2 * 1024;
 
-/// So much memory of messages that were given away is remembered, in bytes: four of the largest
-/// kind that is common.
+/// So much memory of messages that were given away is remembered, in bytes.
 const KEPT_LEN: usize = 4 * 1024 * 1024;
 
 /// And of so many messages.
@@ -123,8 +122,8 @@ impl Assembly {
     }
 }
 
-/// The memory of messages that were given away, to be used again: to ask the system for a megabyte
-/// costs as much as to read it.
+/// The memory of messages that were given away, to be used again: what is asked of the system anew
+/// costs a page fault for each page.
 #[derive(Default)]
 struct Kept {
     /// Size of the memory, and a part of it that is empty, the oldest first.

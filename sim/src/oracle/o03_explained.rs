@@ -285,7 +285,7 @@ impl Cause<'_> {
         // What has returned, and whose end waits for a credit, is told nothing any more.
         let is_over = self.any_serving(|one| one.started().is_some() && one.is_over());
         let waited = |patience: u64| {
-            // Counted from its arrival.
+            // It counts from the arrival of the call, which is no earlier than this.
             let clock = self.case.bounds.most_clock(self.to(), self.issued.at, self.entry.at);
             is_over && clock >= patience
         };
