@@ -174,8 +174,9 @@ fn catch(
     })
 }
 
-/// Runs beyond the first of a bug that makes runs differ: by chance, two are the same.
-const AGAIN: usize = 3;
+/// Runs beyond the first of a bug that makes runs differ: by chance, every other one is the same,
+/// and one in a million times all are.
+const AGAIN: usize = 20;
 
 /// What a script comes to with a bug, and how often the bug could act. Bugs that make two runs
 /// differ are given some, until one differs from the first.

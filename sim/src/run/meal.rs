@@ -46,13 +46,14 @@ impl Meal {
     }
 
     /// The reader has so much room; how much it may have, if that is less. Of a message that is
-    /// being read it may have room for as much again as has come of it; or for all of it and a
-    /// quarter more, in the memory of a former one.
+    /// being read it may have room for as much again as has come of it; or, in the memory of a
+    /// former one, for all of it and a quarter more.
     pub(super) fn offered(&self, room: u64) -> Option<u64> {
-        // One that is not written whole may be as long as any before.
-        let current = self.ends.front().map_or(self.longest, |end| end - self.begun);
-        // The memory of a message may have grown to twice its length, and may be for a fragment.
-        let used_again = (2 * self.longest).min(current + current / 4) + PIECE;
+        // The memory of a message may have grown to twice its length.
+        let kept = 2 * self.longest;
+        // It may be for a fragment. How long a message is that is not written whole, nobody knows.
+        let fits = self.ends.front().map(|end| (end - self.begun) / 4 * 5);
+        let used_again = fits.map_or(kept, |fits| fits.min(kept)) + PIECE;
         let bound = READ_BUFFER.max(self.taken - self.begun + PIECE).max(used_again);
         (room > bound && !self.falsified).then_some(bound)
     }
@@ -72,9 +73,9 @@ mod tests {
         assert_eq!(meal.offered(1_000_000), None);
         meal.comes(1_500_000);
         meal.taken(1_500_000);
-        assert_eq!(meal.offered(600_000), None, "the next may be as long");
-        let a_quarter_more = 1_500_000 / 4 * 5 + super::PIECE;
-        assert_eq!(meal.offered(2_000_000), Some(a_quarter_more), "nothing has come of it");
+        assert_eq!(meal.offered(3_000_000), None, "the next may be longer");
+        let twice = 3_000_000 + super::PIECE;
+        assert_eq!(meal.offered(4_000_000), Some(twice), "nothing has come of it");
         meal.comes(2_000_000);
         assert_eq!(meal.offered(600_000), None, "but one as long has come before it");
         let a_quarter_more = 500_000 + 125_000 + super::PIECE;
