@@ -83,6 +83,7 @@ scripts! {
     knock_with_a_timer_while_all_is_at_rest = "knock-with-a-timer-while-all-is-at-rest.sim";
     link_that_the_dialler_has_not_heard_of = "link-that-the-dialler-has-not-heard-of.sim";
     longer_message_in_the_memory_of_a_former_one = "longer-message-in-the-memory-of-a-former-one.sim";
+    made_in_the_instant_of_its_link = "made-in-the-instant-of-its-link.sim";
     ping_made_a_disconnect = "ping-made-a-disconnect.sim";
     refusal_made_by_a_changed_byte = "refusal-made-by-a-changed-byte.sim";
     refusal_that_was_changed_on_its_way = "refusal-that-was-changed-on-its-way.sim";

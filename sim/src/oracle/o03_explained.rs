@@ -243,13 +243,14 @@ impl Cause<'_> {
         if !evidence.was_up(from, self.issued.life, to, self.issued.at.saturating_sub(1)) {
             return Some("no link when it was made");
         }
-        // Or it was lost, and the node has not noticed yet: it may have been stopped.
+        // Or it was lost, and the node has not noticed yet: it may have been stopped. What is made
+        // in the same instant may come after the call, too.
         let lives = |at: u64| {
             let is_open = |broken: Option<u64>| broken.is_none_or(|broken| broken > at);
             let mut connections = evidence.between(from, to);
             let is_made = |life: &ConnectionLife, end: usize| {
                 let made = if end == 0 { life.agreed_at } else { life.accepted_at };
-                made.is_some_and(|made| made <= at)
+                made.is_some_and(|made| made < at)
             };
             connections.any(|(life, end)| is_made(life, end) && is_open(life.broken_at[end]))
         };
@@ -499,8 +500,10 @@ mod tests {
         tale.evidence.connections[0].broken_at = [Some(3 * MS); 2];
         tale.connect(4, dialler, acceptor).see(6, id, Issued).see(6, id, Ended(Err(NOT_RUN)));
         assert_eq!(tale.broken(3), ["an unexplained Disconnected"]);
-        tale.evidence.connections[1].agreed_at = Some(7 * MS);
-        is_excused(&tale, "no link when it was made");
+        for not_before in [6, 7] {
+            tale.evidence.connections[1].agreed_at = Some(not_before * MS);
+            is_excused(&tale, "no link when it was made");
+        }
     }
 
     #[test]
