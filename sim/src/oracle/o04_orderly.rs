@@ -10,12 +10,13 @@
 //! machine that has panicked, or that its owner has dropped with the peer.
 
 use gridmux_core::error::{CallError, CancelReason};
+use gridmux_core::handle::DEFAULT_ITEM_SIZE;
 
 use super::bounds::nanos;
 use super::story::{Serving, Story};
 use super::{Bench, Case, failure_text};
 use crate::history::{Entry, Sight};
-use crate::script::Fault;
+use crate::script::{Fault, Way};
 
 /// How much faster than true time a node's clock runs at most.
 const FASTEST_CLOCK: u64 = 2;
@@ -116,6 +117,10 @@ fn end_left(
         // Its one result travels as an item, and when that is taken is not seen.
         return None;
     }
+    if story.call.way == Way::Bytes && story.call.plan.item_size as usize > DEFAULT_ITEM_SIZE {
+        // What is written at once travels in parts, and when each of them is taken is not seen.
+        return None;
+    }
     let needed = (serving.outputs() + 1).saturating_sub(capacity as usize);
     if needed == 0 {
         return Some(returned.at);
@@ -147,7 +152,7 @@ mod tests {
     };
     use crate::oracle::failure_text;
     use crate::oracle::tale::{LOST, MS, Tale, call};
-    use crate::script::{Fault, Finish, Route};
+    use crate::script::{Call, Fault, Finish, Route, Way};
 
     const OVERTAKEN: &str = "a lost link overtakes an orderly end that had come";
 
@@ -155,9 +160,14 @@ mod tests {
     fn source(finish: Finish) -> Tale {
         let mut call = call(Route::Source);
         call.plan.finish = finish;
+        written(call)
+    }
+
+    fn written(call: Call) -> Tale {
+        let returned = Returned(call.plan.finish == Finish::Ok);
         let sights = [(5, Issued), (5, Opened), (6, Started(true)), (7, OutputSent(0))];
         let mut tale = Tale::of(call, &sights);
-        tale.see(8, 0, OutputSent(1)).see(9, 0, Returned(finish == Finish::Ok));
+        tale.see(8, 0, OutputSent(1)).see(9, 0, returned);
         tale
     }
 
@@ -253,6 +263,22 @@ mod tests {
         assert_eq!(tale.broken(4), [OVERTAKEN]);
         tale.fault(20_000, 50_000, Fault::Pause { node: 1, lasts: 30_000 * MS });
         tale.is_good(4);
+    }
+
+    #[test]
+    fn an_end_may_wait_for_a_credit_of_bytes_that_travel_in_parts() {
+        let lost = |way: Way, item_size: u32| {
+            let mut call = call(Route::Source);
+            (call.way, call.plan.item_size) = (way, item_size);
+            let mut tale = written(call);
+            tale.see(1_000, 0, Taken(0, true)).see(1_001, 0, Taken(1, true));
+            tale.lose(900, 0, 1).see(1_002, 0, Ended(Err(LOST)));
+            tale
+        };
+        lost(Way::Bytes, 40_000).is_good(4);
+        for (way, item_size) in [(Way::Bytes, 30_000), (Way::Items, 40_000)] {
+            assert_eq!(lost(way, item_size).broken(4), [OVERTAKEN], "{way:?}: in one part");
+        }
     }
 
     #[test]
