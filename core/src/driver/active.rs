@@ -7,6 +7,10 @@ use super::runtime::Transport;
 use crate::connection::Connection;
 use crate::time::Instant;
 
+/// So many bytes are written, or read, before other tasks get their turn: those of a long message
+/// would keep everyone waiting whose task is to run on the same thread.
+pub(super) const SHARE: usize = 64 * 1024;
+
 /// The connection of a link that is up, or being made.
 pub(crate) struct Active {
     pub(crate) connection: Connection,
@@ -26,15 +30,21 @@ impl Active {
         changed.then(|| std::mem::replace(&mut self.task, task.clone()))
     }
 
-    /// Writes as much as the transport takes; whether that was anything, or the transport failed.
-    pub(crate) fn poll_write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        write(&mut self.connection, &mut *self.transport, now, cx)
+    /// Writes as much as the transport takes, until `share` has reached [`SHARE`]; whether that was
+    /// anything, the transport failed, or more is to be tried.
+    pub(crate) fn poll_write(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        share: &mut usize,
+    ) -> bool {
+        write(&mut self.connection, &mut *self.transport, now, cx, share)
     }
 
     /// The same, by somebody else than the task that drives it, and on that task's behalf.
     pub(crate) fn write_for_task(&mut self, now: Instant) {
         let Self { connection, transport, task } = self;
-        write(connection, &mut **transport, now, &mut Context::from_waker(task));
+        write(connection, &mut **transport, now, &mut Context::from_waker(task), &mut 0);
     }
 }
 
@@ -43,6 +53,7 @@ fn write(
     transport: &mut dyn Transport,
     now: Instant,
     cx: &mut Context<'_>,
+    share: &mut usize,
 ) -> bool {
     let mut progress = false;
     loop {
@@ -50,10 +61,14 @@ fn write(
         if bytes.is_empty() {
             return progress;
         }
+        if *share >= SHARE {
+            return true;
+        }
         match transport.poll_write(cx, bytes) {
             Poll::Pending => return progress,
             Poll::Ready(Ok(written)) if written > 0 => {
                 progress = true;
+                *share += written;
                 connection.handle_written(now, written);
             }
             Poll::Ready(outcome) => {
@@ -62,5 +77,59 @@ fn write(
                 return true;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::auth::StaticToken;
+    use crate::event::LinkId;
+    use crate::node::Node;
+    use crate::websocket::{Channel, Role};
+
+    /// Takes all that it is given, in parts.
+    struct Sink;
+
+    const PART: usize = 16 * 1024;
+
+    impl Transport for Sink {
+        fn poll_read(&mut self, _: &mut Context<'_>, _: &mut BytesMut) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_write(&mut self, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len().min(PART)))
+        }
+
+        fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn others_have_their_turn_while_much_is_written() {
+        let token = StaticToken::new("secret-token").expect("a token");
+        let node = Arc::new(Node::new("http://a:1", [1; 16], Arc::new(token)));
+        let channel = Box::new(Channel::new(Role::Server, 1 << 20, 1));
+        let now = Instant::from_millis(1000);
+        let unsent = vec![0; 2 * SHARE + PART];
+        let connection = Connection::accepted(&node, LinkId(1), channel, unsent, now);
+        let mut active = Active::new(connection, Box::new(Sink));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut turn = |mut share: usize| {
+            let more = active.poll_write(now, &mut cx, &mut share);
+            (more, share, active.connection.write_buf().len())
+        };
+        assert_eq!(turn(0), (true, SHARE, SHARE + PART));
+        assert_eq!(turn(SHARE - 1), (true, SHARE - 1 + PART, SHARE), "the last part may be more");
+        assert_eq!(turn(SHARE), (true, SHARE, SHARE), "nothing, but there is more to be tried");
+        assert_eq!(turn(0), (true, SHARE, 0));
+        assert_eq!(turn(0), (false, 0, 0));
     }
 }

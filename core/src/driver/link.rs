@@ -2,8 +2,8 @@
 //!
 //! One turn of the loop: read, exchange with the machine under its lock, then, without the lock,
 //! wake those who wait, start handlers and write. At rest a lone message leaves at once; under
-//! load the task yields once before it fetches what to write, so that everyone who is ready
-//! queues first and many messages share one frame and one system call.
+//! load the task yields once before it fetches what to write, unless that is a full frame already,
+//! so that everyone who is ready queues first and many messages share one frame and one system call.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::active::Active;
+use super::active::{Active, SHARE};
 use super::runtime::{BoxFuture, Connector, Runtime, Timer, Transport};
 use crate::connection::Connection;
 use crate::error::LinkError;
@@ -20,7 +20,7 @@ use crate::handle::{Batch, Served, Service, Services, Shared, State, StillLent};
 use crate::rng::Rng;
 use crate::time::{Instant, Now};
 
-/// Turns before other tasks get theirs.
+/// Turns before other tasks get theirs; see also [`SHARE`].
 const BUDGET: usize = 64;
 
 /// Reads before what has come is delivered.
@@ -46,6 +46,9 @@ pub(crate) struct PeerTask<R> {
     #[cfg(feature = "planted")]
     replaced: Vec<Active>,
     batch: Batch,
+    /// Bytes that were read, and written, since other tasks had their turn.
+    read: usize,
+    written: usize,
     yielded: bool,
     /// Whether the last frame held more than one message, and how many lone ones there were since.
     merging: bool,
@@ -69,11 +72,13 @@ impl<R: Runtime> Future for PeerTask<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        (this.read, this.written) = (0, 0);
         for _ in 0..BUDGET {
             // A panic in there is a bug of ours: the link is dropped, the node goes on.
             let turn = catch_unwind(AssertUnwindSafe(|| this.turn(cx)));
             match turn.unwrap_or_else(|_| this.recover()) {
-                Turn::Again => {}
+                Turn::Again if this.read.max(this.written) < SHARE => {}
+                Turn::Again => break,
                 Turn::Yield => break,
                 Turn::Parked => return Poll::Pending,
                 Turn::Over => return Poll::Ready(()),
@@ -127,6 +132,8 @@ impl<R: Runtime> PeerTask<R> {
             #[cfg(feature = "planted")]
             replaced: Vec::new(),
             batch: Batch::default(),
+            read: 0,
+            written: 0,
             yielded: false,
             merging: false,
             lone: 0,
@@ -223,7 +230,10 @@ impl<R: Runtime> PeerTask<R> {
             match transport.poll_read(cx, connection.read_buf()) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(0)) => connection.handle_eof(),
-                Poll::Ready(Ok(bytes)) => connection.handle_read(now, bytes),
+                Poll::Ready(Ok(bytes)) => {
+                    self.read += bytes;
+                    connection.handle_read(now, bytes);
+                }
                 Poll::Ready(Err(error)) => connection.handle_failure(error.into()),
             }
         }
@@ -294,8 +304,10 @@ impl<R: Runtime> PeerTask<R> {
             joining = !self.yielded
                 && self.merging
                 && connection.wants_transmit()
-                && state.peer.has_transmit();
-            if !joining && let Some(messages) = connection.fetch(now, &mut state.peer) {
+                && state.peer.has_room_to_join();
+            // What is fetched is written at once: later, it might be out of date.
+            let fetches = !joining && self.written < SHARE;
+            if fetches && let Some(messages) = connection.fetch(now, &mut state.peer) {
                 self.yielded = false;
                 self.merging = messages > 1 || self.lone >= PROBE_EVERY;
                 self.lone = if self.merging { 0 } else { self.lone + 1 };
@@ -306,11 +318,28 @@ impl<R: Runtime> PeerTask<R> {
             self.yielded = true;
             return (Found::Joining, None);
         }
-        let at_work =
-            progress || self.has_bytes() || !self.batch.commands.is_empty() || self.runs_inline();
-        if at_work {
+        if progress || self.has_work(&state) {
             return (Found::Work, None);
         }
+        let (found, armed) = self.park(&mut state, cx);
+        if found == Found::Nothing {
+            self.lends = !self.merging && leave(&mut self.active, &mut state, cx);
+        }
+        (found, armed)
+    }
+
+    /// Whether there is something to do without the lock, or in another turn.
+    fn has_work(&self, state: &State) -> bool {
+        let connection = self.active.as_ref().map(|active| &active.connection);
+        // Fetched, and no write was tried; or not fetched, for others have their turn first.
+        let has_output = connection.is_some_and(|connection| {
+            connection.has_fetched() || (connection.wants_transmit() && state.peer.has_transmit())
+        });
+        has_output || !self.batch.commands.is_empty() || self.runs_inline()
+    }
+
+    /// Goes to sleep, if the machine lets it.
+    fn park(&self, state: &mut State, cx: &Context<'_>) -> (Found, Option<Instant>) {
         if state.peer.is_drained()
             && self.active.is_none()
             && !planted!(RedialAfterShutdown, state.peer.next_alarm().is_some())
@@ -322,7 +351,6 @@ impl<R: Runtime> PeerTask<R> {
         if !state.park_driver(cx.waker(), armed) {
             return (Found::Work, None);
         }
-        self.lends = !self.merging && leave(&mut self.active, &mut state, cx);
         (Found::Nothing, armed)
     }
 
@@ -341,11 +369,6 @@ impl<R: Runtime> PeerTask<R> {
 
     fn connection_alarm(&self) -> Option<Instant> {
         self.active.as_ref().and_then(|active| active.connection.poll_timeout())
-    }
-
-    /// Whether bytes were fetched that no write has been tried for.
-    fn has_bytes(&self) -> bool {
-        self.active.as_ref().is_some_and(|active| active.connection.has_fetched())
     }
 
     /// Everything that must not happen under the lock.
@@ -408,7 +431,8 @@ impl<R: Runtime> PeerTask<R> {
     }
 
     fn poll_write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        self.active.as_mut().is_some_and(|active| active.poll_write(now, cx))
+        let written = &mut self.written;
+        self.active.as_mut().is_some_and(|active| active.poll_write(now, cx, written))
     }
 }
 

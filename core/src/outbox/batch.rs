@@ -53,6 +53,12 @@ impl Batches {
         self.waiting.len() == 1 && self.waiting.front().is_some_and(|batch| batch.parts == 1)
     }
 
+    /// Whether nothing can join the batch that leaves next.
+    pub(super) fn is_full(&self) -> bool {
+        let is_full = |batch: &Batch| usize::from(batch.parts) == MAX_PARTS;
+        self.waiting.len() > 1 || self.waiting.front().is_some_and(is_full)
+    }
+
     /// The number of the batch that leaves next; all lower ones have left.
     pub(super) fn first_number(&self) -> u64 {
         self.first

@@ -198,6 +198,11 @@ impl Outbox {
         self.control.is_empty() && self.lanes.is_empty() && self.batches.is_one_message()
     }
 
+    /// Whether nothing can join the batch that leaves next.
+    pub(crate) fn is_full(&self) -> bool {
+        self.batches.is_full()
+    }
+
     /// Bytes of the application's messages that wait.
     pub(crate) fn data_bytes(&self) -> usize {
         self.data_bytes

@@ -65,6 +65,23 @@ fn at_most_51_messages_and_16_kib_travel_together_in_order() {
 }
 
 #[test]
+fn a_batch_is_full_when_nothing_can_join_it() {
+    let mut outbox = Outbox::new();
+    for seq in 0..50 {
+        push(&mut outbox, 1, seq, 10);
+    }
+    assert!(!outbox.is_full(), "there is room for one");
+    push(&mut outbox, 1, 50, 10);
+    assert!(outbox.is_full(), "of 51");
+    assert_eq!(frames(&mut outbox).len(), 1);
+    for seq in 0..2 {
+        assert!(!outbox.is_full());
+        push(&mut outbox, 1, seq, 10_000);
+    }
+    assert!(outbox.is_full(), "another one has been begun");
+}
+
+#[test]
 fn a_message_of_just_16_kib_travels_in_a_batch_and_one_byte_more_alone() {
     let header = Header {
         mux: 1,

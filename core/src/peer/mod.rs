@@ -260,6 +260,11 @@ impl Peer {
         self.link.id().is_some() && !self.common.outbox.is_empty()
     }
 
+    /// Whether there is something to write that other messages can still join.
+    pub(crate) fn has_room_to_join(&self) -> bool {
+        self.has_transmit() && !self.common.outbox.is_full()
+    }
+
     /// Whether what waits is a single small message, while no more than one request is under way
     /// in either direction: then there is nothing for it to wait for.
     pub(crate) fn has_lone_message(&self) -> bool {
