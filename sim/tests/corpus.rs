@@ -64,6 +64,7 @@ macro_rules! scripts {
 scripts! {
     acknowledgement_for_mux_0 = "acknowledgement-for-mux-0.sim";
     added_again_while_its_end_is_written = "added-again-while-its-end-is-written.sim";
+    answers_of_a_loop_to_a_hostile_peer = "answers-of-a-loop-to-a-hostile-peer.sim";
     answers_to_a_hostile_peer = "answers-to-a-hostile-peer.sim";
     bare_end_before_the_end_of_a_slow_link = "bare-end-before-the-end-of-a-slow-link.sim";
     calls_are_no_pauses = "calls-are-no-pauses.sim";
@@ -86,6 +87,7 @@ scripts! {
     longer_message_in_the_memory_of_a_former_one = "longer-message-in-the-memory-of-a-former-one.sim";
     made_in_the_instant_of_its_link = "made-in-the-instant-of-its-link.sim";
     ping_made_a_disconnect = "ping-made-a-disconnect.sim";
+    read_in_several_turns = "read-in-several-turns.sim";
     refusal_made_by_a_changed_byte = "refusal-made-by-a-changed-byte.sim";
     refusal_that_was_changed_on_its_way = "refusal-that-was-changed-on-its-way.sim";
     replaced_processes_after_a_panic = "replaced-processes-after-a-panic.sim";

@@ -148,6 +148,12 @@ impl PeerHandle {
         self.shared.look(|state| state.waiting_for_state())
     }
 
+    /// Whether the task of the link has nothing left to do, and sleeps.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn is_asleep(&self) -> bool {
+        self.shared.look(|state| state.is_parked())
+    }
+
     /// Looks at the machine itself, under its lock; it is not to be driven.
     #[cfg(any(test, feature = "testing"))]
     pub fn inspect<T>(&self, look: impl FnOnce(&mut crate::peer::Peer) -> T) -> T {

@@ -391,6 +391,11 @@ impl State {
         self.parked = false;
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked
+    }
+
     // ---- who waits for what ----
 
     pub(crate) fn wait_read(&mut self, key: OutgoingKey, waker: &Waker) {

@@ -231,7 +231,7 @@ impl<'a> Engine<'a> {
                 let settled =
                     ours && running.left[peer] != Some(conn) && world.is_settled(conn, end);
                 drop(world);
-                if settled && !handle.inspect(|peer| peer.has_transmit()) {
+                if settled && handle.is_asleep() && !handle.inspect(|peer| peer.has_transmit()) {
                     self.recorder.flushed(self.now(), conn, end);
                 }
             }

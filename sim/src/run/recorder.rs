@@ -229,13 +229,14 @@ impl Record {
         kept.into_iter().map(stream).collect()
     }
 
-    /// What the ends of nodes of ours have taken in, by connection.
+    /// What the ends of nodes with our core have taken in, by connection.
     pub(crate) fn intakes(&self) -> Vec<Intake> {
         let ends = self.intakes.iter().enumerate().flat_map(|(number, intakes)| {
             let [one, other] = self.lives[number].nodes;
             [intakes.of(0, [one, other]), intakes.of(1, [other, one])]
         });
-        ends.filter(|intake| self.kinds[intake.node] == NodeKind::Ours).collect()
+        let ours = |kind| matches!(kind, NodeKind::Ours | NodeKind::Loop);
+        ends.filter(|intake| ours(self.kinds[intake.node])).collect()
     }
 
     /// The credits that callers of ours have given back, by call and time.
