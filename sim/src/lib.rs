@@ -51,7 +51,7 @@
 //!   the core: what seeds reach is told by the effects of each kind of fault, by how often each oracle had
 //!   something to judge, and by the coverage of lines.
 //! - Timeouts are held against their bounds to the tick in the core's own tests, not by pairs of scripts.
-//! - CI runs one seed in 64, and all of 200, three times in two processes, not all. The digests of 64 seeds
+//! - CI runs one seed in 64, and all of 100, three times in two processes, not all. The digests of 64 seeds
 //!   are compared in debug builds on CI's one kind of machine; nothing in them depends on it, but no other
 //!   kind is tried.
 //! - Pictures are HTML and Perfetto's JSON. There is no pcapng, for the trace says what a dissector would,
