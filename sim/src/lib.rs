@@ -58,7 +58,7 @@
 //!   and nothing runs as WebAssembly.
 //!
 //! Of the figures that were aimed at, these are not reached, all on 2 cores: 50 to 70 seeds a second of at
-//! least 100; 1,500 seeds of 6,000 in CI, and no nightly millions; 90.5 % of the core's lines run, of 97 %.
+//! least 100; 1,000 seeds of 6,000 in CI, and no nightly millions; 90.5 % of the core's lines run, of 97 %.
 //! An idle mesh of eight runs about 3,500 times faster than time with all oracles on, of 20,000.
 //!
 //! `.ci/coverage` in the repository shows how much of the core it runs, and fails below the floor that
