@@ -78,8 +78,7 @@ impl<R: Runtime> Future for PeerTask<R> {
             let turn = catch_unwind(AssertUnwindSafe(|| this.turn(cx)));
             match turn.unwrap_or_else(|_| this.recover()) {
                 Turn::Again if this.read.max(this.written) < SHARE => {}
-                Turn::Again => break,
-                Turn::Yield => break,
+                Turn::Again | Turn::Yield => break,
                 Turn::Parked => return Poll::Pending,
                 Turn::Over => return Poll::Ready(()),
             }
