@@ -6,6 +6,7 @@
 //! - `drain`: the graceful end (section 7.9)
 
 mod calls;
+mod chunk;
 mod drain;
 mod link_life;
 mod receive;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Peer;
+use super::chunk::Chunks;
 use crate::error::LinkError;
 use crate::event::LinkId;
 use crate::link::{Link, check_response};
@@ -11,7 +12,7 @@ use crate::outbox::{Class, Owner, Side};
 use crate::time::Now;
 use crate::wire::{self, DecodeError, Header, Message, MessageRef, Op, Pong, for_each_message};
 
-/// A payload shorter than this gets an allocation of its own size.
+/// A payload shorter than this is copied.
 const COPY_BELOW: usize = 4 * 1024;
 
 /// What a batch of frames held, decoded and checked outside the peer's lock.
@@ -21,6 +22,7 @@ pub struct Inbound {
     messages: Vec<(bool, Message)>,
     error: Option<DecodeError>,
     bytes: u64,
+    chunks: Chunks,
 }
 
 impl Inbound {
@@ -37,13 +39,13 @@ impl Inbound {
     /// Decodes one frame's payload. After an error nothing more is taken in: the link is to be
     /// dropped once the messages before the error are handled.
     ///
-    /// `held` is how much memory a slice of the frame keeps alive, in bytes: a small payload, or one
-    /// under a quarter of that, is copied to memory of its own size.
+    /// `held` is how much memory a slice of the frame keeps alive, in bytes: a payload under 4 KiB, or
+    /// under a quarter of that, is copied, so that it keeps at most four times its length.
     pub fn add_frame(&mut self, frame: &Bytes, held: usize, max_message: usize) {
-        self.decode(frame, max_message, |message| {
+        self.decode(frame, max_message, |message, chunks| {
             let len = message.payload.len();
             if len < COPY_BELOW || len < held / 4 {
-                message.to_message()
+                message.to_message_with(|payload| chunks.copy(payload))
             } else {
                 message.to_message_in(frame)
             }
@@ -52,22 +54,22 @@ impl Inbound {
 
     /// As [`Self::add_frame`], with every payload copied.
     pub fn add_slice(&mut self, frame: &[u8], max_message: usize) {
-        self.decode(frame, max_message, |message| message.to_message());
+        self.decode(frame, max_message, |message, _| message.to_message());
     }
 
     fn decode<'a>(
         &mut self,
         frame: &'a [u8],
         max_message: usize,
-        own: impl Fn(MessageRef<'a>) -> Message,
+        own: impl Fn(MessageRef<'a>, &mut Chunks) -> Message,
     ) {
         if self.error.is_some() {
             return;
         }
         let mut first = true;
-        let messages = &mut self.messages;
+        let (messages, chunks) = (&mut self.messages, &mut self.chunks);
         let result = for_each_message(frame, max_message, |message| {
-            messages.push((std::mem::take(&mut first), own(message)));
+            messages.push((std::mem::take(&mut first), own(message, chunks)));
         });
         self.error = result.err();
     }
@@ -80,6 +82,7 @@ impl Inbound {
     /// Gives the batch's memory back.
     pub fn shrink(&mut self) {
         self.messages.shrink_to_fit();
+        self.chunks.clear();
     }
 
     /// Messages that wait to be handled.

@@ -171,8 +171,13 @@ impl<'a> MessageRef<'a> {
 
     /// The message with a copy of the payload.
     pub fn to_message(&self) -> Message {
-        let Self { header, subroute, payload } = *self;
-        Message { header, subroute, payload: Bytes::copy_from_slice(payload) }
+        self.to_message_with(Bytes::copy_from_slice)
+    }
+
+    /// The message with what `copy` makes of the payload.
+    pub(crate) fn to_message_with(self, copy: impl FnOnce(&[u8]) -> Bytes) -> Message {
+        let Self { header, subroute, payload } = self;
+        Message { header, subroute, payload: copy(payload) }
     }
 
     /// The message with its payload a slice of `frame`, which it was decoded from; the payload is
