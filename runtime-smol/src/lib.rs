@@ -238,6 +238,7 @@ use std::sync::Arc;
 
 use gridmux_core::driver::clock::SystemClock;
 use gridmux_core::driver::runtime::{BoxFuture, Clock, Connector, Listener, Runtime, Timer};
+use gridmux_core::driver::workers::Workers;
 
 pub use gridmux_core::*;
 
@@ -255,6 +256,7 @@ pub type Builder = builder::Builder<Smol>;
 pub struct Smol {
     spawn: Option<Arc<Spawn>>,
     clock: SystemClock<SmolTimer>,
+    workers: Arc<Workers>,
 }
 
 type Spawn = dyn Fn(BoxFuture<'static, ()>) + Send + Sync;
@@ -283,7 +285,7 @@ impl Smol {
     /// # let _ = runtime;
     /// ```
     pub fn spawning_with(spawn: impl Fn(BoxFuture<'static, ()>) + Send + Sync + 'static) -> Self {
-        Self { spawn: Some(Arc::new(spawn)), clock: SystemClock::default() }
+        Self { spawn: Some(Arc::new(spawn)), ..Self::default() }
     }
 }
 
@@ -313,6 +315,16 @@ impl Runtime for Smol {
             Some(spawn) => spawn(Box::pin(future)),
             None => smol::spawn(future).detach(),
         }
+    }
+
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        if let Some(worker) = self.workers.take(future) {
+            self.spawn(worker);
+        }
+    }
+
+    fn rest(&self) {
+        self.workers.rest();
     }
 
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {

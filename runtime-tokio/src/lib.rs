@@ -216,9 +216,11 @@ mod tcp;
 mod timer;
 
 use std::io;
+use std::sync::Arc;
 
 use gridmux_core::driver::clock::SystemClock;
 use gridmux_core::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
+use gridmux_core::driver::workers::Workers;
 use tokio::runtime::Handle;
 
 pub use gridmux_core::*;
@@ -238,11 +240,16 @@ pub type Builder = builder::Builder<Tokio>;
 pub struct Tokio {
     handle: Option<Handle>,
     clock: SystemClock<TokioTimer>,
+    workers: Arc<Workers>,
 }
 
 impl Default for Tokio {
     fn default() -> Self {
-        Self { handle: Handle::try_current().ok(), clock: SystemClock::default() }
+        Self {
+            handle: Handle::try_current().ok(),
+            clock: SystemClock::default(),
+            workers: Arc::default(),
+        }
     }
 }
 
@@ -273,6 +280,16 @@ impl Runtime for Tokio {
         if let Some(handle) = &self.handle {
             handle.spawn(future);
         }
+    }
+
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        if let Some(worker) = self.workers.take(future) {
+            self.spawn(worker);
+        }
+    }
+
+    fn rest(&self) {
+        self.workers.rest();
     }
 
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {

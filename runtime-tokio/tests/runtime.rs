@@ -7,11 +7,12 @@ use gridmux_tokio::builder::BuildError;
 use gridmux_tokio::error::CallError;
 use gridmux_tokio::payload::{NoPayload, Payload};
 use gridmux_tokio::route::Unary;
-use gridmux_tokio::testing::TestGrid;
+use gridmux_tokio::testing::{TestGrid, eventually};
 use gridmux_tokio::{Grid, Tokio, auth};
 use tokio::runtime::{Builder, Runtime};
 
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
+const SLOW: Unary<Payload, Payload> = Unary::new(3, "slow");
 const HANG: Unary<NoPayload, NoPayload> = Unary::new(2, "hang");
 
 fn runtime() -> Runtime {
@@ -116,4 +117,36 @@ async fn a_dropped_shutdown_stops_listening() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("{} is still taken", addresses[0]);
+}
+
+/// Calls at the same time, each with a handler that has to wait.
+async fn calls(grid: &TestGrid<Tokio>, count: usize) {
+    let (peer, request) = (grid.peer(0, 1), Payload::from(vec![7; 100]));
+    let calls: Vec<_> = (0..count).map(|_| peer.call(SLOW, &request).into_future()).collect();
+    for answer in futures::future::join_all(calls).await {
+        assert_eq!(answer.as_ref(), Ok(&request));
+    }
+}
+
+#[tokio::test]
+async fn the_tasks_of_handlers_are_used_again_and_end_with_the_traffic() {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let outside = tasks();
+    let grid = TestGrid::in_memory(&Tokio::default(), 2, |_, builder| {
+        builder.serve(SLOW, |request, _| async move {
+            // Until all nine have begun.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok::<_, Infallible>(request)
+        })
+    });
+    grid.connected().await;
+    let before = tasks();
+    for _ in 0..3 {
+        calls(&grid, 9).await;
+        assert_eq!(tasks(), before + 9, "nine handlers at a time");
+    }
+    eventually(&Tokio::default(), "the link is idle", || tasks() == before).await;
+    calls(&grid, 9).await;
+    drop(grid);
+    eventually(&Tokio::default(), "nothing is left of a grid", || tasks() == outside).await;
 }

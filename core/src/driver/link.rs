@@ -46,6 +46,8 @@ pub(crate) struct PeerTask<R> {
     #[cfg(feature = "planted")]
     replaced: Vec<Active>,
     batch: Batch,
+    /// The link has become idle.
+    rests: bool,
     /// Bytes that were read, and written, since other tasks had their turn.
     read: usize,
     written: usize,
@@ -131,6 +133,7 @@ impl<R: Runtime> PeerTask<R> {
             #[cfg(feature = "planted")]
             replaced: Vec::new(),
             batch: Batch::default(),
+            rests: false,
             read: 0,
             written: 0,
             yielded: false,
@@ -297,6 +300,7 @@ impl<R: Runtime> PeerTask<R> {
                 connection.handle_timeout(now.instant);
                 if connection.is_idle() {
                     state.peer.shrink();
+                    self.rests = true;
                 }
             }
             connection.deliver(now, &mut state.peer);
@@ -373,6 +377,9 @@ impl<R: Runtime> PeerTask<R> {
     /// Everything that must not happen under the lock.
     fn act(&mut self) -> bool {
         let progress = !self.batch.commands.is_empty() || self.runs_inline();
+        if std::mem::take(&mut self.rests) {
+            self.runtime.rest();
+        }
         self.batch.wake();
         let mut calls = std::mem::take(&mut self.batch.calls);
         for call in calls.drain(..) {
@@ -387,6 +394,7 @@ impl<R: Runtime> PeerTask<R> {
         let finished = self.active.as_mut().is_some_and(|active| active.connection.is_finished());
         if finished {
             self.active = None;
+            self.runtime.rest();
         }
         progress || finished
     }

@@ -10,6 +10,7 @@ pub mod clock;
 mod link;
 pub mod runtime;
 pub mod time;
+pub mod workers;
 
 pub(crate) use self::accept::{Doorway, accept_loop, admit};
 pub(crate) use self::active::Active;

@@ -118,6 +118,15 @@ pub trait Runtime: Clock + Clone + Sized {
     /// called from any thread.
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F);
 
+    /// The same, for one of many futures that are short and of one type, such as handlers: a
+    /// runtime may have tasks that run one after the other ([`Workers`](super::workers::Workers)).
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        self.spawn(future);
+    }
+
+    /// A link has been idle for a while: what is kept to be used again can be given back.
+    fn rest(&self) {}
+
     /// Listens on `address`, `host:port`; port 0 lets the system choose.
     ///
     /// # Errors

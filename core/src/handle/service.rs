@@ -85,7 +85,7 @@ where
             Ok(future) => future,
             Err(text) => return guard.respond(Err(&text)),
         };
-        runtime.spawn(async move {
+        runtime.spawn_short(async move {
             match run(future, &guard, served.route.run_to_end).await {
                 // Encoding the response, or the error's text, is user code too.
                 Ended::Returned(result) => {
@@ -171,7 +171,7 @@ where
             Ok(future) => future,
             Err(text) => return guard.finish(Err(text)),
         };
-        runtime.spawn(async move {
+        runtime.spawn_short(async move {
             match run(future, &guard, served.route.run_to_end).await {
                 Ended::Returned(end) => {
                     let text = |error: E| catch(|| error.to_string()).unwrap_or_else(|text| text);

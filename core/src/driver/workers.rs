@@ -1,0 +1,378 @@
+//! Tasks that run one short future after another.
+//!
+//! A task of its own for each call costs memory that one thread allocates and another one frees, for
+//! which they wait for each other in most allocators. A worker that is done waits a while for the
+//! next future of the same type instead of ending.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// So many futures of one type, and then the workers end that none of them has needed.
+const PERIOD: u32 = 4096;
+
+/// Workers that wait for futures, by the futures' type. Dropping it ends them.
+///
+/// A runtime that has one lets it [`take`](Self::take) the futures that it is to spawn, and spawns
+/// what that gives back.
+#[derive(Default)]
+pub struct Workers {
+    crews: Mutex<BTreeMap<TypeId, Arc<dyn AnyCrew>>>,
+}
+
+impl std::fmt::Debug for Workers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workers").finish_non_exhaustive()
+    }
+}
+
+impl Workers {
+    /// Has a worker that waits run `future`; if none does, gives a new one, to be spawned.
+    pub fn take<F>(&self, future: F) -> Option<impl Future<Output = ()> + Send + use<F>>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let crew = self.crew::<F>();
+        let future = crew.give(future)?;
+        let seat = Arc::new(Seat { state: Mutex::new(State::Given(future)) });
+        Some(work(crew, seat))
+    }
+
+    /// Ends the workers that wait.
+    pub fn rest(&self) {
+        let crews: Vec<_> = lock(&self.crews).values().cloned().collect();
+        crews.into_iter().for_each(|crew| crew.rest());
+    }
+
+    fn crew<F: Send + 'static>(&self) -> Arc<Crew<F>> {
+        let mut crews = lock(&self.crews);
+        let crew = crews.entry(TypeId::of::<F>()).or_insert_with(|| Arc::new(Crew::<F>::new()));
+        let crew: Arc<dyn Any + Send + Sync> = crew.clone();
+        drop(crews);
+        crew.downcast().unwrap_or_else(|_| Arc::new(Crew::new()))
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        let crews = std::mem::take(self.crews.get_mut().unwrap_or_else(PoisonError::into_inner));
+        crews.into_values().for_each(|crew| crew.close());
+    }
+}
+
+/// Nothing in here panics while it is held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The workers for one type of future.
+struct Crew<F> {
+    waiting: Mutex<Waiting<F>>,
+}
+
+struct Waiting<F> {
+    /// Of those that wait, the one that came last at the end.
+    seats: Seats<F>,
+    /// The fewest that have waited in this period, and what is left of it.
+    fewest: usize,
+    left: u32,
+    closed: bool,
+}
+
+/// Where a worker gets its next future.
+struct Seat<F> {
+    state: Mutex<State<F>>,
+}
+
+enum State<F> {
+    Working,
+    Waiting(Waker),
+    Given(F),
+    /// The worker ends, or has.
+    Over,
+}
+
+type Seats<F> = Vec<Arc<Seat<F>>>;
+
+/// A [`Crew`] of futures of any type.
+trait AnyCrew: Any + Send + Sync {
+    fn rest(&self);
+    fn close(&self);
+}
+
+impl<F: Send + 'static> AnyCrew for Crew<F> {
+    fn rest(&self) {
+        end_all(std::mem::take(&mut lock(&self.waiting).seats));
+    }
+
+    fn close(&self) {
+        lock(&self.waiting).closed = true;
+        self.rest();
+    }
+}
+
+impl<F> Crew<F> {
+    fn new() -> Self {
+        let waiting = Waiting { seats: Vec::new(), fewest: 0, left: PERIOD, closed: false };
+        Self { waiting: Mutex::new(waiting) }
+    }
+
+    /// Gives the future to a worker that waits, or back.
+    fn give(&self, mut future: F) -> Option<F> {
+        loop {
+            let (seat, surplus) = lock(&self.waiting).pop();
+            end_all(surplus);
+            let Some(seat) = seat else { return Some(future) };
+            match seat.give(future) {
+                Ok(()) => return None,
+                // The runtime has dropped that worker.
+                Err(back) => future = back,
+            }
+        }
+    }
+
+    /// The next future, in `next`; `false` if there is to be none.
+    fn poll_next(
+        &self,
+        seat: &Arc<Seat<F>>,
+        cx: &Context<'_>,
+        mut next: Pin<&mut Option<F>>,
+    ) -> Poll<bool> {
+        let mut state = lock(&seat.state);
+        match std::mem::replace(&mut *state, State::Working) {
+            State::Given(future) => {
+                drop(state);
+                next.set(Some(future));
+                Poll::Ready(true)
+            }
+            State::Over => Poll::Ready(false),
+            State::Waiting(former) => {
+                let same = former.will_wake(cx.waker());
+                *state = State::Waiting(if same { former } else { cx.waker().clone() });
+                Poll::Pending
+            }
+            State::Working => {
+                *state = State::Waiting(cx.waker().clone());
+                drop(state);
+                let mut waiting = lock(&self.waiting);
+                if waiting.closed {
+                    return Poll::Ready(false);
+                }
+                waiting.seats.push(seat.clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<F> Waiting<F> {
+    /// The worker that has waited for the shortest time; and those that are not needed.
+    fn pop(&mut self) -> (Option<Arc<Seat<F>>>, Seats<F>) {
+        let seat = self.seats.pop();
+        self.fewest = self.fewest.min(self.seats.len());
+        self.left -= 1;
+        if self.left > 0 {
+            return (seat, Vec::new());
+        }
+        let surplus = self.seats.drain(..self.fewest).collect();
+        (self.fewest, self.left) = (self.seats.len(), PERIOD);
+        (seat, surplus)
+    }
+}
+
+impl<F> Seat<F> {
+    fn give(&self, future: F) -> Result<(), F> {
+        let mut state = lock(&self.state);
+        match std::mem::replace(&mut *state, State::Given(future)) {
+            State::Waiting(waker) => {
+                drop(state);
+                waker.wake();
+                Ok(())
+            }
+            other => match std::mem::replace(&mut *state, other) {
+                State::Given(future) => Err(future),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn end(&self) {
+        let former = std::mem::replace(&mut *lock(&self.state), State::Over);
+        if let State::Waiting(waker) = former {
+            waker.wake();
+        }
+    }
+}
+
+fn end_all<F>(seats: Seats<F>) {
+    seats.into_iter().for_each(|seat| seat.end());
+}
+
+/// Says that a worker is gone, however it ends.
+struct Leave<F>(Arc<Seat<F>>);
+
+impl<F> Drop for Leave<F> {
+    fn drop(&mut self) {
+        let former = std::mem::replace(&mut *lock(&self.0.state), State::Over);
+        // Not under the lock: a future is user code.
+        drop(former);
+    }
+}
+
+async fn work<F: Future<Output = ()>>(crew: Arc<Crew<F>>, seat: Arc<Seat<F>>) {
+    let seat = Leave(seat);
+    let mut running = pin!(None::<F>);
+    while poll_fn(|cx| crew.poll_next(&seat.0, cx, running.as_mut())).await {
+        if let Some(future) = running.as_mut().as_pin_mut() {
+            future.await;
+        }
+        running.set(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Counts how often it wakes.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tasks that are polled by hand, all with one waker.
+    #[derive(Default)]
+    struct Bench {
+        workers: Workers,
+        tasks: Vec<Task>,
+        woken: Arc<Woken>,
+        ran: Arc<AtomicUsize>,
+    }
+
+    impl Bench {
+        /// A future that counts itself when it has been polled twice.
+        fn spawn(&mut self) {
+            let ran = self.ran.clone();
+            let mut first = true;
+            let future = poll_fn(move |_| {
+                if std::mem::take(&mut first) {
+                    return Poll::Pending;
+                }
+                ran.fetch_add(1, Ordering::Relaxed);
+                Poll::Ready(())
+            });
+            if let Some(worker) = self.workers.take(future) {
+                self.tasks.push(Box::pin(worker));
+            }
+        }
+
+        /// Polls every task twice; how many there still are.
+        fn poll(&mut self) -> usize {
+            let waker = Waker::from(self.woken.clone());
+            for _ in 0..2 {
+                let mut cx = Context::from_waker(&waker);
+                self.tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
+            }
+            self.tasks.len()
+        }
+
+        fn ran(&self) -> usize {
+            self.ran.load(Ordering::Relaxed)
+        }
+
+        fn woken(&self) -> usize {
+            self.woken.0.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn a_worker_runs_one_future_after_the_other() {
+        let mut bench = Bench::default();
+        for round in 1..=5 {
+            bench.spawn();
+            assert_eq!(bench.woken(), usize::from(round > 1), "the worker that waits is woken");
+            assert_eq!(bench.poll(), 1);
+            assert_eq!(bench.ran(), round);
+        }
+    }
+
+    #[test]
+    fn futures_at_the_same_time_have_a_worker_each() {
+        let mut bench = Bench::default();
+        (0..7).for_each(|_| bench.spawn());
+        assert_eq!(bench.poll(), 7);
+        assert_eq!(bench.ran(), 7);
+        (0..7).for_each(|_| bench.spawn());
+        assert_eq!((bench.woken(), bench.poll()), (7, 7));
+        assert_eq!(bench.ran(), 14);
+    }
+
+    #[test]
+    fn workers_that_wait_end_when_they_are_told_to_rest_and_others_go_on() {
+        let mut bench = Bench::default();
+        bench.spawn();
+        bench.poll();
+        bench.workers.rest();
+        assert_eq!((bench.woken(), bench.poll()), (1, 0));
+        bench.spawn();
+        bench.workers.rest();
+        assert_eq!(bench.poll(), 1, "its future runs to its end");
+        assert_eq!(bench.ran(), 2);
+    }
+
+    #[test]
+    fn all_workers_end_with_their_owner() {
+        let mut bench = Bench::default();
+        (0..2).for_each(|_| bench.spawn());
+        bench.poll();
+        bench.spawn();
+        drop(std::mem::take(&mut bench.workers));
+        assert_eq!(bench.poll(), 0);
+        assert_eq!(bench.ran(), 3, "what was given is run first");
+    }
+
+    #[test]
+    fn workers_that_no_future_has_needed_for_long_end() {
+        let mut bench = Bench::default();
+        (0..9).for_each(|_| bench.spawn());
+        bench.poll();
+        for _ in 0..2 * PERIOD {
+            bench.spawn();
+            bench.poll();
+        }
+        assert_eq!(bench.poll(), 1);
+    }
+
+    #[test]
+    fn a_worker_that_its_runtime_has_dropped_is_replaced() {
+        let mut bench = Bench::default();
+        bench.spawn();
+        bench.poll();
+        bench.tasks.clear();
+        bench.spawn();
+        assert_eq!(bench.poll(), 1);
+        assert_eq!(bench.ran(), 2);
+    }
+
+    #[test]
+    fn a_future_is_dropped_with_the_worker_it_was_given_to() {
+        let mut bench = Bench::default();
+        bench.spawn();
+        bench.poll();
+        bench.spawn();
+        bench.tasks.clear();
+        assert_eq!(Arc::strong_count(&bench.ran), 1);
+    }
+}
