@@ -8,12 +8,13 @@ pub(crate) use std::sync::{Mutex, MutexGuard};
 #[cfg(gridmux_shuttle)]
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 
-/// How often a lock is tried before the thread sleeps until it is free: about ten microseconds.
+/// How often a lock is tried before the thread sleeps until it is free: some fifty microseconds.
 ///
-/// Who holds it does so for a few microseconds, and to sleep and to be woken takes longer. The
+/// Handles hold it for less than a microsecond and the task of the link for twenty, while it hands
+/// out what it has read. To sleep costs more, and so does it for the holder to wake who sleeps. The
 /// standard lock gives up sooner, and does not try at all where another thread sleeps already.
 #[cfg(not(gridmux_shuttle))]
-const TRIES: u32 = 200;
+const TRIES: u32 = 1000;
 
 /// Waits for a lock that is held for short times only.
 #[cfg(not(gridmux_shuttle))]
