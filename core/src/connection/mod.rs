@@ -1,12 +1,15 @@
 //! Bytes and frames of one connection: joins the WebSocket channel to a [`Peer`].
 
+mod gathered;
 mod large_frame;
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 
+use self::gathered::{GATHER_LIMIT, Gathered};
 use self::large_frame::LargeFrame;
 use crate::error::LinkError;
 use crate::event::{CloseHow, LinkId};
@@ -45,8 +48,11 @@ pub struct Connection {
     undecoded: bool,
     max_message: usize,
     writing: Writing,
-    spent: Option<Vec<u8>>,
-    /// Memory for the pieces of large messages.
+    /// Full frames that were fetched with the one in `writing`, to leave right behind it.
+    followers: Vec<(Vec<u8>, usize)>,
+    /// Buffers of frames, for the peer.
+    spent: Vec<Vec<u8>>,
+    /// Memory for the pieces of large messages, and for frames that are gathered.
     piece: Vec<u8>,
     bytes_out: u64,
     stall: Duration,
@@ -96,6 +102,8 @@ enum Then {
     Nothing,
     /// The buffer is a batch's and goes back to the peer.
     Reuse,
+    /// Nothing; the bytes are those of several frames.
+    Gathered(Gathered),
     /// More of this message, until it is done.
     More(Box<LargeFrame>),
 }
@@ -158,7 +166,8 @@ impl Connection {
             undecoded: false,
             max_message: node.limits.message,
             writing,
-            spent: None,
+            followers: Vec::new(),
+            spent: Vec::new(),
             piece: Vec::new(),
             bytes_out: 0,
             stall: node.timings.write_stall,
@@ -289,9 +298,7 @@ impl Connection {
             *announced = true;
             peer.handle_upgraded(now, self.link);
         }
-        if let Some(buf) = self.spent.take() {
-            peer.recycle(buf);
-        }
+        self.spent.drain(..).for_each(|buf| peer.recycle(buf));
         if self.bytes_out > 0 {
             peer.handle_written(self.link, std::mem::take(&mut self.bytes_out));
         }
@@ -307,21 +314,30 @@ impl Connection {
         }
     }
 
-    /// Drops what the peer gave if not a byte of it was written, and says whether it did: what is
-    /// reported as never sent must not be sent in front of a close frame.
-    fn take_back(&mut self) -> bool {
-        let untouched = match &self.writing {
-            Writing::Nothing => false,
-            Writing::Fetched(_) => true,
-            Writing::Bytes { untouched, .. } => *untouched,
+    /// Drops those of the frames that the peer gave of which not a byte was written, and says how
+    /// many: what is reported as never sent must not be sent in front of a close frame.
+    fn take_back(&mut self) -> usize {
+        let (untouched, keep) = match &self.writing {
+            Writing::Nothing => (0, 0),
+            Writing::Fetched(_) => (1 + self.followers.len(), 0),
+            Writing::Bytes { written, then: Then::Gathered(frames), .. } => {
+                frames.untouched(*written).map_or((0, 0), |(start, count)| (count, start))
+            }
+            Writing::Bytes { untouched, .. } => (usize::from(*untouched), 0),
         };
-        if untouched && !planted!(TakenBackIsSent) {
-            self.writing = Writing::Nothing;
+        if untouched == 0 || planted!(TakenBackIsSent) {
+            return untouched;
+        }
+        self.followers.clear();
+        match &mut self.writing {
+            Writing::Bytes { buf, written, .. } if *written < keep => buf.truncate(keep),
+            writing => *writing = Writing::Nothing,
         }
         untouched
     }
 
-    /// Takes what is to be written next, if nothing is being written; gives the number of messages in it.
+    /// Takes what is to be written next, if nothing is being written; gives the number of messages
+    /// in its first frame.
     pub fn fetch(&mut self, now: Now, peer: &mut Peer) -> Option<usize> {
         if !self.is_written() {
             peer.hold_transmit(self.link);
@@ -331,12 +347,25 @@ impl Connection {
         }
         let transmit = peer.poll_transmit(now, self.link)?;
         let messages = match &transmit {
-            Transmit::Frame { messages, .. } => *messages,
+            Transmit::Frame { buf, messages, .. } => {
+                self.fetch_followers(buf.len(), peer);
+                *messages
+            }
             Transmit::Large(_) => 1,
         };
         self.writing = Writing::Fetched(transmit);
         self.last_progress = now.instant;
         Some(messages)
+    }
+
+    /// Takes the full frames behind the first one, whose length is `gathered`.
+    fn fetch_followers(&mut self, mut gathered: usize, peer: &mut Peer) {
+        while gathered < GATHER_LIMIT
+            && let Some(Transmit::Frame { buf, start, .. }) = peer.poll_full_frame(self.link)
+        {
+            gathered += buf.len();
+            self.followers.push((buf, start));
+        }
     }
 
     /// What is due, everything that has been read, and the next transmit: one whole turn. A
@@ -423,9 +452,17 @@ impl Connection {
             return;
         }
         let (buf, written, then) = match std::mem::replace(&mut self.writing, Writing::Nothing) {
-            Writing::Fetched(Transmit::Frame { mut buf, start, .. }) => {
+            Writing::Fetched(Transmit::Frame { mut buf, start, .. })
+                if self.followers.is_empty() =>
+            {
                 let begin = channel.seal(&mut buf, start);
                 (buf, begin, Then::Reuse)
+            }
+            Writing::Fetched(Transmit::Frame { buf: first, start, .. }) => {
+                let mut buf = std::mem::take(&mut self.piece);
+                let frames = iter::once((first, start)).chain(self.followers.drain(..));
+                let gathered = Gathered::gather(frames, channel, &mut buf, &mut self.spent);
+                (buf, 0, Then::Gathered(gathered))
             }
             Writing::Fetched(Transmit::Large(large)) => {
                 let mut buf = std::mem::take(&mut self.piece);
@@ -453,8 +490,8 @@ impl Connection {
             return;
         }
         match std::mem::replace(&mut self.writing, Writing::Nothing) {
-            Writing::Bytes { buf, then: Then::Reuse, .. } => self.spent = Some(buf),
-            Writing::Bytes { mut buf, then: Then::More(_), .. } => {
+            Writing::Bytes { buf, then: Then::Reuse, .. } => self.spent.push(buf),
+            Writing::Bytes { mut buf, then: Then::More(_) | Then::Gathered(_), .. } => {
                 buf.clear();
                 self.piece = buf;
             }

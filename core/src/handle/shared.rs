@@ -241,7 +241,7 @@ impl Shared {
         self.with(|state| {
             state.peer.shutdown(now, std::time::Duration::ZERO);
             if let Some(link) = state.peer.link() {
-                state.peer.handle_link_down(now, link, LinkError::ShutDown, false);
+                state.peer.handle_link_down(now, link, LinkError::ShutDown, 0);
             }
         });
     }

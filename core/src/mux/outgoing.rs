@@ -445,10 +445,10 @@ impl Outgoing {
     }
 
     /// The link is gone: every call that is open on it fails, whether its outcome was held back or not.
-    /// `untouched`: not a byte of the last thing handed out was written.
+    /// `untouched`: so many of the things handed out last were not begun to be written.
     pub(crate) fn on_link_lost(
         &mut self,
-        untouched: bool,
+        untouched: usize,
         error: impl Fn(bool) -> CallError,
         common: &mut Common,
     ) {

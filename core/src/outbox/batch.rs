@@ -25,7 +25,6 @@ struct Batch {
 /// A batch that leaves.
 #[derive(Debug)]
 pub(super) struct Leaving {
-    pub(super) number: u64,
     pub(super) buf: Vec<u8>,
     pub(super) start: usize,
     pub(super) messages: usize,
@@ -104,7 +103,6 @@ impl Batches {
     /// The oldest batch, its merge header written if it has more than one part.
     pub(super) fn take(&mut self) -> Option<Leaving> {
         let mut batch = self.waiting.pop_front()?;
-        let number = self.first;
         self.first += 1;
         let start = if batch.parts == 1 {
             PARTS_START + batch.first_part_header
@@ -113,7 +111,6 @@ impl Batches {
             FRAME_ROOM
         };
         Some(Leaving {
-            number,
             buf: batch.buf,
             start,
             messages: batch.parts.into(),

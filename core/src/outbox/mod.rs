@@ -109,11 +109,12 @@ pub(crate) enum Position {
     Large(u64),
 }
 
-/// What was handed out last, until it is known whether a byte of it was written.
+/// What was handed out last, until it is known how much of it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InFlight {
     Nothing,
-    Batch(u64),
+    /// The batch of the highest number that has left, and those that left right before it.
+    Batches,
     Large(u64),
 }
 
@@ -242,15 +243,18 @@ impl Outbox {
         Position::Lane
     }
 
-    /// Whether what waits at `position` has been handed out. `untouched` says that not a byte of
-    /// the last thing handed out was written.
-    pub(crate) fn has_left(&self, position: Position, untouched: bool) -> bool {
+    /// Whether what waits at `position` has been handed out, less those `untouched` that were
+    /// handed out last and of which not a byte was written.
+    pub(crate) fn has_left(&self, position: Position, untouched: usize) -> bool {
         match position {
-            Position::Large(number) => !(untouched && self.in_flight == InFlight::Large(number)),
+            Position::Large(number) => untouched == 0 || self.in_flight != InFlight::Large(number),
             Position::Lane => false,
             Position::Batch(number) => {
-                number < self.batches.first_number()
-                    && !(untouched && self.in_flight == InFlight::Batch(number))
+                let untouched = match self.in_flight {
+                    InFlight::Batches => untouched as u64,
+                    InFlight::Nothing | InFlight::Large(_) => 0,
+                };
+                number + untouched < self.batches.first_number()
             }
         }
     }
@@ -274,9 +278,20 @@ impl Outbox {
         if large_turn && let Some(large) = self.poll_large(&mut left) {
             return Some(large);
         }
+        self.take_batch()
+    }
+
+    /// The next batch, if nothing can join it any more and it may follow the one before at once.
+    pub(crate) fn poll_full(&mut self) -> Option<Transmit> {
+        let follows = self.in_flight == InFlight::Batches && self.is_full();
+        let next = follows && self.control.is_empty() && self.lanes.is_empty();
+        next.then(|| self.take_batch()).flatten()
+    }
+
+    fn take_batch(&mut self) -> Option<Transmit> {
         let batch = self.batches.take()?;
         self.batches_since_large = self.batches_since_large.saturating_add(1);
-        self.in_flight = InFlight::Batch(batch.number);
+        self.in_flight = InFlight::Batches;
         self.data_bytes -= batch.data_bytes;
         self.reply_bytes -= batch.reply_bytes;
         Some(Transmit::Frame { buf: batch.buf, start: batch.start, messages: batch.messages })

@@ -161,18 +161,53 @@ fn whether_a_message_has_left_is_known_to_the_byte() {
     let mut outbox = Outbox::new();
     let small = push(&mut outbox, 1, 0, 10);
     let large = push(&mut outbox, 2, 0, 20_000);
-    assert!(!outbox.has_left(small, false));
+    assert!(!outbox.has_left(small, 0));
     let _ = outbox.poll(|_, _| {});
-    assert!(outbox.has_left(small, false));
-    assert!(!outbox.has_left(small, true), "handed out, not a byte written");
-    assert!(!outbox.has_left(large, false));
+    assert!(outbox.has_left(small, 0));
+    assert!(!outbox.has_left(small, 1), "handed out, not a byte written");
+    assert!(!outbox.has_left(large, 0));
     let mut left = None;
     let _ = outbox.poll(|o, position| left = Some((o, position)));
     let Some((left, large)) = left else { panic!("told of the large message") };
     assert_eq!(left, owner(2));
-    assert!(outbox.has_left(large, false));
-    assert!(!outbox.has_left(large, true));
-    assert!(outbox.has_left(small, true), "the one before was written");
+    assert!(outbox.has_left(large, 0));
+    assert!(!outbox.has_left(large, 1));
+    assert!(outbox.has_left(small, 1), "the one before was written");
+}
+
+#[test]
+fn full_batches_may_leave_with_the_one_before() {
+    let mut outbox = Outbox::new();
+    let at: Vec<_> = (0..4 * 51).map(|seq| push(&mut outbox, 1, seq, 10)).collect();
+    push(&mut outbox, 1, 4 * 51, 10);
+    assert!(outbox.poll_full().is_none(), "it follows nothing");
+    assert!(outbox.poll(|_, _| {}).is_some());
+    for _ in 0..3 {
+        assert!(outbox.poll_full().is_some());
+    }
+    assert!(outbox.poll_full().is_none(), "the last one is not full");
+    let left = |untouched| at.iter().filter(|at| outbox.has_left(**at, untouched)).count();
+    assert_eq!([0, 1, 3, 4].map(left), [4 * 51, 3 * 51, 51, 0], "as many as were begun");
+    outbox.check_invariants();
+    assert_eq!(frames(&mut outbox), [vec![(1, 4 * 51)]]);
+}
+
+#[test]
+fn what_overtakes_and_large_messages_do_not_wait_for_full_batches() {
+    let fill = |outbox: &mut Outbox| {
+        (0..3 * 51).for_each(|seq| _ = push(outbox, 1, seq, 10));
+        assert!(outbox.poll(|_, _| {}).is_some());
+    };
+    let mut outbox = Outbox::new();
+    fill(&mut outbox);
+    push(&mut outbox, 2, 0, 20_000);
+    assert!(outbox.poll_full().is_none(), "a large message has its turn to wait for");
+    let mut outbox = Outbox::new();
+    fill(&mut outbox);
+    let header =
+        Header { mux: 0, seq: 0, deadline_ms: 0, handler: 0, op: Op::Ping, flags: Flags::empty() };
+    outbox.control().set_ping(&MessageRef { header, subroute: None, payload: &[] });
+    assert!(outbox.poll_full().is_none(), "a ping overtakes");
 }
 
 #[test]
@@ -183,7 +218,7 @@ fn a_large_message_has_left_though_a_later_one_of_its_mux_is_untouched() {
     let mut opener = None;
     let _ = outbox.poll(|_, position| opener = Some(position));
     let _ = outbox.poll(|_, _| {});
-    assert!(outbox.has_left(opener.expect("left"), true), "only the second is untouched");
+    assert!(outbox.has_left(opener.expect("left"), 1), "only the second is untouched");
 }
 
 #[test]

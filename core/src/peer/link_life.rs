@@ -49,12 +49,13 @@ impl Peer {
         if self.link.id() != Some(link) {
             return self.count_stale(link);
         }
-        self.lose_link(now, error, false);
+        self.lose_link(now, error, 0);
         self.drive_drain(now);
     }
 
-    /// The connection is gone. `untouched`: not a byte of what was handed out last was written.
-    pub fn handle_link_down(&mut self, now: Now, link: LinkId, error: LinkError, untouched: bool) {
+    /// The connection is gone. Of the last `untouched` of what was handed out, not a byte was
+    /// written: 0 or 1, unless more than one was asked for.
+    pub fn handle_link_down(&mut self, now: Now, link: LinkId, error: LinkError, untouched: usize) {
         if self.link.id() != Some(link) && !planted!(StaleLossKillsLink) {
             return self.count_stale(link);
         }
@@ -109,7 +110,7 @@ impl Peer {
                 });
             }
             if !planted!(OldCallsSurviveReplacement) {
-                self.lose_link(now, LinkError::Replaced, false);
+                self.lose_link(now, LinkError::Replaced, 0);
             }
         }
         let link = self.next_link();
@@ -160,13 +161,13 @@ impl Peer {
                 how: CloseHow::Abort,
                 reason: reason.clone(),
             });
-            self.lose_link(now, reason, false);
+            self.lose_link(now, reason, 0);
         }
     }
 
     /// The link or attempt is over: every call fails, every handler is cancelled, nothing is
     /// kept for a later link; then the next attempt is planned.
-    fn lose_link(&mut self, now: Now, reason: LinkError, untouched: bool) {
+    fn lose_link(&mut self, now: Now, reason: LinkError, untouched: usize) {
         let former = std::mem::replace(&mut self.link, Link::Down);
         self.attempted = true;
         self.in_flight = false;

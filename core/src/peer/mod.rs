@@ -231,6 +231,17 @@ impl Peer {
         transmit
     }
 
+    /// One more frame that may leave in the same write as what [`Self::poll_transmit`] has just
+    /// given: one that is full, so that nothing is gained by waiting.
+    pub(crate) fn poll_full_frame(&mut self, link: LinkId) -> Option<Transmit> {
+        if self.link.id() != Some(link) {
+            return None;
+        }
+        let transmit = self.common.outbox.poll_full()?;
+        self.common.announce_room();
+        Some(transmit)
+    }
+
     /// The connection is writing something of its own: until it asks again, what waits for it is
     /// no output to wake up for.
     pub(crate) fn hold_transmit(&mut self, link: LinkId) {

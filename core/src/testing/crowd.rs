@@ -93,7 +93,7 @@ impl Crowd {
         process.running = false;
         process.links[0] = None;
         if let Some(link) = process.links[1].take() {
-            self.peer().handle_link_down(now, link, LinkError::ClosedByPeer, false);
+            self.peer().handle_link_down(now, link, LinkError::ClosedByPeer, 0);
         }
         self.drive();
     }
@@ -105,10 +105,10 @@ impl Crowd {
         let process = &mut self.processes[number];
         let [own, accepted] = std::mem::take(&mut process.links);
         if let Some(link) = own {
-            process.peer().handle_link_down(now, link, error.clone(), false);
+            process.peer().handle_link_down(now, link, error.clone(), 0);
         }
         if let Some(link) = accepted {
-            self.peer().handle_link_down(now, link, error, false);
+            self.peer().handle_link_down(now, link, error, 0);
         }
         self.drive();
     }
@@ -241,7 +241,7 @@ impl Crowd {
             if process.links[1] == Some(link) {
                 process.links[1] = None;
                 if let Some(own) = process.links[0].take() {
-                    process.peer().handle_link_down(now, own, LinkError::ClosedByPeer, false);
+                    process.peer().handle_link_down(now, own, LinkError::ClosedByPeer, 0);
                 }
             }
         }

@@ -118,7 +118,7 @@ impl Joint {
     pub(super) fn fail(&mut self, which: Which, end: &mut End, now: Now, error: LinkError) {
         match std::mem::replace(&mut self.stations[which.index()], Station::Gone) {
             Station::Frames { link, writing } => {
-                end.peer().handle_link_down(now, link, error, writing.is_some());
+                end.peer().handle_link_down(now, link, error, writing.is_some().into());
             }
             Station::Bytes(mut connection) => {
                 connection.handle_failure(error);
@@ -140,7 +140,7 @@ impl Joint {
                 let link = *link;
                 self.hang_up(which, now.instant);
                 if how != CloseHow::Abort {
-                    end.peer().handle_link_down(now, link, LinkError::ShutDown, false);
+                    end.peer().handle_link_down(now, link, LinkError::ShutDown, 0);
                 }
             }
             Station::Waiting | Station::Accepting { .. } | Station::Gone => {}

@@ -301,7 +301,7 @@ impl Pair {
             Some(joint) => joint.close(which, end, now, how),
             // It has gone already: there is nothing to close, but a drain waits for the news.
             None if how != CloseHow::Abort => {
-                end.peer().handle_link_down(now, link, LinkError::ClosedByPeer, false);
+                end.peer().handle_link_down(now, link, LinkError::ClosedByPeer, 0);
             }
             None => {}
         }

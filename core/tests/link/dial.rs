@@ -197,7 +197,7 @@ fn after_an_immediate_retry_that_fails_the_spacing_is_normal() {
     let mut node = Lone::connected(Which::Dialler, |_| {});
     node.advance(15 * SECOND);
     let (now, link) = (node.clocks(), node.link());
-    node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, false);
+    node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, 0);
     node.wake();
     node.commands.clear();
     let (now, link) = (node.clocks(), node.link());
@@ -227,7 +227,7 @@ fn states_are_seen_in_order_and_each_change_is_told_once() {
     node.receive_response(true, "");
     look(&mut node, &mut seen);
     let now = node.clocks();
-    node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, false);
+    node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, 0);
     node.collect();
     node.events.retain(|event| *event != Event::QueueWritable);
     look(&mut node, &mut seen);

@@ -361,7 +361,7 @@ fn a_peer_that_is_removed_fails_its_calls_by_name_and_closes_gracefully() {
         peer.poll_command(),
         Some(LinkCommand::Close { how: CloseHow::Graceful(_), .. })
     ));
-    peer.handle_link_down(now, link, LinkError::ClosedByPeer, false);
+    peer.handle_link_down(now, link, LinkError::ClosedByPeer, 0);
     assert!(peer.is_drained() && peer.is_quiescent());
     let again = node.grid.remove_peer("http://127.0.0.1:9102", now).map(|_| ());
     assert_eq!(again, Err(ConfigError::UnknownPeer("http://127.0.0.1:9102".into())));

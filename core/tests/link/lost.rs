@@ -93,6 +93,27 @@ fn a_call_of_which_a_byte_was_written_may_have_run() {
 }
 
 #[test]
+fn of_frames_that_leave_in_one_write_those_not_begun_have_not_run() {
+    // Three full frames and one that is not; where the link is lost: within the first frame, right
+    // behind it, and one byte later.
+    let frame = 30 * (512 + 48);
+    for (room, sure) in [(1, 30), (frame / 2, 30), (frame + frame / 2, 60)] {
+        let mut pair = in_bytes().connected();
+        pair.held[1] = true;
+        pair.room[0] = room;
+        let calls: Vec<_> =
+            (0..100).map(|_| request(&mut pair, Which::Dialler, &[7; 512])).collect();
+        pair.drive();
+        pair.cut_for(Which::Dialler);
+        let ends: Vec<_> =
+            calls.into_iter().map(|call| failed(&mut pair, Which::Dialler, call)).collect();
+        let begun = ends.iter().take_while(|end| **end == MAY_HAVE_RUN).count();
+        assert!(begun.abs_diff(sure) <= 4, "{begun} of about {sure} with {room} bytes written");
+        assert!(ends[begun..].iter().all(|end| *end == NOT_RUN), "and no other");
+    }
+}
+
+#[test]
 fn a_written_call_may_have_run_though_a_later_large_item_of_it_is_untouched() {
     for mode in [builder(), in_bytes()] {
         let mut pair = mode.connected();
@@ -270,7 +291,7 @@ fn a_call_that_was_cancelled_before_its_handler_took_it_is_not_handed_out() {
     // Both inputs come before the outputs are drained.
     pair.acceptor().peer().handle_frame(now, link, last);
     let error = gridmux_core::error::LinkError::ClosedByPeer;
-    pair.acceptor().peer().handle_link_down(now, link, error, false);
+    pair.acceptor().peer().handle_link_down(now, link, error, 0);
     assert_eq!(pair.acceptor().peer().poll_call(), None);
     assert!(pair.acceptor().peer().is_quiescent());
 }

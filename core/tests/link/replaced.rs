@@ -59,7 +59,7 @@ fn late_inputs_for_the_older_link_are_ignored_and_counted() {
     let now = node.clocks();
     let frame = Bytes::from_static(b"nonsense");
     node.peer().handle_frame(now, old, &frame);
-    node.peer().handle_link_down(now, old, LinkError::ClosedByPeer, true);
+    node.peer().handle_link_down(now, old, LinkError::ClosedByPeer, 1);
     node.peer().handle_dial_failed(now, old, LinkError::ClosedByPeer);
     node.peer().handle_upgraded(now, old);
     assert!(node.peer().poll_transmit(now, old).is_none());
@@ -199,7 +199,7 @@ fn a_connect_that_comes_late_on_an_older_connection_takes_no_place() {
         assert_eq!(node.link(), link);
     }
     let now = node.clocks();
-    node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, false);
+    node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, 0);
     let hello = node.hello([1; 16]);
     let reason =
         node.grid.handle_hello(now, &hello, came).expect_err("whoever has dialled is gone");

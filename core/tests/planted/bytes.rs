@@ -210,6 +210,36 @@ fn what_is_reported_as_never_sent_is_not_sent_before_the_close_frame() {
 }
 
 #[test]
+fn of_frames_that_are_written_together_those_that_are_not_begun_are_taken_back() {
+    let scene = || {
+        let mut node = Lone::new(Which::Acceptor, |node| node.routes = routes());
+        node.grid.start(node.clocks());
+        let (mut client, mut connection) = accepted(&mut node);
+        let calls: Vec<_> = (0..4 * 51).map(|_| queued_request(&mut node, 1)).collect();
+        let clocks = node.clocks();
+        connection.exchange(clocks, node.peer());
+        let all = connection.write_buf().len();
+        assert_eq!(all % 4, 0, "four full frames of the same length");
+        connection.handle_written(node.now, all / 4 + 1);
+        client.close(1000.into(), "");
+        let close = client.take_reply().expect("a close frame");
+        read(&mut connection, &node, &close);
+        connection.exchange(clocks, node.peer());
+        let may_have_run = calls.iter().filter(|call| {
+            let error = node.peer().take_response(**call).expect("failed").expect_err("failed");
+            error.may_have_run()
+        });
+        assert_eq!(may_have_run.count(), 2 * 51);
+        // What is left of the second frame, then the close frame.
+        let rest = connection.write_buf().len();
+        connection.handle_written(node.now, rest);
+        ((rest + 1) / (all / 4), connection.write_buf().first().copied())
+    };
+    // In frames: the one that was begun, or all.
+    shows(Bug::TakenBackIsSent, scene, (1, Some(0x88)), (3, Some(0x88)));
+}
+
+#[test]
 fn partial_writes_are_resumed_where_they_stopped() {
     let scene = || {
         let mut pair = builder().mode(Mode::Bytes(5)).build();

@@ -258,7 +258,7 @@ fn a_call_cancelled_before_it_is_taken_does_not_run_and_leaves_nothing() {
         let (now, link) = (node.clocks(), node.link());
         let frame = Bytes::from(request_frame(5, 0));
         node.peer().handle_frame(now, link, &frame);
-        node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, false);
+        node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, 0);
         node.collect();
         (node.calls.len(), node.peer().is_quiescent())
     };

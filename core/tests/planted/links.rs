@@ -144,7 +144,7 @@ fn an_older_connection_is_neither_heard_nor_missed() {
         node.sent();
         let now = node.clocks();
         node.peer().handle_frame(now, old, &Bytes::from(request_frame(5, 0)));
-        node.peer().handle_link_down(now, old, LinkError::ClosedByPeer, false);
+        node.peer().handle_link_down(now, old, LinkError::ClosedByPeer, 0);
         node.collect();
         (node.calls.len(), node.peer().state())
     };
@@ -195,7 +195,7 @@ fn who_waits_for_room_is_told_of_the_loss() {
         let data = Data::Borrowed(&[7; 900]);
         let target = super::link_support::ECHO;
         node.peer().request(now.instant, target, data, None).expect_err("the queue is full");
-        node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, false);
+        node.peer().handle_link_down(now, link, LinkError::ClosedByPeer, 0);
         node.collect();
         node.events.contains(&Event::QueueWritable)
     };

@@ -163,7 +163,7 @@ impl Solo {
         let now = self.clocks();
         let link = self.link.take().expect("a link");
         let error = LinkError::Transport("cut".into());
-        self.peer().handle_link_down(now, link, error, false);
+        self.peer().handle_link_down(now, link, error, 0);
         self.pump();
     }
 

@@ -1,0 +1,60 @@
+//! Several frames that are full, in one write.
+
+use crate::websocket::Channel;
+
+/// Frames are gathered up to about so many bytes: more do not make a write cheaper.
+pub(super) const GATHER_LIMIT: usize = 48 * 1024;
+
+/// Where each frame begins in what is written, so that one knows which have not been begun.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    starts: Vec<usize>,
+}
+
+impl Gathered {
+    /// Puts the frames into `out`, one behind the other, and their buffers into `spent`.
+    pub(super) fn gather(
+        frames: impl Iterator<Item = (Vec<u8>, usize)>,
+        channel: &mut Channel,
+        out: &mut Vec<u8>,
+        spent: &mut Vec<Vec<u8>>,
+    ) -> Self {
+        out.clear();
+        let mut starts = Vec::new();
+        for (mut buf, start) in frames {
+            let begin = channel.seal(&mut buf, start);
+            starts.push(out.len());
+            out.extend_from_slice(&buf[begin..]);
+            spent.push(buf);
+        }
+        Self { starts }
+    }
+
+    /// Where the first frame begins of which no byte is among the first `written`, and how many
+    /// there are from there on.
+    pub(super) fn untouched(&self, written: usize) -> Option<(usize, usize)> {
+        let first = self.starts.partition_point(|start| *start < written);
+        let start = self.starts.get(first)?;
+        Some((*start, self.starts.len() - first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::websocket::Role;
+
+    #[test]
+    fn which_frames_have_not_been_begun_is_known_to_the_byte() {
+        let mut channel = Channel::new(Role::Server, 1 << 20, 1);
+        let frames = [1000, 2000, 3000].map(|len| (vec![7; 14 + len], 14));
+        let (mut out, mut spent) = (vec![1], Vec::new());
+        let gathered = Gathered::gather(frames.into_iter(), &mut channel, &mut out, &mut spent);
+        assert_eq!((out.len(), spent.len()), (3 * 4 + 6000, 3));
+        assert_eq!(gathered.untouched(0), Some((0, 3)));
+        assert_eq!(gathered.untouched(1), Some((1004, 2)));
+        assert_eq!(gathered.untouched(1004), Some((1004, 2)));
+        assert_eq!(gathered.untouched(1005), Some((3008, 1)));
+        assert_eq!(gathered.untouched(3009), None);
+    }
+}
