@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use super::call::with_data;
@@ -352,6 +352,8 @@ enum Ended<T> {
 async fn run<F: Future>(future: F, guard: &Guard, run_to_end: bool) -> Ended<F::Output> {
     let mut future = std::pin::pin!(future);
     let mut first = true;
+    // Who is woken when the call is cancelled; until then it need not be said again.
+    let mut waits: Option<Waker> = None;
     std::future::poll_fn(|cx| {
         // Whoever runs to its end is not asked: that takes the lock at every poll.
         let told = !std::mem::take(&mut first) && !run_to_end && guard.is_cancelled();
@@ -361,7 +363,10 @@ async fn run<F: Future>(future: F, guard: &Guard, run_to_end: bool) -> Ended<F::
             Ok(Poll::Pending) if run_to_end => Poll::Pending,
             Ok(Poll::Pending) if told => Poll::Ready(Ended::Dropped),
             Ok(Poll::Pending) => {
-                guard.wait_cancelled(cx);
+                if waits.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+                    guard.wait_cancelled(cx);
+                    waits = Some(cx.waker().clone());
+                }
                 Poll::Pending
             }
         }
