@@ -54,7 +54,9 @@ impl Inbound {
 
     /// As [`Self::add_frame`], with every payload copied.
     pub fn add_slice(&mut self, frame: &[u8], max_message: usize) {
-        self.decode(frame, max_message, |message, _| message.to_message());
+        self.decode(frame, max_message, |message, chunks| {
+            message.to_message_with(|payload| chunks.copy(payload))
+        });
     }
 
     fn decode<'a>(

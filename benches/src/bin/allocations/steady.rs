@@ -14,9 +14,8 @@ use crate::report::Report;
 const PAYLOAD: [u8; SMALL] = [7; SMALL];
 const ROUNDS: usize = 20;
 
-const PER_ROUND_TRIP: &str = "allocations a round trip; a copy of each payload is 2 of them";
-const PER_ITEM: &str =
-    "allocations an item, opening and end among them; its copy is 1, or 2 two-way";
+const PER_ROUND_TRIP: &str = "allocations a round trip, copies of both payloads among them";
+const PER_ITEM: &str = "allocations an item, its copies, opening and end among them";
 
 /// Of the machines alone, and with the WebSocket layer.
 pub(crate) fn machines(report: &mut Report) {
