@@ -37,7 +37,8 @@ impl Workers {
     {
         let crew = self.crew::<F>();
         let future = crew.give(future)?;
-        let seat = Arc::new(Seat { state: Mutex::new(State::Given(future)) });
+        let state = State::Given(Box::new(Some(future)));
+        let seat = Arc::new(Seat { desk: Mutex::new(Desk { state, spare: None, first: true }) });
         Some(work(crew, seat))
     }
 
@@ -84,13 +85,21 @@ struct Waiting<F> {
 
 /// Where a worker gets its next future.
 struct Seat<F> {
-    state: Mutex<State<F>>,
+    desk: Mutex<Desk<F>>,
+}
+
+struct Desk<F> {
+    state: State<F>,
+    /// Memory to hand futures over in, which a worker for a single long one does without.
+    spare: Option<Box<Option<F>>>,
+    /// It has had none yet.
+    first: bool,
 }
 
 enum State<F> {
     Working,
     Waiting(Waker),
-    Given(F),
+    Given(Box<Option<F>>),
     /// The worker ends, or has.
     Over,
 }
@@ -141,22 +150,22 @@ impl<F> Crew<F> {
         cx: &Context<'_>,
         mut next: Pin<&mut Option<F>>,
     ) -> Poll<bool> {
-        let mut state = lock(&seat.state);
-        match std::mem::replace(&mut *state, State::Working) {
-            State::Given(future) => {
-                drop(state);
-                next.set(Some(future));
+        let mut desk = lock(&seat.desk);
+        match std::mem::replace(&mut desk.state, State::Working) {
+            State::Given(mut given) => {
+                next.set(given.take());
+                desk.spare = (!std::mem::take(&mut desk.first)).then_some(given);
                 Poll::Ready(true)
             }
             State::Over => Poll::Ready(false),
             State::Waiting(former) => {
                 let same = former.will_wake(cx.waker());
-                *state = State::Waiting(if same { former } else { cx.waker().clone() });
+                desk.state = State::Waiting(if same { former } else { cx.waker().clone() });
                 Poll::Pending
             }
             State::Working => {
-                *state = State::Waiting(cx.waker().clone());
-                drop(state);
+                desk.state = State::Waiting(cx.waker().clone());
+                drop(desk);
                 let mut waiting = lock(&self.waiting);
                 if waiting.closed {
                     return Poll::Ready(false);
@@ -185,22 +194,25 @@ impl<F> Waiting<F> {
 
 impl<F> Seat<F> {
     fn give(&self, future: F) -> Result<(), F> {
-        let mut state = lock(&self.state);
-        match std::mem::replace(&mut *state, State::Given(future)) {
+        let mut desk = lock(&self.desk);
+        match std::mem::replace(&mut desk.state, State::Over) {
             State::Waiting(waker) => {
-                drop(state);
+                let mut given = desk.spare.take().unwrap_or_default();
+                *given = Some(future);
+                desk.state = State::Given(given);
+                drop(desk);
                 waker.wake();
                 Ok(())
             }
-            other => match std::mem::replace(&mut *state, other) {
-                State::Given(future) => Err(future),
-                _ => Ok(()),
-            },
+            other => {
+                desk.state = other;
+                Err(future)
+            }
         }
     }
 
     fn end(&self) {
-        let former = std::mem::replace(&mut *lock(&self.state), State::Over);
+        let former = std::mem::replace(&mut lock(&self.desk).state, State::Over);
         if let State::Waiting(waker) = former {
             waker.wake();
         }
@@ -216,7 +228,7 @@ struct Leave<F>(Arc<Seat<F>>);
 
 impl<F> Drop for Leave<F> {
     fn drop(&mut self) {
-        let former = std::mem::replace(&mut *lock(&self.0.state), State::Over);
+        let former = std::mem::replace(&mut lock(&self.0.desk).state, State::Over);
         // Not under the lock: a future is user code.
         drop(former);
     }
