@@ -30,6 +30,15 @@ impl Gathered {
         Self { starts }
     }
 
+    /// Puts a frame in front of the first one of which no byte is among the first `written`. It is
+    /// none of those that were gathered.
+    pub(super) fn insert(&mut self, frame: &[u8], written: usize, out: &mut Vec<u8>) {
+        let Some((start, count)) = self.untouched(written) else { return };
+        out.splice(start..start, frame.iter().copied());
+        let first = self.starts.len() - count;
+        self.starts[first..].iter_mut().for_each(|start| *start += frame.len());
+    }
+
     /// Where the first frame begins of which no byte is among the first `written`, and how many
     /// there are from there on.
     pub(super) fn untouched(&self, written: usize) -> Option<(usize, usize)> {
@@ -56,5 +65,22 @@ mod tests {
         assert_eq!(gathered.untouched(1004), Some((1004, 2)));
         assert_eq!(gathered.untouched(1005), Some((3008, 1)));
         assert_eq!(gathered.untouched(3009), None);
+    }
+
+    #[test]
+    fn what_overtakes_goes_in_front_of_the_first_frame_that_is_not_begun() {
+        let mut channel = Channel::new(Role::Server, 1 << 20, 1);
+        let frames = [1000, 2000, 3000].map(|len| (vec![7; 14 + len], 14));
+        let (mut out, mut spent) = (Vec::new(), Vec::new());
+        let mut gathered = Gathered::gather(frames.into_iter(), &mut channel, &mut out, &mut spent);
+        gathered.insert(&[1; 10], 1, &mut out);
+        gathered.insert(&[2; 10], 1, &mut out);
+        assert_eq!(out[1004..1024], [[1; 10], [2; 10]].concat());
+        assert_eq!(out.len(), 3 * 4 + 6000 + 20);
+        assert_eq!(gathered.untouched(1), Some((1024, 2)));
+        assert_eq!(gathered.untouched(1010), Some((1024, 2)), "within what was put in");
+        assert_eq!(gathered.untouched(1025), Some((3028, 1)));
+        gathered.insert(&[3; 10], 0, &mut out);
+        assert_eq!(out[..11], [3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0x82]);
     }
 }

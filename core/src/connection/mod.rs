@@ -340,6 +340,7 @@ impl Connection {
     /// in its first frame.
     pub fn fetch(&mut self, now: Now, peer: &mut Peer) -> Option<usize> {
         if !self.is_written() {
+            self.let_overtake(peer);
             peer.hold_transmit(self.link);
         }
         if !self.wants_transmit() {
@@ -356,6 +357,24 @@ impl Connection {
         self.writing = Writing::Fetched(transmit);
         self.last_progress = now.instant;
         Some(messages)
+    }
+
+    /// Pings and pongs wait for the frame that is being written only, not for its followers.
+    fn let_overtake(&mut self, peer: &mut Peer) {
+        if self.closing.is_some() || self.failed.is_some() {
+            return;
+        }
+        let Phase::Open { channel, .. } = &mut self.phase else { return };
+        let Writing::Bytes { buf, written, then: Then::Gathered(frames), .. } = &mut self.writing
+        else {
+            return;
+        };
+        while frames.untouched(*written).is_some()
+            && let Some((mut control, start)) = peer.poll_control(self.link)
+        {
+            let begin = channel.seal(&mut control, start);
+            frames.insert(&control[begin..], *written, buf);
+        }
     }
 
     /// Takes the full frames behind the first one, whose length is `gathered`.

@@ -281,6 +281,12 @@ impl Outbox {
         self.take_batch()
     }
 
+    /// The next of the messages that overtake, to leave before what was handed out last and has not
+    /// been begun.
+    pub(crate) fn poll_control(&mut self) -> Option<(Vec<u8>, usize)> {
+        self.control.take()
+    }
+
     /// The next batch, if nothing can join it any more and it may follow the one before at once.
     pub(crate) fn poll_full(&mut self) -> Option<Transmit> {
         let follows = self.in_flight == InFlight::Batches && self.is_full();

@@ -231,6 +231,11 @@ impl Peer {
         transmit
     }
 
+    /// A message that overtakes what [`Self::poll_full_frame`] has given.
+    pub(crate) fn poll_control(&mut self, link: LinkId) -> Option<(Vec<u8>, usize)> {
+        (self.link.id() == Some(link)).then(|| self.common.outbox.poll_control()).flatten()
+    }
+
     /// One more frame that may leave in the same write as what [`Self::poll_transmit`] has just
     /// given: one that is full, so that nothing is gained by waiting.
     pub(crate) fn poll_full_frame(&mut self, link: LinkId) -> Option<Transmit> {

@@ -210,6 +210,36 @@ fn what_is_reported_as_never_sent_is_not_sent_before_the_close_frame() {
 }
 
 #[test]
+fn a_pong_waits_for_the_frame_that_is_being_written_and_not_for_its_followers() {
+    let scene = || {
+        let mut node = Lone::new(Which::Acceptor, |node| node.routes = routes());
+        node.grid.start(node.clocks());
+        let (mut client, mut connection) = accepted(&mut node);
+        for _ in 0..=4 * 51 {
+            queued_request(&mut node, 1);
+        }
+        let (now, clocks) = (node.now, node.clocks());
+        connection.exchange(clocks, node.peer());
+        let mut bytes = Vec::new();
+        let write = |connection: &mut Connection, bytes: &mut Vec<u8>, most: usize| {
+            let taken = connection.write_buf().len().min(most);
+            bytes.extend_from_slice(&connection.write_buf()[..taken]);
+            connection.handle_written(now, taken);
+        };
+        let frame = connection.write_buf().len() / 4;
+        write(&mut connection, &mut bytes, frame + 1);
+        let ping = encoded(Header { flags: Flags::CRC, ..Header::new(Op::Ping) }, &[]);
+        let ping = sealed(&mut client, &ping);
+        read(&mut connection, &node, &ping);
+        connection.exchange(clocks, node.peer());
+        write(&mut connection, &mut bytes, usize::MAX);
+        let lens: Vec<_> = feed(&mut client, &bytes, 7777).iter().map(Bytes::len).collect();
+        lens.iter().position(|len| *len < 100)
+    };
+    shows(Bug::PongBehindData, scene, Some(2), None);
+}
+
+#[test]
 fn of_frames_that_are_written_together_those_that_are_not_begun_are_taken_back() {
     let scene = || {
         let mut node = Lone::new(Which::Acceptor, |node| node.routes = routes());
