@@ -2,7 +2,8 @@
 
 use crate::websocket::Channel;
 
-/// Frames are gathered up to about so many bytes: more do not make a write cheaper.
+/// Frames are gathered until they have so many bytes: with the last one, about what a link's task
+/// writes before others have their turn.
 pub(super) const GATHER_LIMIT: usize = 48 * 1024;
 
 /// Where each frame begins in what is written, so that one knows which have not been begun.

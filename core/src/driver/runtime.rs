@@ -124,7 +124,7 @@ pub trait Runtime: Clock + Clone + Sized {
         self.spawn(future);
     }
 
-    /// A link has been idle for a while: what is kept to be used again can be given back.
+    /// A link has been idle for a while, or is over: what is kept to be used again can be given back.
     fn rest(&self) {}
 
     /// Listens on `address`, `host:port`; port 0 lets the system choose.

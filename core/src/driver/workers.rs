@@ -1,8 +1,8 @@
 //! Tasks that run one short future after another.
 //!
 //! A task of its own for each call costs memory that one thread allocates and another one frees, for
-//! which they wait for each other in most allocators. A worker that is done waits a while for the
-//! next future of the same type instead of ending.
+//! which they wait for each other where the allocator has locks, as glibc's does. A worker that is
+//! done waits a while for the next future of the same type instead of ending.
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;

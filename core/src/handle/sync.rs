@@ -10,9 +10,10 @@ pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 
 /// How often a lock is tried before the thread sleeps until it is free: some fifty microseconds.
 ///
-/// Handles hold it for less than a microsecond and the task of the link for twenty, while it hands
-/// out what it has read. To sleep costs more, and so does it for the holder to wake who sleeps. The
-/// standard lock gives up sooner, and does not try at all where another thread sleeps already.
+/// Handles hold it for one operation, and the task of the link while it hands out what it has read.
+/// To sleep costs more, and so does it for the holder to wake who sleeps: a fifth of these tries
+/// measured worse. The standard lock gives up sooner, and does not try at all where another thread
+/// sleeps already.
 #[cfg(not(gridmux_shuttle))]
 const TRIES: u32 = 1000;
 

@@ -26,7 +26,7 @@ const TRIES: usize = 4;
 /// Copies payloads into chunks.
 ///
 /// One thread receives payloads and others drop them: were each an allocation, those threads would
-/// wait for each other in most allocators.
+/// wait for each other where the allocator has locks, as glibc's does.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     classes: [Class; CLASSES],
@@ -64,25 +64,27 @@ impl Chunks {
 
 impl Class {
     fn copy(&mut self, payload: &[u8], size: usize) -> Bytes {
-        if self.left.as_ref().is_none_or(|left| left.capacity() < payload.len()) {
-            self.begin(size);
-        }
-        self.left.as_mut().map_or_else(Bytes::new, |left| {
-            left.extend_from_slice(payload);
-            left.split().freeze()
-        })
+        let mut left = match self.left.take() {
+            Some(left) if left.capacity() >= payload.len() => left,
+            former => self.next(former, size),
+        };
+        left.extend_from_slice(payload);
+        let copy = left.split().freeze();
+        self.left = Some(left);
+        copy
     }
 
-    /// Begins the next chunk.
-    fn begin(&mut self, size: usize) {
+    /// The chunk after the `former` one, which is full.
+    fn next(&mut self, former: Option<BytesMut>, size: usize) -> BytesMut {
         let next = self.reclaim(size).unwrap_or_else(|| BytesMut::with_capacity(size));
-        if let Some(former) = self.left.replace(next) {
+        if let Some(former) = former {
             if self.full.len() * size >= KEPT {
                 // It belongs to its payloads alone now.
                 self.full.pop_front();
             }
             self.full.push_back(former);
         }
+        next
     }
 
     /// One of the oldest, if nobody uses it any more.

@@ -140,8 +140,10 @@ fn a_large_item_follows_the_smaller_ones_of_its_stream() {
     shows(Bug::LargeOvertakesSmall, scene, vec![10_001, 20_000], vec![20_000, 10_001]);
 }
 
-/// A connection that the node has accepted, and the test at its other end.
-fn accepted(node: &mut Lone) -> (Channel, Connection) {
+/// A node, a connection that it has accepted, and the test at the other end.
+fn accepted() -> (Lone, Channel, Connection) {
+    let mut node = Lone::new(Which::Acceptor, |node| node.routes = routes());
+    node.grid.start(node.clocks());
     let mut client = Channel::new(Role::Client, 1 << 20, 1);
     let mut payload = Vec::new();
     node.hello([10; 16]).encode(&mut payload);
@@ -157,7 +159,7 @@ fn accepted(node: &mut Lone) -> (Channel, Connection) {
     connection.exchange(clocks, node.peer());
     let answer = connection.write_buf().len();
     connection.handle_written(now, answer);
-    (client, connection)
+    (node, client, connection)
 }
 
 fn read(connection: &mut Connection, node: &Lone, bytes: &[u8]) {
@@ -168,9 +170,7 @@ fn read(connection: &mut Connection, node: &Lone, bytes: &[u8]) {
 #[test]
 fn all_frames_of_one_read_are_handled() {
     let scene = || {
-        let mut node = Lone::new(Which::Acceptor, |node| node.routes = routes());
-        node.grid.start(node.clocks());
-        let (mut client, mut connection) = accepted(&mut node);
+        let (mut node, mut client, mut connection) = accepted();
         let frames = (0..100).flat_map(|mux| sealed(&mut client, &request_frame(mux, 0)));
         let frames: Vec<u8> = frames.collect();
         read(&mut connection, &node, &frames);
@@ -190,9 +190,7 @@ fn all_frames_of_one_read_are_handled() {
 #[test]
 fn what_is_reported_as_never_sent_is_not_sent_before_the_close_frame() {
     let scene = || {
-        let mut node = Lone::new(Which::Acceptor, |node| node.routes = routes());
-        node.grid.start(node.clocks());
-        let (mut client, mut connection) = accepted(&mut node);
+        let (mut node, mut client, mut connection) = accepted();
         let call = queued_request(&mut node, 1);
         let clocks = node.clocks();
         connection.exchange(clocks, node.peer());
@@ -212,9 +210,7 @@ fn what_is_reported_as_never_sent_is_not_sent_before_the_close_frame() {
 #[test]
 fn a_pong_waits_for_the_frame_that_is_being_written_and_not_for_its_followers() {
     let scene = || {
-        let mut node = Lone::new(Which::Acceptor, |node| node.routes = routes());
-        node.grid.start(node.clocks());
-        let (mut client, mut connection) = accepted(&mut node);
+        let (mut node, mut client, mut connection) = accepted();
         for _ in 0..=4 * 51 {
             queued_request(&mut node, 1);
         }
@@ -242,9 +238,7 @@ fn a_pong_waits_for_the_frame_that_is_being_written_and_not_for_its_followers() 
 #[test]
 fn of_frames_that_are_written_together_those_that_are_not_begun_are_taken_back() {
     let scene = || {
-        let mut node = Lone::new(Which::Acceptor, |node| node.routes = routes());
-        node.grid.start(node.clocks());
-        let (mut client, mut connection) = accepted(&mut node);
+        let (mut node, mut client, mut connection) = accepted();
         let calls: Vec<_> = (0..4 * 51).map(|_| queued_request(&mut node, 1)).collect();
         let clocks = node.clocks();
         connection.exchange(clocks, node.peer());
