@@ -4,8 +4,10 @@ use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::Auth;
+use crate::driver::BusyPolling;
 use crate::driver::runtime::{Connector, Runtime};
 use crate::error::ConfigError;
 use crate::grid::GridState;
@@ -58,6 +60,7 @@ pub struct Builder<R: Runtime> {
     routes: RouteTable,
     services: Vec<Service<R>>,
     connector: Option<Arc<dyn Connector>>,
+    busy_polling: BusyPolling,
     seed: Option<u64>,
     first_generation: u32,
     instance: Option<[u8; 16]>,
@@ -102,6 +105,7 @@ impl<R: Runtime> Builder<R> {
             routes: RouteTable::new(),
             services: Vec::new(),
             connector: None,
+            busy_polling: BusyPolling::default(),
             seed: None,
             first_generation: 0,
             instance: None,
@@ -153,6 +157,25 @@ impl<R: Runtime> Builder<R> {
     #[must_use]
     pub fn connector(mut self, connector: impl Connector) -> Self {
         self.connector = Some(Arc::new(connector));
+        self
+    }
+
+    /// How long a wait is called short. Where the last one was, a link's task stays awake for so long
+    /// before it sleeps, and gives way to other tasks meanwhile: to put a thread to sleep and to wake
+    /// it takes longer than a short wait.
+    ///
+    /// Unless set, 50 µs, and only on links so busy that several messages share a frame. A duration
+    /// set here is for single messages, too: one that is well over a round trip makes calls that
+    /// follow each other faster, and takes all of a thread's time while they do. Zero turns it off;
+    /// at most 10 ms, which [`Self::build`] checks.
+    #[must_use]
+    pub fn busy_poll(mut self, short: Duration) -> Self {
+        match BusyPolling::up_to(short) {
+            Ok(policy) => self.busy_polling = policy,
+            Err(error) => {
+                self.error.get_or_insert(error);
+            }
+        }
         self
     }
 
@@ -397,7 +420,15 @@ impl<R: Runtime> Builder<R> {
             GridState::new(Arc::new(node), &names, seeds.next_u64(), first_generation, now)?;
         let connector = self.connector.unwrap_or_else(|| self.runtime.connector().into());
         let services = Arc::new(self.services);
-        let grid = Grid::run(self.runtime, state, services, connector, seeds, first_generation);
+        let grid = Grid::run(
+            self.runtime,
+            state,
+            services,
+            connector,
+            self.busy_polling,
+            seeds,
+            first_generation,
+        );
         if !self.gate {
             grid.start();
         }

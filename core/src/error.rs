@@ -285,7 +285,7 @@ pub enum ConfigError {
     /// A duration that cannot work.
     #[error("timing {name}: {problem}")]
     Timing {
-        /// The field of [`crate::timings::Timings`].
+        /// The field of [`crate::timings::Timings`], or `busy_poll` of the builder.
         name: &'static str,
         /// What is wrong.
         problem: &'static str,

@@ -235,6 +235,7 @@ mod timer;
 
 use std::io;
 use std::sync::Arc;
+use std::task::Context;
 
 use gridmux_core::driver::clock::SystemClock;
 use gridmux_core::driver::runtime::{BoxFuture, Clock, Connector, Listener, Runtime, Timer};
@@ -321,6 +322,11 @@ impl Runtime for Smol {
         if let Some(worker) = self.workers.take(future) {
             self.spawn(worker);
         }
+    }
+
+    fn yield_now(&self, cx: &mut Context<'_>) -> bool {
+        cx.waker().wake_by_ref();
+        true
     }
 
     fn rest(&self) {

@@ -216,7 +216,9 @@ mod tcp;
 mod timer;
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Context;
 
 use gridmux_core::driver::clock::SystemClock;
 use gridmux_core::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
@@ -286,6 +288,12 @@ impl Runtime for Tokio {
         if let Some(worker) = self.workers.take(future) {
             self.spawn(worker);
         }
+    }
+
+    fn yield_now(&self, cx: &mut Context<'_>) -> bool {
+        // Pending, and the runtime wakes the task once it has looked for events.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        true
     }
 
     fn rest(&self) {

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::task::Context;
 
 use gridmux_smol::Smol;
 use gridmux_tokio::Tokio;
@@ -73,6 +74,18 @@ impl Runtime for Mixed {
 
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
         own!(self, runtime => runtime.spawn(future));
+    }
+
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        own!(self, runtime => runtime.spawn_short(future));
+    }
+
+    fn rest(&self) {
+        own!(self, runtime => runtime.rest());
+    }
+
+    fn yield_now(&self, cx: &mut Context<'_>) -> bool {
+        own!(self, runtime => runtime.yield_now(cx))
     }
 
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {

@@ -4,6 +4,7 @@
 //! wake those who wait, start handlers and write. At rest a lone message leaves at once; under
 //! load the task yields once before it fetches what to write, unless that is a full frame already,
 //! so that everyone who is ready queues first and many messages share one frame and one system call.
+//! Where it has nothing to do, on a busy link, it stays awake for a moment ([`super::busy_poll`]).
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::active::{Active, SHARE};
+use super::busy_poll::{BusyPoll, Policy};
 use super::runtime::{BoxFuture, Connector, Runtime, Timer, Transport};
 use crate::connection::Connection;
 use crate::error::LinkError;
@@ -46,6 +48,7 @@ pub(crate) struct PeerTask<R> {
     #[cfg(feature = "planted")]
     replaced: Vec<Active>,
     batch: Batch,
+    busy_poll: BusyPoll,
     /// The link has become idle.
     rests: bool,
     /// Bytes that were read, and written, since other tasks had their turn.
@@ -74,18 +77,28 @@ impl<R: Runtime> Future for PeerTask<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let Some(waker) = this.busy_poll.woken(cx.waker()) else {
+            let goes_on = this.busy_poll.goes_on(this.runtime.instant());
+            this.busy_poll.yields(goes_on && this.runtime.yield_now(cx));
+            return Poll::Pending;
+        };
+        let inner = &mut Context::from_waker(&waker);
         (this.read, this.written) = (0, 0);
         for _ in 0..BUDGET {
             // A panic in there is a bug of ours: the link is dropped, the node goes on.
-            let turn = catch_unwind(AssertUnwindSafe(|| this.turn(cx)));
+            let turn = catch_unwind(AssertUnwindSafe(|| this.turn(inner)));
             match turn.unwrap_or_else(|_| this.recover()) {
                 Turn::Again if this.read.max(this.written) < SHARE => {}
                 Turn::Again | Turn::Yield => break,
+                Turn::Waiting => {
+                    this.busy_poll.yields(this.runtime.yield_now(cx));
+                    return Poll::Pending;
+                }
                 Turn::Parked => return Poll::Pending,
                 Turn::Over => return Poll::Ready(()),
             }
         }
-        cx.waker().wake_by_ref();
+        waker.wake_by_ref();
         Poll::Pending
     }
 }
@@ -94,6 +107,8 @@ enum Turn {
     Again,
     /// Let the others queue their messages first.
     Yield,
+    /// Nothing to do, for a moment.
+    Waiting,
     Parked,
     Over,
 }
@@ -117,6 +132,7 @@ impl<R: Runtime> PeerTask<R> {
         shared: Arc<Shared>,
         services: Services<R>,
         connector: Arc<dyn Connector>,
+        busy_polling: Policy,
         seed: u64,
     ) -> Self {
         let timer = runtime.timer();
@@ -133,6 +149,7 @@ impl<R: Runtime> PeerTask<R> {
             #[cfg(feature = "planted")]
             replaced: Vec::new(),
             batch: Batch::default(),
+            busy_poll: BusyPoll::new(busy_polling),
             rests: false,
             read: 0,
             written: 0,
@@ -148,6 +165,7 @@ impl<R: Runtime> PeerTask<R> {
         }
         // One look at the clock a turn: a turn is short, but for the handlers that run inline.
         let now = self.runtime.now();
+        self.busy_poll.resume(now.instant);
         let mut progress = self.poll_dial(now, cx);
         progress |= self.poll_read(now.instant, cx);
         #[cfg(feature = "planted")]
@@ -166,6 +184,7 @@ impl<R: Runtime> PeerTask<R> {
             Found::End => Turn::Over,
             Found::Nothing => match armed {
                 Some(at) if self.timer.poll_until(at, cx).is_ready() => Turn::Again,
+                _ if self.busy_poll.wait(now.instant, self.merging) => Turn::Waiting,
                 _ => Turn::Parked,
             },
         }

@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::wakers::{List, Waiting};
 use crate::builder::Builder;
 use crate::driver::runtime::{Connector, Listener, Runtime, Transport};
-use crate::driver::{Doorway, PeerTask, accept_loop, admit};
+use crate::driver::{BusyPolling, Doorway, PeerTask, accept_loop, admit};
 use crate::error::ConfigError;
 use crate::grid::{Generations, GridState};
 use crate::node::Node;
@@ -63,6 +63,7 @@ pub(crate) struct GridInner<R: Runtime> {
     pub(crate) node: Arc<Node>,
     services: Services<R>,
     connector: Arc<dyn Connector>,
+    busy_polling: BusyPolling,
     pub(crate) doorway: Arc<Doorway>,
     seeds: Mutex<Rng>,
     generations: Mutex<Generations>,
@@ -84,6 +85,7 @@ impl<R: Runtime> Grid<R> {
         state: GridState,
         services: Services<R>,
         connector: Arc<dyn Connector>,
+        busy_polling: BusyPolling,
         mut seeds: Rng,
         first_generation: u32,
     ) -> Self {
@@ -95,6 +97,7 @@ impl<R: Runtime> Grid<R> {
                 node,
                 services,
                 connector,
+                busy_polling,
                 doorway,
                 seeds: Mutex::new(seeds),
                 generations: Mutex::new(first_generation.into()),
@@ -372,6 +375,7 @@ impl<R: Runtime> GridInner<R> {
             shared.clone(),
             self.services.clone(),
             self.connector.clone(),
+            self.busy_polling,
             seed,
         );
         self.runtime.spawn(task);

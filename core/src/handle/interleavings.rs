@@ -80,6 +80,11 @@ impl Runtime for Still {
         drop(spawn(future));
     }
 
+    fn yield_now(&self, cx: &mut TaskContext<'_>) -> bool {
+        cx.waker().wake_by_ref();
+        true
+    }
+
     fn bind(&self, _: &str) -> io::Result<Box<dyn Listener>> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -195,6 +200,11 @@ struct Two {
 
 impl Two {
     async fn connected(limits: Limits) -> Self {
+        Self::staying_awake(limits, Duration::ZERO).await
+    }
+
+    /// The clock stands: with any duration, the links' tasks never sleep once a wait was over.
+    async fn staying_awake(limits: Limits, busy_poll: Duration) -> Self {
         let nodes = Nodes::default();
         let hanging = Arc::new(());
         let mut names = ["http://a:1", "http://b:1"];
@@ -208,6 +218,7 @@ impl Two {
                 .peers(names)
                 .auth(SharedSecret::new("a secret of the tests").expect("long enough"))
                 .limits(limits.clone())
+                .busy_poll(busy_poll)
                 .serve(ECHO, |request, _| async move { Ok::<_, Infallible>(request) })
                 .serve_inline(INLINE, |request, _: &Context| Ok::<_, Infallible>(request))
                 .serve(HANG, {
@@ -277,10 +288,10 @@ fn explore<F: Future<Output = ()> + Send + 'static>(
 
 // ---- the tests ----
 
-#[test]
-fn no_wake_up_is_lost_between_poll_and_park() {
-    explore(200, || async {
-        let two = Two::connected(Limits::default()).await;
+/// Requests from both sides at the same time, to handlers of both kinds.
+fn calls_both_ways(busy_poll: Duration) {
+    explore(200, move || async move {
+        let two = Two::staying_awake(Limits::default(), busy_poll).await;
         let callers =
             [(&two.to, ECHO), (&two.from, INLINE), (&two.to, INLINE)].map(|(peer, route)| {
                 let peer = peer.clone();
@@ -296,6 +307,16 @@ fn no_wake_up_is_lost_between_poll_and_park() {
         }
         two.end().await;
     });
+}
+
+#[test]
+fn no_wake_up_is_lost_between_poll_and_park() {
+    calls_both_ways(Duration::ZERO);
+}
+
+#[test]
+fn no_wake_up_is_lost_while_a_task_stays_awake() {
+    calls_both_ways(Duration::from_micros(1));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::task::Context;
 
 use futures_core::future::BoxFuture;
 
@@ -31,6 +32,9 @@ impl fmt::Debug for Erased {
 trait Erase: Clock + Send + Sync {
     fn check(&self) -> io::Result<()>;
     fn spawn(&self, future: BoxFuture<'static, ()>);
+    fn spawn_short(&self, future: BoxFuture<'static, ()>);
+    fn rest(&self);
+    fn yield_now(&self, cx: &mut Context<'_>) -> bool;
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>>;
     fn connector(&self) -> Box<dyn Connector>;
     fn random(&self) -> io::Result<[u8; 16]>;
@@ -44,6 +48,18 @@ impl<R: Runtime + Send + Sync + 'static> Erase for R {
 
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         Runtime::spawn(self, future);
+    }
+
+    fn spawn_short(&self, future: BoxFuture<'static, ()>) {
+        Runtime::spawn_short(self, future);
+    }
+
+    fn rest(&self) {
+        Runtime::rest(self);
+    }
+
+    fn yield_now(&self, cx: &mut Context<'_>) -> bool {
+        Runtime::yield_now(self, cx)
     }
 
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
@@ -84,6 +100,18 @@ impl Runtime for Erased {
 
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
         self.0.spawn(Box::pin(future));
+    }
+
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        self.0.spawn_short(Box::pin(future));
+    }
+
+    fn rest(&self) {
+        self.0.rest();
+    }
+
+    fn yield_now(&self, cx: &mut Context<'_>) -> bool {
+        self.0.yield_now(cx)
     }
 
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::task::Context;
 
 use crate::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
 use crate::test_util::MemoryNetwork;
@@ -43,6 +44,18 @@ impl<R: Runtime> Runtime for InMemory<R> {
 
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
         self.runtime.spawn(future);
+    }
+
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+        self.runtime.spawn_short(future);
+    }
+
+    fn rest(&self) {
+        self.runtime.rest();
+    }
+
+    fn yield_now(&self, cx: &mut Context<'_>) -> bool {
+        self.runtime.yield_now(cx)
     }
 
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {

@@ -1,0 +1,226 @@
+//! A link's task on a busy link stays awake for a moment instead of sleeping.
+//!
+//! To put a thread to sleep and to wake it takes longer than many a wait for the next frame. A wait is
+//! taken to be as long as the one before: if that was short, the task yields until something has
+//! woken it or that much time has passed, and only then sleeps. While it yields, the runtime's thread
+//! runs other tasks, and looks for what has become readable when there are none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use crate::error::ConfigError;
+use crate::time::Instant;
+
+/// How long is a short wait unless [`Builder::busy_poll`](crate::builder::Builder::busy_poll) says so.
+const SHORT: Duration = Duration::from_micros(50);
+
+/// Longer than this would be a mistake.
+const MAX: Duration = Duration::from_millis(10);
+
+/// Which waits a task stays awake for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    short: Duration,
+    /// On a link whose messages leave one by one, too.
+    lone: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { short: SHORT, lone: false }
+    }
+}
+
+impl Policy {
+    /// On all links, up to so long.
+    pub(crate) fn up_to(short: Duration) -> Result<Self, ConfigError> {
+        if short > MAX {
+            return Err(ConfigError::Timing { name: "busy_poll", problem: "longer than 10 ms" });
+        }
+        Ok(Self { short, lone: true })
+    }
+}
+
+/// What one task waits for, and how long.
+#[derive(Debug)]
+pub(super) struct BusyPoll {
+    policy: Policy,
+    wakes: Option<(Arc<Wakes>, Waker)>,
+    /// When the wait began that is not over yet, and the one that has just ended.
+    waiting: Option<Instant>,
+    ended: Option<Instant>,
+    /// The last wait was short.
+    short: bool,
+    /// The task yields, instead of sleeping.
+    yields: bool,
+}
+
+/// Wakes the task, and says that it was not by yielding.
+#[derive(Debug)]
+struct Wakes {
+    woken: AtomicBool,
+    task: Waker,
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
+}
+
+impl BusyPoll {
+    pub(super) const fn new(policy: Policy) -> Self {
+        Self { policy, wakes: None, waiting: None, ended: None, short: false, yields: false }
+    }
+
+    /// The waker for all that the task waits for; `None` if the task has only yielded, and has the same
+    /// waker as before.
+    pub(super) fn woken(&mut self, task: &Waker) -> Option<Waker> {
+        let former = self.wakes.as_ref();
+        let woken = former.is_some_and(|(wakes, _)| wakes.woken.swap(false, Ordering::AcqRel));
+        if woken {
+            self.ended = self.waiting.take();
+        }
+        match former {
+            Some((wakes, waker)) if wakes.task.will_wake(task) => {
+                (woken || !self.yields).then(|| waker.clone())
+            }
+            _ => {
+                let wakes = Wakes { woken: AtomicBool::new(false), task: task.clone() };
+                let wakes = Arc::new(wakes);
+                let waker = Waker::from(wakes.clone());
+                self.wakes = Some((wakes, waker.clone()));
+                Some(waker)
+            }
+        }
+    }
+
+    /// The task goes on: if a wait has ended, it has now.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if let Some(began) = self.ended.take() {
+            self.short = now.since(began) < self.policy.short;
+        }
+    }
+
+    /// The task has nothing to do; whether it is to stay awake. `dense`: several messages share a
+    /// frame.
+    pub(super) fn wait(&mut self, now: Instant, dense: bool) -> bool {
+        self.waiting.get_or_insert(now);
+        self.yields = false;
+        self.short && (dense || self.policy.lone)
+    }
+
+    /// Whether a task that has only yielded is to go on so.
+    pub(super) fn goes_on(&self, now: Instant) -> bool {
+        self.waiting.is_some_and(|began| now.since(began) < self.policy.short)
+    }
+
+    /// The task yields, or does not any more.
+    pub(super) fn yields(&mut self, yields: bool) {
+        self.yields = yields;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    fn task() -> Waker {
+        Arc::new(Task).into()
+    }
+
+    fn at(micros: u64) -> Instant {
+        Instant::from_nanos(1_000_000_000 + 1000 * micros)
+    }
+
+    /// The task waits from `begin` to `end` for something that wakes it; whether it stays awake.
+    fn wait(poll: &mut BusyPoll, task: &Waker, (begin, end): (u64, u64), dense: bool) -> bool {
+        let waker = poll.wakes.as_ref().map(|(_, waker)| waker.clone());
+        let stays = poll.wait(at(begin), dense);
+        waker.expect("it has run").wake();
+        poll.woken(task).expect("it was woken");
+        poll.resume(at(end));
+        stays
+    }
+
+    fn started(policy: Policy) -> (BusyPoll, Waker) {
+        let (mut poll, task) = (BusyPoll::new(policy), task());
+        poll.woken(&task).expect("it has to begin");
+        (poll, task)
+    }
+
+    #[test]
+    fn a_task_stays_awake_where_its_last_wait_was_short() {
+        let (mut poll, task) = started(Policy::default());
+        assert!(!wait(&mut poll, &task, (0, 49), true), "nothing is known yet");
+        assert!(wait(&mut poll, &task, (100, 150), true), "a short one");
+        assert!(!wait(&mut poll, &task, (200, 201), true), "50 is not short");
+        assert!(wait(&mut poll, &task, (300, 9000), true));
+        assert!(!wait(&mut poll, &task, (9100, 9101), true));
+    }
+
+    #[test]
+    fn a_task_of_lone_messages_stays_awake_where_that_was_asked_for() {
+        let short = Duration::from_micros(200);
+        let asked = Policy::up_to(short).expect("a good duration");
+        for (policy, stays) in [(Policy::default(), false), (asked, true)] {
+            let (mut poll, task) = started(policy);
+            wait(&mut poll, &task, (0, 10), false);
+            assert_eq!(wait(&mut poll, &task, (20, 30), false), stays);
+        }
+        let (mut poll, task) = started(Policy::up_to(Duration::ZERO).expect("it turns it off"));
+        wait(&mut poll, &task, (0, 0), true);
+        assert!(!wait(&mut poll, &task, (0, 0), true));
+    }
+
+    #[test]
+    fn a_task_that_only_yields_sleeps_when_its_time_is_over() {
+        let (mut poll, task) = started(Policy::default());
+        wait(&mut poll, &task, (0, 10), true);
+        assert!(poll.wait(at(100), true));
+        poll.yields(true);
+        for micros in [100, 120, 149] {
+            assert!(poll.woken(&task).is_none(), "nothing has happened");
+            assert!(poll.goes_on(at(micros)));
+        }
+        assert!(poll.woken(&task).is_none());
+        assert!(!poll.goes_on(at(150)));
+        poll.yields(false);
+        assert!(poll.woken(&task).is_some(), "whoever wakes it now has not seen it yield");
+    }
+
+    #[test]
+    fn a_task_with_another_waker_runs_and_its_wait_goes_on() {
+        let (mut poll, first) = started(Policy::default());
+        wait(&mut poll, &first, (0, 10), true);
+        assert!(poll.wait(at(100), true));
+        poll.yields(true);
+        let second = task();
+        let waker = poll.woken(&second).expect("what it waits for has to know");
+        poll.resume(at(140));
+        assert!(poll.wait(at(140), true));
+        assert!(!poll.goes_on(at(150)), "it began at 100");
+        waker.wake();
+        assert!(poll.woken(&second).is_some());
+    }
+
+    #[test]
+    fn a_duration_that_is_a_mistake_is_refused() {
+        assert!(Policy::up_to(MAX).is_ok());
+        let error = Policy::up_to(MAX + Duration::from_nanos(1)).expect_err("too long");
+        assert!(matches!(error, ConfigError::Timing { name: "busy_poll", .. }));
+    }
+}
