@@ -163,11 +163,13 @@ impl Common {
 
     /// Whether a message of the application is within the limit and has room in the queue.
     pub(crate) fn admit(&mut self, draft: &Draft<'_>, mux: u64) -> Result<(), Refusal> {
-        if self.outbox.data_bytes() == 0 && self.is_far_below_limit(draft) {
+        let queued = self.outbox.data_bytes();
+        let most = draft.data.as_slice().len() + MessageRef::MAX_OVERHEAD;
+        let has_room = queued == 0 || queued + most <= self.node.limits.queued_bytes;
+        if has_room && self.is_far_below_limit(draft) {
             return Ok(());
         }
         let size = self.check_size(draft, mux).map_err(Refusal::Failed)?;
-        let queued = self.outbox.data_bytes();
         if queued > 0 && queued + size > self.node.limits.queued_bytes {
             self.queue_wanted = true;
             return Err(Refusal::QueueFull);

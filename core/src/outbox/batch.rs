@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{BATCH_LIMIT, Class, FRAME_ROOM};
-use crate::wire::{
-    MAX_PARTS, MERGE_HEADER_LEN, Prepared, part_header_len, write_merge_header, write_part_header,
-};
+use crate::wire::{MAX_PARTS, MERGE_HEADER_LEN, Prepared, part_header_len, write_merge_header};
 
 /// Buffers kept for reuse.
 const POOL: usize = 8;
@@ -69,7 +67,7 @@ impl Batches {
     }
 
     /// Appends the message, and says in which batch.
-    pub(super) fn push(&mut self, message: &Prepared<'_>, class: Class) -> u64 {
+    pub(super) fn push(&mut self, mut message: Prepared<'_>, class: Class) -> u64 {
         let len = message.encoded_len();
         let part_header = part_header_len(len);
         let fits = |batch: &Batch| {
@@ -89,8 +87,7 @@ impl Batches {
         }
         let number = self.next_number() - 1;
         if let Some(batch) = self.waiting.back_mut() {
-            write_part_header(len, &mut batch.buf);
-            message.encode(&mut batch.buf);
+            message.encode_part(&mut batch.buf);
             batch.parts += 1;
             match class {
                 Class::Data => batch.data_bytes += len,

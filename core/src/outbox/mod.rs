@@ -236,7 +236,7 @@ impl Outbox {
             Class::Reply => self.reply_bytes += len,
         }
         if len <= BATCH_LIMIT && !self.lanes.holds(owner) {
-            return Position::Batch(self.batches.push(&prepared, class));
+            return Position::Batch(self.batches.push(prepared, class));
         }
         let message = LargeMessage { header, subroute, payload: data.into_bytes() };
         self.lanes.push(owner, message, len, class, self.batches.next_number());
@@ -313,7 +313,7 @@ impl Outbox {
         while let Some(small) =
             self.lanes.take_small(owner, BATCH_LIMIT, self.batches.next_number())
         {
-            self.batches.push(&small.message.message().prepare(), small.class);
+            self.batches.push(small.message.message().prepare(), small.class);
         }
         Some(Transmit::Large(large.message))
     }

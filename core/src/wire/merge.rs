@@ -1,6 +1,6 @@
 //! Several messages in one.
 
-use super::message::{bin_len, put_bin_len};
+use super::message::{bin_len, common_bin, put_bin_len};
 use super::reader::Reader;
 use super::{DecodeError, MessageRef, Op};
 
@@ -62,12 +62,16 @@ pub fn for_each_message<'a>(
         return Ok(());
     }
     let expected = outer.message.header.seq;
-    let mut reader = Reader::new(outer.rest);
+    let mut left = outer.rest;
     for found in 0..expected {
-        if reader.left().is_empty() {
+        if left.is_empty() {
             return Err(DecodeError::MissingParts { expected, found });
         }
-        let part = reader.bin("part")?;
+        let (part, behind) = match common_bin(left) {
+            Some(part) => part,
+            None => any_part(left)?,
+        };
+        left = behind;
         check_len(part, max_message)?;
         let message = MessageRef::decode(part)?.message;
         if message.header.op != Op::Merged {
@@ -81,6 +85,14 @@ pub fn for_each_message<'a>(
         }
     }
     Ok(())
+}
+
+/// One part in any legal form, and what is behind it.
+#[cold]
+fn any_part(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let part = reader.bin("part")?;
+    Ok((part, reader.left()))
 }
 
 #[inline]

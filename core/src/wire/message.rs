@@ -126,21 +126,10 @@ impl<'a> MessageRef<'a> {
     /// If the bytes are not such a message, or its checksum is missing or differs.
     #[inline]
     pub fn decode(bytes: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let elements = reader.array_len("message")?;
-        if elements != 7 {
-            return Err(DecodeError::Elements { found: elements });
-        }
-        let header = Header {
-            mux: reader.unsigned("mux id")?,
-            seq: reader.unsigned("seq")?,
-            deadline_ms: reader.unsigned("deadline")?,
-            handler: reader.unsigned("handler")?,
-            op: Op::from_u8(reader.unsigned("op")?),
-            flags: Flags::from_bits_retain(reader.unsigned("flags")?),
+        let (header, payload, mut rest) = match common_array(bytes) {
+            Some(array) => array,
+            None => any_array(bytes)?,
         };
-        let payload = reader.bin("payload")?;
-        let mut rest = reader.left();
         if header.flags.contains(Flags::CRC) {
             rest = check_crc(bytes, rest)?;
         }
@@ -193,6 +182,77 @@ impl<'a> MessageRef<'a> {
     }
 }
 
+/// A message's array and what is in it: the header, the payload, and the bytes behind.
+type Array<'a> = (Header, &'a [u8], &'a [u8]);
+
+/// Reads the array in the form that nearly all have: in registers, without a word on what is wrong.
+/// `None` if it has another form, or none.
+#[inline(always)]
+fn common_array(bytes: &[u8]) -> Option<Array<'_>> {
+    let [ARRAY_OF_7, left @ ..] = bytes else { return None };
+    let (mux, left) = common_uint(left)?;
+    let (seq, left) = common_uint(left)?;
+    let (deadline_ms, left) = common_uint(left)?;
+    let [handler @ 0..=0x7f, op @ 0..=0x7f, flags @ 0..=0x7f, left @ ..] = left else {
+        return None;
+    };
+    let (payload, rest) = common_bin(left)?;
+    let header = Header {
+        mux,
+        seq: seq.try_into().ok()?,
+        deadline_ms: deadline_ms.try_into().ok()?,
+        handler: *handler,
+        op: Op::from_u8(*op),
+        flags: Flags::from_bits_retain(*flags),
+    };
+    Some((header, payload, rest))
+}
+
+#[inline(always)]
+fn common_uint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    match *bytes {
+        [number @ 0..=0x7f, ref left @ ..] => Some((number.into(), left)),
+        [U8, number, ref left @ ..] => Some((number.into(), left)),
+        [U16, a, b, ref left @ ..] => Some((u16::from_be_bytes([a, b]).into(), left)),
+        [U32, a, b, c, d, ref left @ ..] => Some((u32::from_be_bytes([a, b, c, d]).into(), left)),
+        [U64, a, b, c, d, e, f, g, h, ref left @ ..] => {
+            Some((u64::from_be_bytes([a, b, c, d, e, f, g, h]), left))
+        }
+        _ => None,
+    }
+}
+
+/// A byte string of less than 64 KiB, and what is behind it.
+#[inline(always)]
+pub(super) fn common_bin(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    match *bytes {
+        [BIN8, len, ref left @ ..] => left.split_at_checked(len.into()),
+        [BIN16, a, b, ref left @ ..] => left.split_at_checked(u16::from_be_bytes([a, b]).into()),
+        _ => None,
+    }
+}
+
+/// Reads the array in any legal form.
+#[cold]
+#[inline(never)]
+fn any_array(bytes: &[u8]) -> Result<Array<'_>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let elements = reader.array_len("message")?;
+    if elements != 7 {
+        return Err(DecodeError::Elements { found: elements });
+    }
+    let header = Header {
+        mux: reader.unsigned("mux id")?,
+        seq: reader.unsigned("seq")?,
+        deadline_ms: reader.unsigned("deadline")?,
+        handler: reader.unsigned("handler")?,
+        op: Op::from_u8(reader.unsigned("op")?),
+        flags: Flags::from_bits_retain(reader.unsigned("flags")?),
+    };
+    let payload = reader.bin("payload")?;
+    Ok((header, payload, reader.left()))
+}
+
 /// A message of which all but the payload and what follows it is encoded.
 pub(crate) struct Prepared<'a> {
     message: &'a MessageRef<'a>,
@@ -204,18 +264,34 @@ impl Prepared<'_> {
     #[inline]
     pub(crate) fn encoded_len(&self) -> usize {
         let MessageRef { header, payload, .. } = self.message;
-        self.prefix.len + payload.len() + trailers_len(header.flags)
+        self.prefix.len() + payload.len() + trailers_len(header.flags)
     }
 
     /// Appends the message.
     #[inline]
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        self.append(PART_HEADER, out);
+    }
+
+    /// Appends the message as a part of a merged one: behind its length.
+    #[inline]
+    pub(crate) fn encode_part(&mut self, out: &mut Vec<u8>) {
+        let len = self.encoded_len();
+        let from = self.prefix.put_part_header(len);
+        self.append(from, out);
+    }
+
+    /// Appends what the prefix has from `from` on, and the rest.
+    #[inline]
+    fn append(&self, from: usize, out: &mut Vec<u8>) {
         let MessageRef { header, subroute, payload } = self.message;
-        let start = out.len();
-        out.reserve(self.encoded_len());
-        out.extend_from_slice(self.prefix.as_slice());
+        let before = out.len();
+        out.reserve(MAX_PREFIX_LEN + payload.len() + SubrouteId::LEN + CRC_LEN);
+        // A copy of a length that is known here is a few instructions.
+        out.extend_from_slice(self.prefix.fixed(from));
+        out.truncate(before + self.prefix.end - from);
         out.extend_from_slice(payload);
-        encode_trailers(header.flags, subroute.as_ref(), start, out);
+        encode_trailers(header.flags, subroute.as_ref(), before + PART_HEADER - from, out);
     }
 }
 
@@ -327,17 +403,23 @@ pub fn encode_trailers(
     }
 }
 
+/// Room for what comes before a message that is a part of another: the longest header of a bin value.
+const PART_HEADER: usize = 5;
+const MAX_PREFIX_LEN: usize = PART_HEADER + MAX_HEADER_LEN;
+
 /// What comes before the payload, made here first: to write it costs less than to grow a vector by a
 /// byte or two, nine times.
 struct Prefix {
-    bytes: [u8; MAX_HEADER_LEN],
-    len: usize,
+    /// The message begins at [`PART_HEADER`]; as many bytes behind, so that a copy may be of a fixed
+    /// length.
+    bytes: [u8; MAX_PREFIX_LEN + PART_HEADER],
+    end: usize,
 }
 
 impl Prefix {
     #[inline]
     fn new(header: &Header, payload_len: usize) -> Self {
-        let mut prefix = Self { bytes: [0; MAX_HEADER_LEN], len: 0 };
+        let mut prefix = Self::empty();
         prefix.put([ARRAY_OF_7]);
         prefix.put_uint(header.mux);
         prefix.put_uint(header.seq.into());
@@ -350,22 +432,44 @@ impl Prefix {
     }
 
     #[inline]
+    const fn empty() -> Self {
+        Self { bytes: [0; MAX_PREFIX_LEN + PART_HEADER], end: PART_HEADER }
+    }
+
+    #[inline]
+    const fn len(&self) -> usize {
+        self.end - PART_HEADER
+    }
+
+    #[inline]
     fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.bytes[PART_HEADER..self.end]
+    }
+
+    /// All bytes from here, and some that mean nothing.
+    #[inline]
+    fn fixed(&self, from: usize) -> &[u8; MAX_PREFIX_LEN] {
+        self.bytes[from..].first_chunk().expect("it begins within the part header")
     }
 
     #[inline]
     fn put<const N: usize>(&mut self, bytes: [u8; N]) {
-        self.bytes[self.len..self.len + N].copy_from_slice(&bytes);
-        self.len += N;
+        self.bytes[self.end..self.end + N].copy_from_slice(&bytes);
+        self.end += N;
     }
 
     /// In the shortest form that holds the number, as everywhere here.
-    #[inline]
+    #[inline(always)]
     fn put_uint(&mut self, number: u64) {
         match number {
             0..=0x7f => self.put([number as u8]),
-            0x80..=0xff => self.put([U8, number as u8]),
+            _ => self.put_long_uint(number),
+        }
+    }
+
+    fn put_long_uint(&mut self, number: u64) {
+        match number {
+            0..=0xff => self.put([U8, number as u8]),
             0x100..=0xffff => {
                 let [a, b] = (number as u16).to_be_bytes();
                 self.put([U16, a, b]);
@@ -390,18 +494,40 @@ impl Prefix {
                 let [a, b] = (len as u16).to_be_bytes();
                 self.put([BIN16, a, b]);
             }
+            _ => self.put(long_bin(len)),
+        }
+    }
+
+    /// Puts the header of a bin value of this length before all the rest; where it begins.
+    #[inline]
+    fn put_part_header(&mut self, len: usize) -> usize {
+        match len {
+            0..=0xff => {
+                self.bytes[3..PART_HEADER].copy_from_slice(&[BIN8, len as u8]);
+                3
+            }
+            0x100..=0xffff => {
+                let [a, b] = (len as u16).to_be_bytes();
+                self.bytes[2..PART_HEADER].copy_from_slice(&[BIN16, a, b]);
+                2
+            }
             _ => {
-                let len = u32::try_from(len).expect("MessagePack holds at most 4 GiB");
-                let [a, b, c, d] = len.to_be_bytes();
-                self.put([BIN32, a, b, c, d]);
+                self.bytes[..PART_HEADER].copy_from_slice(&long_bin(len));
+                0
             }
         }
     }
 }
 
+fn long_bin(len: usize) -> [u8; 5] {
+    let len = u32::try_from(len).expect("MessagePack holds at most 4 GiB");
+    let [a, b, c, d] = len.to_be_bytes();
+    [BIN32, a, b, c, d]
+}
+
 /// Appends the header of a bin value.
 pub(super) fn put_bin_len(len: usize, out: &mut Vec<u8>) {
-    let mut prefix = Prefix { bytes: [0; MAX_HEADER_LEN], len: 0 };
+    let mut prefix = Prefix::empty();
     prefix.put_bin_len(len);
     out.extend_from_slice(prefix.as_slice());
 }
@@ -469,4 +595,48 @@ fn check_crc<'a>(bytes: &[u8], rest: &'a [u8]) -> Result<&'a [u8], DecodeError> 
     let found = u32::from_le_bytes(*found);
     let expected = crc(&bytes[..bytes.len() - CRC_LEN]);
     if found == expected { Ok(before) } else { Err(DecodeError::Crc { expected, found }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Both readers of the array agree, on what nodes send and on damaged forms of it.
+        #[test]
+        fn what_is_read_the_short_way_is_what_is_read_the_long_way(
+            (mux, seq, deadline_ms) in (any::<u64>(), any::<u32>(), any::<u32>()),
+            (shift, handler, op, flags) in (0..64u32, any::<u8>(), 0..40u8, any::<u8>()),
+            payload in proptest::collection::vec(any::<u8>(), 0..600),
+            damage in proptest::option::of((0..60usize, any::<u8>())),
+            cut in proptest::option::of(any::<proptest::sample::Index>()),
+        ) {
+            let small = |number: u32| number.checked_shr(shift).unwrap_or(0);
+            let header = Header {
+                mux: mux >> shift,
+                seq: small(seq),
+                deadline_ms: small(deadline_ms),
+                handler,
+                op: Op::from_u8(op),
+                flags: Flags::from_bits_retain(flags),
+            };
+            let mut bytes = Vec::new();
+            encode_prefix(&header, payload.len(), &mut bytes);
+            bytes.extend_from_slice(&payload);
+            let whole = (handler | flags) < 0x80 && damage.is_none() && cut.is_none();
+            if let Some((at, byte)) = damage && let Some(damaged) = bytes.get_mut(at) {
+                *damaged = byte;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            let short = common_array(&bytes);
+            if let Some(array) = short {
+                prop_assert_eq!(any_array(&bytes).expect("it is legal"), array);
+            }
+            prop_assert!(short.is_some() || !whole, "all that nodes send is read the short way");
+        }
+    }
 }

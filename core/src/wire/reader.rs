@@ -87,17 +87,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number in any of the integer formats that fits `T`.
-    #[inline]
     pub(super) fn unsigned<T: TryFrom<u64>>(&mut self, field: &'static str) -> Read<T> {
-        // Most numbers are small.
-        if let Some((&number @ 0..=0x7f, left)) = self.left.split_first() {
-            self.left = left;
-            return T::try_from(number.into()).map_err(|_| range::<T>(field, u64::from(number)));
-        }
-        self.long_unsigned(field)
-    }
-
-    fn long_unsigned<T: TryFrom<u64>>(&mut self, field: &'static str) -> Read<T> {
         let [byte] = self.array(field)?;
         let number = match byte {
             0..=0x7f => byte.into(),
@@ -110,7 +100,6 @@ impl<'a> Reader<'a> {
         T::try_from(number).map_err(|_| range::<T>(field, number))
     }
 
-    #[cold]
     fn signed<T: TryFrom<u64>>(&mut self, marker: Marker, field: &'static str) -> Read<T> {
         let number: i64 = match marker {
             Marker::FixNeg(number) => number.into(),
@@ -127,13 +116,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The number of elements of an array, whose elements come next.
-    #[inline]
     pub(super) fn array_len(&mut self, field: &'static str) -> Read<u32> {
-        // Most arrays are messages.
-        if let Some((&byte @ 0x90..=0x9f, left)) = self.left.split_first() {
-            self.left = left;
-            return Ok((byte & 0x0f).into());
-        }
         match self.marker(field)? {
             Marker::FixArray(len) => Ok(len.into()),
             Marker::Array16 => Ok(u16::from_be_bytes(self.array(field)?).into()),
