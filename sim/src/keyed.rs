@@ -43,6 +43,8 @@ pub enum Purpose {
     Conduct,
     /// Whatever a user's simulation wants.
     User,
+    /// When a task that yields has its turn again.
+    Yield,
 }
 
 /// The values of one seed.

@@ -66,6 +66,7 @@ scripts! {
     added_again_while_its_end_is_written = "added-again-while-its-end-is-written.sim";
     answers_of_a_loop_to_a_hostile_peer = "answers-of-a-loop-to-a-hostile-peer.sim";
     answers_to_a_hostile_peer = "answers-to-a-hostile-peer.sim";
+    bare_end_before_the_end_of_a_removal = "bare-end-before-the-end-of-a-removal.sim";
     bare_end_before_the_end_of_a_slow_link = "bare-end-before-the-end-of-a-slow-link.sim";
     calls_are_no_pauses = "calls-are-no-pauses.sim";
     clock_of_a_former_process = "clock-of-a-former-process.sim";
@@ -91,6 +92,7 @@ scripts! {
     read_in_several_turns = "read-in-several-turns.sim";
     refusal_made_by_a_changed_byte = "refusal-made-by-a-changed-byte.sim";
     refusal_that_was_changed_on_its_way = "refusal-that-was-changed-on-its-way.sim";
+    refused_while_all_comes_to_rest = "refused-while-all-comes-to-rest.sim";
     replaced_processes_after_a_panic = "replaced-processes-after-a-panic.sim";
     room_on_the_next_link = "room-on-the-next-link.sim";
     stopped_when_the_link_came_up = "stopped-when-the-link-came-up.sim";

@@ -11,6 +11,8 @@ pub struct WorldCounts {
     pub late_timers: u64,
     /// Tasks that were woken for nothing.
     pub spurious: u64,
+    /// Turns that links' tasks have yielded.
+    pub yields: u64,
     /// Events that had another one in their instant, which the seed has put behind.
     pub ties: u64,
 }
@@ -43,6 +45,7 @@ impl WorldCounts {
         felt.add("N6", self.lazy);
         felt.add_case("C3.late", self.late_timers);
         felt.add_case("C3.spurious", self.spurious);
+        felt.add_case("C3.awake", self.yields);
         felt.add("S1", self.ties);
     }
 }
@@ -77,7 +80,7 @@ mod tests {
     #[test]
     fn every_count_has_its_row() {
         let mut felt = Felt::default();
-        WorldCounts { lazy: 1, late_timers: 2, spurious: 3, ties: 4 }.count(&mut felt);
+        WorldCounts { lazy: 1, late_timers: 2, spurious: 3, yields: 6, ties: 4 }.count(&mut felt);
         let wire = WireCounts {
             cut: 10,
             coalesced: 20,
@@ -95,7 +98,7 @@ mod tests {
             ("A10", 110),
             ("A12", 150),
             ("B1", 35),
-            ("C3", 5),
+            ("C3", 11),
             ("C5", 70),
             ("N6", 1),
             ("S1", 4),
@@ -108,6 +111,7 @@ mod tests {
             ("B1.fragments", 5),
             ("C3.late", 2),
             ("C3.spurious", 3),
+            ("C3.awake", 6),
             ("C5.refused", 30),
             ("C5.edge", 40),
         ] {

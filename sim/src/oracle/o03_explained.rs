@@ -281,7 +281,7 @@ impl Cause<'_> {
         }
         // Its bare end is read before the end of the link, which is slow.
         if self.was_told(CancelReason::ShuttingDown) {
-            return self.shutdown_of(self.to());
+            return self.shutdown_of(self.to()).or_else(|| self.removal(self.to(), self.from()));
         }
         // What has returned, and whose end waits for a credit, is told nothing any more.
         let is_over = self.any_serving(|one| one.started().is_some() && one.is_over());
@@ -565,11 +565,18 @@ mod tests {
         assert_eq!(tale.broken(3), ["an unexplained Disconnected"], "the clocks agree");
         tale.fault(38_000, 38_000, Fault::Jump { node: 1, ahead: 21_000 * MS });
         is_excused(&tale, "the callee's deadline came first");
-        let mut ends = fails(call(Route::Talk), LOST);
-        ends.see(6, 0, Started(true)).see(39_000, 0, Cancelled(CancelReason::ShuttingDown));
-        assert_eq!(ends.broken(3), ["an unexplained Disconnected"], "nobody shuts down");
-        ends.fault(38_999, 60_000, Fault::Shutdown { node: 1, grace: 0, back: None });
-        ends.is_good(3);
+        let ends = || {
+            let mut ends = fails(call(Route::Talk), LOST);
+            ends.see(6, 0, Started(true)).see(39_000, 0, Cancelled(CancelReason::ShuttingDown));
+            ends
+        };
+        assert_eq!(ends().broken(3), ["an unexplained Disconnected"], "nobody shuts down");
+        let shutdown = Fault::Shutdown { node: 1, grace: 0, back: None };
+        for fault in [shutdown, Fault::Remove { node: 1, peer: 0, lasts: 0 }] {
+            let mut ends = ends();
+            ends.fault(38_999, 60_000, fault);
+            ends.is_good(3);
+        }
         let mut waits = fails(call(Route::Talk), LOST);
         waits.see(6, 0, Started(true)).see(7, 0, OutputSent(0)).see(8, 0, Returned(true));
         assert_eq!(waits.broken(3), ["an unexplained Disconnected"], "not yet");

@@ -79,11 +79,13 @@ fn judge_end(case: &Case<'_>, bench: &mut Bench<'_>) {
     }
 }
 
-/// How many connections of hostile peers a node takes for handshakes that may go on.
+/// How many connections of hostile peers a node takes for handshakes that may go on, or were refused
+/// and are being closed.
 fn knocking(case: &Case<'_>, node: usize) -> u64 {
     let evidence = case.evidence;
     let quiet = evidence.phases.quiet;
-    let patience = nanos(evidence.timings.acceptor_handshake);
+    let timings = &evidence.timings;
+    let patience = nanos(timings.acceptor_handshake).saturating_add(nanos(timings.close));
     let knocks = evidence.connections.iter().filter(|connection| {
         let [dialler, acceptor] = connection.nodes;
         let is_hostile = matches!(evidence.script.nodes.get(dialler), Some(NodeKind::Hostile(_)));
@@ -171,6 +173,9 @@ mod tests {
         tale.evidence.connections.push(late);
         assert_eq!(tale.broken(14), left, "of one of ours");
         tale.evidence.script.nodes[0] = NodeKind::Hostile(Conduct::Handshakes);
+        tale.is_good(14);
+        late.opened_at = quiet - 4_900 * MS;
+        tale.evidence.connections[1] = late;
         tale.is_good(14);
         late.opened_at = quiet - 9_000 * MS;
         tale.evidence.connections[1] = late;

@@ -198,11 +198,13 @@ impl Nodes {
             return self.open_looped(node, runtime, listens);
         }
         let name = &self.names[node];
+        let awake = Duration::from_nanos(self.shared.world().knobs.busy_poll);
         let builder = Grid::builder_on(runtime.clone(), name)
             .peers(self.listed(node))
             .auth(self.auth.clone())
             .timings(self.timings.clone())
             .limits(self.limits.clone())
+            .busy_poll(awake)
             .first_generation(self.first_generation);
         let builder = app::serve(builder, &self.stage, &runtime, node);
         let address = authority(name).filter(|_| listens);

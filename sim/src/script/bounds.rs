@@ -47,6 +47,9 @@ pub fn least_buffer((shortest, longest): (u64, u64)) -> u64 {
 /// Timers are at most so late, in nanoseconds.
 pub const SLACK: u64 = SECOND;
 
+/// Links' tasks stay awake for at most so long, in nanoseconds: more the node itself refuses.
+pub const BUSY_POLL: u64 = 10 * MILLI;
+
 /// Tasks of applications are at most so late, in nanoseconds.
 pub const LAZINESS: u64 = 10 * SECOND;
 

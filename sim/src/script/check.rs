@@ -56,6 +56,7 @@ fn knobs(knobs: &Knobs) -> Result<(), String> {
     most("latency", latency.1, bounds::LATENCY)?;
     most("slack", slack, bounds::SLACK)?;
     most("laziness", laziness, bounds::LAZINESS)?;
+    most("busy-poll", knobs.busy_poll, bounds::BUSY_POLL)?;
     most("grain", grain, bounds::GRAIN)?;
     most("origin", origin, bounds::CLOCK)?;
     most("skew", skew, bounds::SKEW)?;

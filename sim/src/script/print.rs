@@ -182,6 +182,7 @@ fn knobs(f: &mut Formatter<'_>, knobs: &Knobs) -> Result {
         lazy_per_million,
         laziness,
         spurious_per_million,
+        busy_poll,
         grain,
         drift,
         origin,
@@ -198,6 +199,7 @@ fn knobs(f: &mut Formatter<'_>, knobs: &Knobs) -> Result {
     field(f, "lazy-per-million", lazy_per_million, &calm.lazy_per_million)?;
     time(f, "laziness", *laziness)?;
     field(f, "spurious-per-million", spurious_per_million, &calm.spurious_per_million)?;
+    time(f, "busy-poll", *busy_poll)?;
     field(f, "grain", &show_time(*grain), &show_time(calm.grain))?;
     field(f, "drift", drift, &calm.drift)?;
     time(f, "origin", *origin)?;

@@ -78,6 +78,8 @@ pub(crate) struct Task {
     pub(crate) made: Made,
     /// When it had its last turn, and the how-manieth that was in that instant.
     turn: (u64, u64),
+    /// How many turns it has had.
+    pub(crate) turns: u64,
     /// While it runs, it is not here.
     future: Option<TaskFuture>,
     signal: Arc<Signal>,
@@ -117,6 +119,17 @@ impl Executor {
         self.running.and_then(|id| self.get_mut(id))
     }
 
+    /// The task that has its turn, and yields it.
+    pub(crate) fn yielded(&mut self) -> Option<(TaskId, &Task)> {
+        let id = self.running?;
+        Some((id, self.get_mut(id)?))
+    }
+
+    /// Whether the task has had no turn since the one of this number.
+    pub(crate) fn has_yielded(&mut self, id: TaskId, turn: u64) -> bool {
+        self.get_mut(id).is_some_and(|task| task.turns == turn)
+    }
+
     /// A new task, which is ready to run.
     pub(crate) fn spawn(&mut self, life: LifeId, role: Role, key: u64, future: TaskFuture) {
         let index = self.free.pop().unwrap_or_else(|| {
@@ -131,7 +144,7 @@ impl Executor {
         waker.wake_by_ref();
         let future = Some(future);
         let (made, turn) = (Made::default(), (u64::MAX, 0));
-        slot.task = Some(Task { life, role, key, made, turn, future, signal, waker });
+        slot.task = Some(Task { life, role, key, made, turn, turns: 0, future, signal, waker });
         self.live += 1;
     }
 
@@ -146,6 +159,7 @@ impl Executor {
         task.signal.queued.store(false, Ordering::Relaxed);
         let [_, _, count] = task.turn_key(now);
         task.turn = (now, count + 1);
+        task.turns += 1;
         let begun = (task.future.take()?, task.waker.clone());
         self.running = Some(id);
         Some(begun)

@@ -21,6 +21,8 @@ pub struct Knobs {
     pub laziness: u64,
     /// Of a million events, so many wake a task for nothing.
     pub spurious_per_million: u64,
+    /// Links' tasks stay awake for waits up to so many nanoseconds; 0 for a runtime that has no yielding.
+    pub busy_poll: u64,
     /// Clocks move in steps of so many nanoseconds.
     pub grain: u64,
     /// Clocks of the nodes differ in rate by up to so many millionths.
@@ -44,6 +46,7 @@ impl Default for Knobs {
             lazy_per_million: 0,
             laziness: 0,
             spurious_per_million: 0,
+            busy_poll: 0,
             grain: 1,
             drift: 0,
             origin: 0,

@@ -12,6 +12,8 @@ use super::timers::Alarm;
 pub(crate) enum Event {
     /// A task that was woken runs.
     Poll(TaskId),
+    /// A task that has yielded its turn of this number has another one.
+    Resume(TaskId, u64),
     /// A timer is due.
     Timer(Alarm),
     /// Bytes, or the end, arrive at this end of a connection.

@@ -157,6 +157,10 @@ impl Runtime for SimRuntime {
         world.spawn(self.life, role, key, Box::pin(future));
     }
 
+    fn yield_now(&self, _: &mut Context<'_>) -> bool {
+        self.world().turn_later()
+    }
+
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
         let mut world = self.world();
         let node = world.lives.get(self.life).node;

@@ -56,6 +56,13 @@ impl Shared {
                 drop(world);
                 self.poll(task);
             }
+            Event::Resume(task, yielded) => {
+                // Unless it has had a turn meanwhile.
+                if world.executor.has_yielded(task, yielded) {
+                    drop(world);
+                    self.poll(task);
+                }
+            }
             Event::Timer(alarm) => {
                 let waker = world.fire(alarm);
                 drop(world);
@@ -123,6 +130,22 @@ impl Inner {
             self.counts.lazy += u64::from(wait > 0);
             self.queue.push(now + wait, tie, Event::Poll(id));
         }
+    }
+
+    /// The task that has its turn yields: it has another one within the time that it stays awake for.
+    pub(super) fn turn_later(&mut self) -> bool {
+        let (keyed, now, awake) = (self.keyed, self.now, self.knobs.busy_poll);
+        let yielded = self.executor.yielded().filter(|_| awake > 0);
+        let Some((id, number, key)) =
+            yielded.map(|(id, task)| (id, task.turns, task.turn_key(now)))
+        else {
+            return false;
+        };
+        let wait = 1 + keyed.below(Purpose::Yield, key, awake);
+        let tie = keyed.draw(Purpose::Tie, key);
+        self.counts.yields += 1;
+        self.queue.push(now + wait, tie, Event::Resume(id, number));
+        true
     }
 
     /// A task that may run now, unless its node is stopped.
