@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Auth;
-use crate::driver::BusyPolling;
+use crate::driver::busy_poll;
 use crate::driver::runtime::{Connector, Runtime};
 use crate::error::ConfigError;
 use crate::grid::GridState;
@@ -60,7 +60,7 @@ pub struct Builder<R: Runtime> {
     routes: RouteTable,
     services: Vec<Service<R>>,
     connector: Option<Arc<dyn Connector>>,
-    busy_polling: BusyPolling,
+    busy_polling: busy_poll::Policy,
     seed: Option<u64>,
     first_generation: u32,
     instance: Option<[u8; 16]>,
@@ -105,7 +105,7 @@ impl<R: Runtime> Builder<R> {
             routes: RouteTable::new(),
             services: Vec::new(),
             connector: None,
-            busy_polling: BusyPolling::default(),
+            busy_polling: busy_poll::Policy::default(),
             seed: None,
             first_generation: 0,
             instance: None,
@@ -160,17 +160,17 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// How long a wait is called short. Where the last one was, a link's task stays awake for so long
-    /// before it sleeps, and gives way to other tasks meanwhile: to put a thread to sleep and to wake
-    /// it takes longer than a short wait.
+    /// Up to how long a link's task stays awake instead of sleeping, where its last wait was shorter
+    /// than that. It gives way to other tasks meanwhile: to put a thread to sleep and to wake it takes
+    /// longer than a short wait.
     ///
     /// Unless set, 50 µs, and only on links so busy that several messages share a frame. A duration
     /// set here is for single messages, too: one that is well over a round trip makes calls that
     /// follow each other faster, and takes all of a thread's time while they do. Zero turns it off;
     /// at most 10 ms, which [`Self::build`] checks.
     #[must_use]
-    pub fn busy_poll(mut self, short: Duration) -> Self {
-        match BusyPolling::up_to(short) {
+    pub fn busy_poll(mut self, longest: Duration) -> Self {
+        match busy_poll::Policy::up_to(longest) {
             Ok(policy) => self.busy_polling = policy,
             Err(error) => {
                 self.error.get_or_insert(error);

@@ -139,3 +139,24 @@ fn a_dropped_shutdown_stops_listening() {
         assert!(call.await.is_err());
     });
 }
+
+/// One thread has the links' tasks, a timer and the sockets: they all go on while the tasks stay awake.
+#[test]
+fn tasks_that_stay_awake_let_others_run() {
+    let executor = Arc::new(Executor::new());
+    let runtime = runtime_on(&executor);
+    smol::block_on(executor.run(async {
+        let grid = TestGrid::new(&runtime, 2, |_, builder| {
+            builder
+                .busy_poll(Duration::from_millis(10))
+                .serve(ECHO, |request, _| async move { Ok::<_, Infallible>(request) })
+        });
+        grid.connected().await;
+        let peer = grid.peer(0, 1);
+        for byte in 0..50 {
+            let request = Payload::from(vec![byte; 100]);
+            assert_eq!(peer.call(ECHO, &request).await, Ok(request));
+            smol::Timer::after(Duration::from_micros(100)).await;
+        }
+    }));
+}

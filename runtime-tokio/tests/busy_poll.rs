@@ -125,7 +125,7 @@ impl Two {
 async fn the_tasks_of_a_busy_link_stay_awake_until_the_wait_is_long() {
     let two = Two::new(None).await;
     two.calls(3, 16).await;
-    assert!(two.yields(100).await >= 100, "both ends wait for more");
+    assert!(two.yields(100).await >= 150, "both ends wait for more");
     two.pass(Duration::from_micros(49));
     assert!(two.yields(100).await >= 100);
     two.pass(Duration::from_micros(1));

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::error::ConfigError;
 use crate::time::Instant;
 
-/// How long is a short wait unless [`Builder::busy_poll`](crate::builder::Builder::busy_poll) says so.
+/// Shorter waits are short, unless [`Builder::busy_poll`](crate::builder::Builder::busy_poll) says so.
 const SHORT: Duration = Duration::from_micros(50);
 
 /// Longer than this would be a mistake.
@@ -48,8 +48,9 @@ impl Policy {
 pub(super) struct BusyPoll {
     policy: Policy,
     wakes: Option<(Arc<Wakes>, Waker)>,
-    /// When the wait began that is not over yet, and the one that has just ended.
+    /// When the wait began that is not over yet.
     waiting: Option<Instant>,
+    /// When the one began that has just ended.
     ended: Option<Instant>,
     /// The last wait was short.
     short: bool,
@@ -57,7 +58,7 @@ pub(super) struct BusyPoll {
     yields: bool,
 }
 
-/// Wakes the task, and says that it was not by yielding.
+/// What wakes the task, but for its own yielding.
 #[derive(Debug)]
 struct Wakes {
     woken: AtomicBool,
@@ -114,7 +115,7 @@ impl BusyPoll {
     pub(super) fn wait(&mut self, now: Instant, dense: bool) -> bool {
         self.waiting.get_or_insert(now);
         self.yields = false;
-        self.short && (dense || self.policy.lone)
+        self.short && (dense || self.policy.lone) && self.goes_on(now)
     }
 
     /// Whether a task that has only yielded is to go on so.
@@ -123,7 +124,7 @@ impl BusyPoll {
     }
 
     /// The task yields, or does not any more.
-    pub(super) fn yields(&mut self, yields: bool) {
+    pub(super) fn set_yields(&mut self, yields: bool) {
         self.yields = yields;
     }
 }
@@ -191,14 +192,14 @@ mod tests {
         let (mut poll, task) = started(Policy::default());
         wait(&mut poll, &task, (0, 10), true);
         assert!(poll.wait(at(100), true));
-        poll.yields(true);
+        poll.set_yields(true);
         for micros in [100, 120, 149] {
             assert!(poll.woken(&task).is_none(), "nothing has happened");
             assert!(poll.goes_on(at(micros)));
         }
         assert!(poll.woken(&task).is_none());
         assert!(!poll.goes_on(at(150)));
-        poll.yields(false);
+        poll.set_yields(false);
         assert!(poll.woken(&task).is_some(), "whoever wakes it now has not seen it yield");
     }
 
@@ -207,12 +208,14 @@ mod tests {
         let (mut poll, first) = started(Policy::default());
         wait(&mut poll, &first, (0, 10), true);
         assert!(poll.wait(at(100), true));
-        poll.yields(true);
+        poll.set_yields(true);
         let second = task();
         let waker = poll.woken(&second).expect("what it waits for has to know");
         poll.resume(at(140));
         assert!(poll.wait(at(140), true));
-        assert!(!poll.goes_on(at(150)), "it began at 100");
+        poll.woken(&task()).expect("yet another one");
+        assert!(!poll.wait(at(150), true), "it began at 100");
+        assert!(!poll.goes_on(at(150)));
         waker.wake();
         assert!(poll.woken(&second).is_some());
     }

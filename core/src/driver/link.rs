@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::active::{Active, SHARE};
-use super::busy_poll::{BusyPoll, Policy};
+use super::busy_poll::{self, BusyPoll};
 use super::runtime::{BoxFuture, Connector, Runtime, Timer, Transport};
 use crate::connection::Connection;
 use crate::error::LinkError;
@@ -79,7 +79,7 @@ impl<R: Runtime> Future for PeerTask<R> {
         let this = self.get_mut();
         let Some(waker) = this.busy_poll.woken(cx.waker()) else {
             let goes_on = this.busy_poll.goes_on(this.runtime.instant());
-            this.busy_poll.yields(goes_on && this.runtime.yield_now(cx));
+            this.busy_poll.set_yields(goes_on && this.runtime.yield_now(cx));
             return Poll::Pending;
         };
         let inner = &mut Context::from_waker(&waker);
@@ -91,7 +91,7 @@ impl<R: Runtime> Future for PeerTask<R> {
                 Turn::Again if this.read.max(this.written) < SHARE => {}
                 Turn::Again | Turn::Yield => break,
                 Turn::Waiting => {
-                    this.busy_poll.yields(this.runtime.yield_now(cx));
+                    this.busy_poll.set_yields(this.runtime.yield_now(cx));
                     return Poll::Pending;
                 }
                 Turn::Parked => return Poll::Pending,
@@ -132,7 +132,7 @@ impl<R: Runtime> PeerTask<R> {
         shared: Arc<Shared>,
         services: Services<R>,
         connector: Arc<dyn Connector>,
-        busy_polling: Policy,
+        policy: busy_poll::Policy,
         seed: u64,
     ) -> Self {
         let timer = runtime.timer();
@@ -149,7 +149,7 @@ impl<R: Runtime> PeerTask<R> {
             #[cfg(feature = "planted")]
             replaced: Vec::new(),
             batch: Batch::default(),
-            busy_poll: BusyPoll::new(busy_polling),
+            busy_poll: BusyPoll::new(policy),
             rests: false,
             read: 0,
             written: 0,

@@ -6,7 +6,7 @@
 
 mod accept;
 mod active;
-mod busy_poll;
+pub(crate) mod busy_poll;
 pub mod clock;
 mod link;
 pub mod runtime;
@@ -15,5 +15,4 @@ pub mod workers;
 
 pub(crate) use self::accept::{Doorway, accept_loop, admit};
 pub(crate) use self::active::Active;
-pub(crate) use self::busy_poll::Policy as BusyPolling;
 pub(crate) use self::link::PeerTask;

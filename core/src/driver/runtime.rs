@@ -127,8 +127,9 @@ pub trait Runtime: Clock + Clone + Sized {
     /// A link has been idle for a while, or is over: what is kept to be used again can be given back.
     fn rest(&self) {}
 
-    /// Has the task that is being polled polled again, once others had their turn and the runtime has
-    /// looked for what is readable; `false` if the runtime has no such thing, so that the task sleeps.
+    /// Has the task that is being polled polled again after others had their turn; as long as it is,
+    /// the runtime looks for what is readable now and then. `false` if the runtime has no such thing,
+    /// so that the task sleeps.
     ///
     /// The tasks of busy links stay awake so for a moment: see
     /// [`Builder::busy_poll`](crate::builder::Builder::busy_poll).

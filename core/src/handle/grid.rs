@@ -12,8 +12,9 @@ use super::service::Services;
 use super::shared::Shared;
 use super::wakers::{List, Waiting};
 use crate::builder::Builder;
+use crate::driver::busy_poll;
 use crate::driver::runtime::{Connector, Listener, Runtime, Transport};
-use crate::driver::{BusyPolling, Doorway, PeerTask, accept_loop, admit};
+use crate::driver::{Doorway, PeerTask, accept_loop, admit};
 use crate::error::ConfigError;
 use crate::grid::{Generations, GridState};
 use crate::node::Node;
@@ -63,7 +64,7 @@ pub(crate) struct GridInner<R: Runtime> {
     pub(crate) node: Arc<Node>,
     services: Services<R>,
     connector: Arc<dyn Connector>,
-    busy_polling: BusyPolling,
+    busy_polling: busy_poll::Policy,
     pub(crate) doorway: Arc<Doorway>,
     seeds: Mutex<Rng>,
     generations: Mutex<Generations>,
@@ -85,7 +86,7 @@ impl<R: Runtime> Grid<R> {
         state: GridState,
         services: Services<R>,
         connector: Arc<dyn Connector>,
-        busy_polling: BusyPolling,
+        busy_polling: busy_poll::Policy,
         mut seeds: Rng,
         first_generation: u32,
     ) -> Self {

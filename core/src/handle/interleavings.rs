@@ -203,7 +203,7 @@ impl Two {
         Self::staying_awake(limits, Duration::ZERO).await
     }
 
-    /// The clock stands: with any duration, the links' tasks never sleep once a wait was over.
+    /// The clock stands: with any duration but zero, the links' tasks never sleep once a wait was over.
     async fn staying_awake(limits: Limits, busy_poll: Duration) -> Self {
         let nodes = Nodes::default();
         let hanging = Arc::new(());

@@ -193,15 +193,14 @@ fn common_array(bytes: &[u8]) -> Option<Array<'_>> {
     let (mux, left) = common_uint(left)?;
     let (seq, left) = common_uint(left)?;
     let (deadline_ms, left) = common_uint(left)?;
-    let [handler @ 0..=0x7f, op @ 0..=0x7f, flags @ 0..=0x7f, left @ ..] = left else {
-        return None;
-    };
+    let (handler, left) = common_uint(left)?;
+    let [op @ 0..=0x7f, flags @ 0..=0x7f, left @ ..] = left else { return None };
     let (payload, rest) = common_bin(left)?;
     let header = Header {
         mux,
         seq: seq.try_into().ok()?,
         deadline_ms: deadline_ms.try_into().ok()?,
-        handler: *handler,
+        handler: handler.try_into().ok()?,
         op: Op::from_u8(*op),
         flags: Flags::from_bits_retain(*flags),
     };
@@ -222,12 +221,15 @@ fn common_uint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     }
 }
 
-/// A byte string of less than 64 KiB, and what is behind it.
+/// A byte string, and what is behind it.
 #[inline(always)]
 pub(super) fn common_bin(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     match *bytes {
         [BIN8, len, ref left @ ..] => left.split_at_checked(len.into()),
         [BIN16, a, b, ref left @ ..] => left.split_at_checked(u16::from_be_bytes([a, b]).into()),
+        [BIN32, a, b, c, d, ref left @ ..] => {
+            left.split_at_checked(u32::from_be_bytes([a, b, c, d]) as usize)
+        }
         _ => None,
     }
 }
@@ -270,7 +272,12 @@ impl Prepared<'_> {
     /// Appends the message.
     #[inline]
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        self.append(PART_HEADER, out);
+        let MessageRef { header, subroute, payload } = self.message;
+        let start = out.len();
+        out.reserve(self.encoded_len());
+        out.extend_from_slice(self.prefix.as_slice());
+        out.extend_from_slice(payload);
+        encode_trailers(header.flags, subroute.as_ref(), start, out);
     }
 
     /// Appends the message as a part of a merged one: behind its length.
@@ -278,12 +285,6 @@ impl Prepared<'_> {
     pub(crate) fn encode_part(&mut self, out: &mut Vec<u8>) {
         let len = self.encoded_len();
         let from = self.prefix.put_part_header(len);
-        self.append(from, out);
-    }
-
-    /// Appends what the prefix has from `from` on, and the rest.
-    #[inline]
-    fn append(&self, from: usize, out: &mut Vec<u8>) {
         let MessageRef { header, subroute, payload } = self.message;
         let before = out.len();
         out.reserve(MAX_PREFIX_LEN + payload.len() + SubrouteId::LEN + CRC_LEN);
@@ -410,8 +411,8 @@ const MAX_PREFIX_LEN: usize = PART_HEADER + MAX_HEADER_LEN;
 /// What comes before the payload, made here first: to write it costs less than to grow a vector by a
 /// byte or two, nine times.
 struct Prefix {
-    /// The message begins at [`PART_HEADER`]; as many bytes behind, so that a copy may be of a fixed
-    /// length.
+    /// The message begins at [`PART_HEADER`]. Behind the longest one there is padding, so that a copy
+    /// may be of a fixed length.
     bytes: [u8; MAX_PREFIX_LEN + PART_HEADER],
     end: usize,
 }
@@ -446,7 +447,7 @@ impl Prefix {
         &self.bytes[PART_HEADER..self.end]
     }
 
-    /// All bytes from here, and some that mean nothing.
+    /// All bytes from here on, and padding.
     #[inline]
     fn fixed(&self, from: usize) -> &[u8; MAX_PREFIX_LEN] {
         self.bytes[from..].first_chunk().expect("it begins within the part header")
@@ -609,7 +610,10 @@ mod tests {
         fn what_is_read_the_short_way_is_what_is_read_the_long_way(
             (mux, seq, deadline_ms) in (any::<u64>(), any::<u32>(), any::<u32>()),
             (shift, handler, op, flags) in (0..64u32, any::<u8>(), 0..40u8, any::<u8>()),
-            payload in proptest::collection::vec(any::<u8>(), 0..600),
+            payload in prop_oneof![
+                9 => proptest::collection::vec(any::<u8>(), 0..600),
+                1 => Just(vec![7; 70_000]),
+            ],
             damage in proptest::option::of((0..60usize, any::<u8>())),
             cut in proptest::option::of(any::<proptest::sample::Index>()),
         ) {
@@ -625,7 +629,7 @@ mod tests {
             let mut bytes = Vec::new();
             encode_prefix(&header, payload.len(), &mut bytes);
             bytes.extend_from_slice(&payload);
-            let whole = (handler | flags) < 0x80 && damage.is_none() && cut.is_none();
+            let whole = flags < 0x80 && damage.is_none() && cut.is_none();
             if let Some((at, byte)) = damage && let Some(damaged) = bytes.get_mut(at) {
                 *damaged = byte;
             }
@@ -637,6 +641,23 @@ mod tests {
                 prop_assert_eq!(any_array(&bytes).expect("it is legal"), array);
             }
             prop_assert!(short.is_some() || !whole, "all that nodes send is read the short way");
+        }
+
+        #[test]
+        fn a_part_is_the_message_behind_its_length(
+            mux: u64,
+            len in prop_oneof![0..300usize, 65_000..66_000usize],
+            flags in proptest::sample::select(vec![Flags::empty(), Flags::CRC, Flags::CRC | Flags::SUBROUTE]),
+        ) {
+            let payload = vec![7; len];
+            let header = Header { mux, flags, ..Header::new(Op::Request) };
+            let message = MessageRef { header, subroute: None, payload: &payload };
+            let mut expected = b"before".to_vec();
+            put_bin_len(message.encoded_len(), &mut expected);
+            message.encode(&mut expected);
+            let mut part = b"before".to_vec();
+            message.prepare().encode_part(&mut part);
+            prop_assert!(part == expected);
         }
     }
 }

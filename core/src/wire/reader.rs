@@ -5,7 +5,7 @@ use rmp::Marker;
 use super::DecodeError;
 use super::message::{BIN8, BIN16, BIN32, U8, U16, U32, U64};
 
-/// Why a value could not be read. In a box, so that what was read is returned in registers.
+/// Why a value could not be read. In a box, so that results are small.
 #[derive(Debug)]
 pub(super) struct ReadError(Box<DecodeError>);
 
@@ -34,18 +34,15 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    #[inline]
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { left: bytes }
     }
 
     /// The bytes not read yet.
-    #[inline]
     pub(super) fn left(&self) -> &'a [u8] {
         self.left
     }
 
-    #[inline]
     fn take(&mut self, len: usize, field: &'static str) -> Read<&'a [u8]> {
         let Some((taken, left)) = self.left.split_at_checked(len) else {
             return Err(truncated(field, len, self.left.len()));
@@ -55,7 +52,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `N` bytes, whatever they mean.
-    #[inline]
     pub(super) fn array<const N: usize>(&mut self, field: &'static str) -> Read<[u8; N]> {
         let Some((taken, left)) = self.left.split_first_chunk() else {
             return Err(truncated(field, N, self.left.len()));
@@ -64,24 +60,20 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    #[inline]
     fn marker(&mut self, field: &'static str) -> Read<Marker> {
         let [byte] = self.array(field)?;
         Ok(Marker::from_u8(byte))
     }
 
-    #[inline]
     fn len8(&mut self, field: &'static str) -> Read<usize> {
         let [len] = self.array(field)?;
         Ok(len.into())
     }
 
-    #[inline]
     fn len16(&mut self, field: &'static str) -> Read<usize> {
         self.array(field).map(|bytes| u16::from_be_bytes(bytes).into())
     }
 
-    #[inline]
     fn len32(&mut self, field: &'static str) -> Read<usize> {
         self.array(field).map(|bytes| u32::from_be_bytes(bytes) as usize)
     }
@@ -136,7 +128,6 @@ impl<'a> Reader<'a> {
     }
 
     /// A byte string in the bin format.
-    #[inline]
     pub(super) fn bin(&mut self, field: &'static str) -> Read<&'a [u8]> {
         let [byte] = self.array(field)?;
         let len = match byte {

@@ -12,6 +12,9 @@ use super::{Bench, Case, heal_bound};
 use crate::script::{NodeKind, Route};
 use crate::verdict::Class;
 
+/// For how long a connection that is refused may be in closing.
+const REFUSAL: u64 = 1_000_000_000;
+
 /// Wake-ups of a handshake.
 const WAKES: u64 = 6;
 
@@ -84,8 +87,7 @@ fn judge_end(case: &Case<'_>, bench: &mut Bench<'_>) {
 fn knocking(case: &Case<'_>, node: usize) -> u64 {
     let evidence = case.evidence;
     let quiet = evidence.phases.quiet;
-    let timings = &evidence.timings;
-    let patience = nanos(timings.acceptor_handshake).saturating_add(nanos(timings.close));
+    let patience = nanos(evidence.timings.acceptor_handshake).saturating_add(REFUSAL);
     let knocks = evidence.connections.iter().filter(|connection| {
         let [dialler, acceptor] = connection.nodes;
         let is_hostile = matches!(evidence.script.nodes.get(dialler), Some(NodeKind::Hostile(_)));

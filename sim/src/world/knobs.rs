@@ -21,7 +21,8 @@ pub struct Knobs {
     pub laziness: u64,
     /// Of a million events, so many wake a task for nothing.
     pub spurious_per_million: u64,
-    /// Links' tasks stay awake for waits up to so many nanoseconds; 0 for a runtime that has no yielding.
+    /// Links' tasks, those with single messages too, stay awake for waits up to so many nanoseconds; 0
+    /// for a runtime that has no yielding.
     pub busy_poll: u64,
     /// Clocks move in steps of so many nanoseconds.
     pub grain: u64,

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::task::Context;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -358,6 +359,10 @@ impl<R: Runtime> Runtime for Counting<R> {
             let _counted = counted;
             future.await;
         });
+    }
+
+    fn yield_now(&self, cx: &mut Context<'_>) -> bool {
+        self.runtime.yield_now(cx)
     }
 
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
