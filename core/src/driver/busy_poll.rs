@@ -213,11 +213,23 @@ mod tests {
         let waker = poll.woken(&second).expect("what it waits for has to know");
         poll.resume(at(140));
         assert!(poll.wait(at(140), true));
-        poll.woken(&task()).expect("yet another one");
-        assert!(!poll.wait(at(150), true), "it began at 100");
-        assert!(!poll.goes_on(at(150)));
+        poll.set_yields(true);
+        assert!(poll.woken(&second).is_none());
+        assert!(!poll.goes_on(at(150)), "it began at 100");
         waker.wake();
         assert!(poll.woken(&second).is_some());
+    }
+
+    #[test]
+    fn a_task_that_has_another_waker_each_time_sleeps_when_its_time_is_over() {
+        let (mut poll, first) = started(Policy::default());
+        wait(&mut poll, &first, (0, 10), true);
+        for (micros, stays) in [(100, true), (120, true), (149, true), (150, false)] {
+            assert_eq!(poll.wait(at(micros), true), stays, "{micros}");
+            poll.set_yields(stays);
+            poll.woken(&task()).expect("what it waits for has to know");
+            poll.resume(at(micros));
+        }
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub fn for_each_message<'a>(
     Ok(())
 }
 
-/// One part in any legal form, and what is behind it.
+/// One part, read with care: an error says what is wrong with it.
 #[cold]
 fn any_part(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
     let mut reader = Reader::new(bytes);

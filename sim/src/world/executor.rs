@@ -102,6 +102,10 @@ pub(crate) struct Executor {
 }
 
 impl Task {
+    pub(crate) fn id(&self) -> TaskId {
+        self.signal.task
+    }
+
     /// What is drawn for its next turn, if that is asked for at this time.
     pub(crate) const fn turn_key(&self, now: u64) -> [u64; 3] {
         let (at, count) = self.turn;
@@ -117,12 +121,6 @@ impl Executor {
     /// The task that has its turn.
     pub(crate) fn running(&mut self) -> Option<&mut Task> {
         self.running.and_then(|id| self.get_mut(id))
-    }
-
-    /// The task that has its turn, and yields it.
-    pub(crate) fn yielded(&mut self) -> Option<(TaskId, &Task)> {
-        let id = self.running?;
-        Some((id, self.get_mut(id)?))
     }
 
     /// Whether the task has had no turn since the one of this number.

@@ -135,16 +135,12 @@ impl Inner {
     /// The task that has its turn yields: it has another one within the time that it stays awake for.
     pub(super) fn turn_later(&mut self) -> bool {
         let (keyed, now, awake) = (self.keyed, self.now, self.knobs.busy_poll);
-        let yielded = self.executor.yielded().filter(|_| awake > 0);
-        let Some((id, number, key)) =
-            yielded.map(|(id, task)| (id, task.turns, task.turn_key(now)))
-        else {
-            return false;
-        };
+        let Some(task) = self.executor.running().filter(|_| awake > 0) else { return false };
+        let (resume, key) = (Event::Resume(task.id(), task.turns), task.turn_key(now));
         let wait = 1 + keyed.below(Purpose::Yield, key, awake);
         let tie = keyed.draw(Purpose::Tie, key);
         self.counts.yields += 1;
-        self.queue.push(now + wait, tie, Event::Resume(id, number));
+        self.queue.push(now + wait, tie, resume);
         true
     }
 
