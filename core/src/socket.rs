@@ -17,9 +17,10 @@
 //! Where the transport tells of its readiness, [`Socket::handle_ready`] and [`Socket::transfer`] do
 //! all of reading, driving and writing. Where another thread reads, [`Socket::receive`] takes what
 //! it has read. Where the transport is no [`Read`] and [`Write`], there are [`Socket::read_buf`]
-//! with [`Socket::handle_read`], and [`Socket::write_buf`] with [`Socket::handle_written`].
+//! with [`Socket::handle_read`], and [`Socket::write_buf`] or [`Socket::write_bufs`] with
+//! [`Socket::handle_written`].
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -33,6 +34,9 @@ use crate::time::{Instant, Now};
 
 /// The most that [`Socket::read_from`] reads at a time, in bytes.
 const READ_AT_ONCE: usize = 64 * 1024;
+
+/// Slices that [`Socket::write_to`] writes at a time, at most.
+const WRITE_BUFS: usize = 8;
 
 /// One socket of a [`GridState`]: see the [module](self) for how to drive it.
 #[derive(Debug)]
@@ -250,11 +254,12 @@ impl Socket {
     /// Writes once to the transport, if there is something to write, and takes its failure as what
     /// it is. Whether it may take more: `false` once it would block or has failed.
     pub fn write_to(&mut self, now: Instant, transport: &mut impl Write) -> bool {
-        let bytes = self.write_buf();
-        if bytes.is_empty() {
+        let mut bufs = [IoSlice::new(&[]); WRITE_BUFS];
+        let count = self.write_bufs(&mut bufs);
+        if count == 0 {
             return true;
         }
-        let error = match transport.write(bytes) {
+        let error = match transport.write_vectored(&bufs[..count]) {
             Ok(0) => ErrorKind::WriteZero.into(),
             Ok(written) => {
                 self.handle_written(now, written);
@@ -282,7 +287,27 @@ impl Socket {
         }
     }
 
-    /// So many bytes of [`Self::write_buf`] were written.
+    /// [`Self::write_buf`], and what is to be written behind it: as many slices as there are in
+    /// `bufs`, at most; gives how many are used, none of which is empty. For a transport that writes
+    /// from several at once.
+    pub fn write_bufs<'a>(&'a mut self, bufs: &mut [IoSlice<'a>]) -> usize {
+        let bytes = match &mut self.stage {
+            Stage::Linked { connection, .. } => return connection.write_bufs(bufs),
+            Stage::Incoming { acceptor, .. } | Stage::Refused { acceptor, .. } => {
+                acceptor.write_buf()
+            }
+            Stage::Finished { .. } => &[],
+        };
+        match bufs.first_mut() {
+            Some(first) if !bytes.is_empty() => {
+                *first = IoSlice::new(bytes);
+                1
+            }
+            _ => 0,
+        }
+    }
+
+    /// So many bytes of [`Self::write_buf`] or of [`Self::write_bufs`] were written.
     pub fn handle_written(&mut self, now: Instant, bytes: usize) {
         match &mut self.stage {
             Stage::Incoming { acceptor, .. } | Stage::Refused { acceptor, .. } => {

@@ -1,21 +1,21 @@
 //! Bytes and frames of one connection: joins the WebSocket channel to a [`Peer`].
 
-mod gathered;
+mod frames;
 mod large_frame;
 
-use std::iter;
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 
-use self::gathered::{GATHER_LIMIT, Gathered};
+use self::frames::{Frames, TOGETHER};
 use self::large_frame::LargeFrame;
 use crate::error::LinkError;
 use crate::event::{CloseHow, LinkId};
 use crate::limits::MERGE_ALLOWANCE;
 use crate::node::{Node, authority};
-use crate::outbox::Transmit;
+use crate::outbox::{LargeMessage, Transmit};
 use crate::peer::{Inbound, PAUSE, Peer};
 use crate::rng::Rng;
 use crate::time::{Instant, Now};
@@ -48,11 +48,11 @@ pub struct Connection {
     undecoded: bool,
     max_message: usize,
     writing: Writing,
-    /// Full frames that were fetched with the one in `writing`, to leave right behind it.
-    followers: Vec<(Vec<u8>, usize)>,
+    /// What is written while `writing` is frames.
+    frames: Frames,
     /// Buffers of frames, for the peer.
     spent: Vec<Vec<u8>>,
-    /// Memory for the pieces of large messages, and for frames that are gathered.
+    /// Memory for the pieces of large messages.
     piece: Vec<u8>,
     bytes_out: u64,
     stall: Duration,
@@ -86,7 +86,9 @@ enum Phase {
 enum Writing {
     Nothing,
     /// Taken from the peer, not yet made a frame: that needs no lock.
-    Fetched(Transmit),
+    Fetched(Fetched),
+    /// Those of the peer's batches.
+    Frames,
     Bytes {
         buf: Vec<u8>,
         written: usize,
@@ -96,14 +98,16 @@ enum Writing {
     },
 }
 
+#[derive(Debug)]
+enum Fetched {
+    Frames,
+    Large(LargeMessage),
+}
+
 /// What comes once the bytes are written.
 #[derive(Debug)]
 enum Then {
     Nothing,
-    /// The buffer is a batch's and goes back to the peer.
-    Reuse,
-    /// Nothing; the bytes are those of several frames.
-    Gathered(Gathered),
     /// More of this message, until it is done.
     More(Box<LargeFrame>),
 }
@@ -166,7 +170,7 @@ impl Connection {
             undecoded: false,
             max_message: node.limits.message,
             writing,
-            followers: Vec::new(),
+            frames: Frames::default(),
             spent: Vec::new(),
             piece: Vec::new(),
             bytes_out: 0,
@@ -317,21 +321,18 @@ impl Connection {
     /// Drops those of the frames that the peer gave of which not a byte was written, and says how
     /// many: what is reported as never sent must not be sent in front of a close frame.
     fn take_back(&mut self) -> usize {
-        let (untouched, keep) = match &self.writing {
-            Writing::Nothing => (0, 0),
-            Writing::Fetched(_) => (1 + self.followers.len(), 0),
-            Writing::Bytes { written, then: Then::Gathered(frames), .. } => {
-                frames.untouched(*written).map_or((0, 0), |(start, count)| (count, start))
-            }
-            Writing::Bytes { untouched, .. } => (usize::from(*untouched), 0),
+        let untouched = match &self.writing {
+            Writing::Nothing => 0,
+            Writing::Fetched(Fetched::Frames) | Writing::Frames => self.frames.untouched(),
+            Writing::Fetched(Fetched::Large(_)) => 1,
+            Writing::Bytes { untouched, .. } => usize::from(*untouched),
         };
         if untouched == 0 || planted!(TakenBackIsSent) {
             return untouched;
         }
-        self.followers.clear();
-        match &mut self.writing {
-            Writing::Bytes { buf, written, .. } if *written < keep => buf.truncate(keep),
-            writing => *writing = Writing::Nothing,
+        self.frames.take_back();
+        if self.frames.is_empty() {
+            self.writing = Writing::Nothing;
         }
         untouched
     }
@@ -347,43 +348,44 @@ impl Connection {
             return None;
         }
         let transmit = peer.poll_transmit(now, self.link)?;
-        let messages = match &transmit {
-            Transmit::Frame { buf, messages, .. } => {
-                self.fetch_followers(buf.len(), peer);
-                *messages
+        let (fetched, messages) = match transmit {
+            Transmit::Frame { buf, start, messages } => {
+                let bytes = buf.len();
+                self.frames.push(buf, start);
+                self.fetch_followers(bytes, peer);
+                (Fetched::Frames, messages)
             }
-            Transmit::Large(_) => 1,
+            Transmit::Large(message) => (Fetched::Large(message), 1),
         };
-        self.writing = Writing::Fetched(transmit);
+        self.writing = Writing::Fetched(fetched);
         self.last_progress = now.instant;
         Some(messages)
     }
 
-    /// Pings and pongs wait for the frame that is being written only, not for its followers.
+    /// Pings and pongs wait for one frame only, not for its followers.
     fn let_overtake(&mut self, peer: &mut Peer) {
         if self.closing.is_some() || self.failed.is_some() {
             return;
         }
         let Phase::Open { channel, .. } = &mut self.phase else { return };
-        let Writing::Bytes { buf, written, then: Then::Gathered(frames), .. } = &mut self.writing
-        else {
+        if !matches!(self.writing, Writing::Frames) {
             return;
-        };
-        while frames.untouched(*written).is_some()
+        }
+        while self.frames.can_be_overtaken()
             && let Some((mut control, start)) = peer.poll_control(self.link)
         {
             let begin = channel.seal(&mut control, start);
-            frames.insert(&control[begin..], *written, buf);
+            self.frames.overtake(control, begin);
         }
     }
 
-    /// Takes the full frames behind the first one, whose length is `gathered`.
-    fn fetch_followers(&mut self, mut gathered: usize, peer: &mut Peer) {
-        while gathered < GATHER_LIMIT
+    /// Takes the full frames behind the first one, whose length is `together`.
+    fn fetch_followers(&mut self, mut together: usize, peer: &mut Peer) {
+        while together < TOGETHER
             && let Some(Transmit::Frame { buf, start, .. }) = peer.poll_full_frame(self.link)
         {
-            gathered += buf.len();
-            self.followers.push((buf, start));
+            together += buf.len();
+            self.frames.push(buf, start);
         }
     }
 
@@ -450,7 +452,22 @@ impl Connection {
         self.make_frame();
         match &self.writing {
             Writing::Bytes { buf, written, .. } => &buf[*written..],
+            Writing::Frames => self.frames.front(),
             _ => &[],
+        }
+    }
+
+    /// The same, and what is to be written behind it, as far as there are `slices` for it; gives how
+    /// many of them are used.
+    pub fn write_bufs<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.make_frame();
+        match (&self.writing, slices) {
+            (Writing::Bytes { buf, written, .. }, [first, ..]) => {
+                *first = IoSlice::new(&buf[*written..]);
+                1
+            }
+            (Writing::Frames, slices) => self.frames.slices(slices),
+            _ => 0,
         }
     }
 
@@ -470,35 +487,36 @@ impl Connection {
         if !matches!(self.writing, Writing::Fetched(_)) {
             return;
         }
-        let (buf, written, then) = match std::mem::replace(&mut self.writing, Writing::Nothing) {
-            Writing::Fetched(Transmit::Frame { mut buf, start, .. })
-                if self.followers.is_empty() =>
-            {
-                let begin = channel.seal(&mut buf, start);
-                (buf, begin, Then::Reuse)
+        self.writing = match std::mem::replace(&mut self.writing, Writing::Frames) {
+            Writing::Fetched(Fetched::Frames) => {
+                self.frames.seal(channel);
+                Writing::Frames
             }
-            Writing::Fetched(Transmit::Frame { buf: first, start, .. }) => {
-                let mut buf = std::mem::take(&mut self.piece);
-                let frames = iter::once((first, start)).chain(self.followers.drain(..));
-                let gathered = Gathered::gather(frames, channel, &mut buf, &mut self.spent);
-                (buf, 0, Then::Gathered(gathered))
-            }
-            Writing::Fetched(Transmit::Large(large)) => {
+            Writing::Fetched(Fetched::Large(large)) => {
                 let mut buf = std::mem::take(&mut self.piece);
                 let frame = LargeFrame::begin(large, channel, &mut buf);
-                (buf, 0, Then::More(Box::new(frame)))
+                let then = Then::More(Box::new(frame));
+                Writing::Bytes { buf, written: 0, untouched: true, then }
             }
-            Writing::Nothing | Writing::Bytes { .. } => return,
+            writing => writing,
         };
-        self.writing = Writing::Bytes { buf, written, untouched: true, then };
     }
 
     /// So many bytes of [`Self::write_buf`] were written.
     pub fn handle_written(&mut self, now: Instant, bytes: usize) {
-        let Writing::Bytes { buf, written, untouched, then } = &mut self.writing else { return };
         if bytes == 0 {
             return;
         }
+        if let Writing::Frames = self.writing {
+            self.bytes_out += bytes as u64;
+            self.last_progress = now;
+            self.frames.advance(bytes, &mut self.spent);
+            if self.frames.is_empty() {
+                self.writing = Writing::Nothing;
+            }
+            return;
+        }
+        let Writing::Bytes { buf, written, untouched, then } = &mut self.writing else { return };
         let skipped = planted!(PartialWriteSkipsByte, *written + bytes < buf.len());
         *written = (*written + bytes + usize::from(skipped)).min(buf.len());
         *untouched = false;
@@ -508,13 +526,10 @@ impl Connection {
         if more || *written < buf.len() {
             return;
         }
-        match std::mem::replace(&mut self.writing, Writing::Nothing) {
-            Writing::Bytes { buf, then: Then::Reuse, .. } => self.spent.push(buf),
-            Writing::Bytes { mut buf, then: Then::More(_) | Then::Gathered(_), .. } => {
-                buf.clear();
-                self.piece = buf;
-            }
-            _ => {}
+        let written = std::mem::replace(&mut self.writing, Writing::Nothing);
+        if let Writing::Bytes { mut buf, then: Then::More(_), .. } = written {
+            buf.clear();
+            self.piece = buf;
         }
     }
 
@@ -542,7 +557,7 @@ impl Connection {
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let writing = matches!(self.writing, Writing::Fetched(_) | Writing::Bytes { .. });
+        let writing = !self.is_written();
         let stall = writing.then(|| self.last_progress.after(self.stall));
         let idle = (!self.idle).then(|| self.last_read.max(self.last_progress).after(IDLE_AFTER));
         [stall, idle, self.closing].into_iter().flatten().min()
@@ -553,7 +568,7 @@ impl Connection {
         if self.closing.is_some_and(|until| now >= until) {
             return self.handle_failure(LinkError::ShutDown);
         }
-        let writing = matches!(self.writing, Writing::Fetched(_) | Writing::Bytes { .. });
+        let writing = !self.is_written();
         let stalled_at = self.last_progress.after(self.stall);
         if writing && now >= stalled_at {
             if now.since(stalled_at) < PAUSE {
@@ -566,6 +581,7 @@ impl Connection {
             self.idle = true;
             self.inbound.shrink();
             self.piece = Vec::new();
+            self.frames.shrink();
             if let Phase::Open { channel, .. } = &mut self.phase {
                 channel.idle();
             }

@@ -1,6 +1,6 @@
 //! A connection and the transport that carries it.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 use std::task::{Context, Poll, Waker};
 
 use super::runtime::Transport;
@@ -10,6 +10,9 @@ use crate::time::Instant;
 /// So many bytes are written, or read, before other tasks get their turn: those of a long message
 /// would keep everyone waiting whose task is to run on the same thread.
 pub(super) const SHARE: usize = 64 * 1024;
+
+/// Frames that are written at once.
+const SLICES: usize = 8;
 
 /// The connection of a link that is up, or being made.
 pub(crate) struct Active {
@@ -57,14 +60,15 @@ fn write(
 ) -> bool {
     let mut progress = false;
     loop {
-        let bytes = connection.write_buf();
-        if bytes.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = connection.write_bufs(&mut slices);
+        if count == 0 {
             return progress;
         }
         if *share >= SHARE {
             return true;
         }
-        match transport.poll_write(cx, bytes) {
+        match transport.poll_write_vectored(cx, &slices[..count]) {
             Poll::Pending => return progress,
             Poll::Ready(Ok(written)) if written > 0 => {
                 progress = true;

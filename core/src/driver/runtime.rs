@@ -1,7 +1,7 @@
 //! What a runtime supplies: clock and timer, byte transport, spawn.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -58,6 +58,20 @@ pub trait Transport: Send + 'static {
     /// # Errors
     /// The transport has failed.
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// The same for some of all the bytes of `bufs`, in their order; there is at least one, and none
+    /// is empty. Unless a transport can do better, it writes of the first one only.
+    ///
+    /// # Errors
+    /// The transport has failed.
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let first = bufs.first().map_or(&[][..], |buf| buf);
+        self.poll_write(cx, first)
+    }
 
     /// Ends our direction.
     ///

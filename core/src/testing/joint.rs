@@ -1,6 +1,7 @@
 //! One connection between two nodes, from the dial until both sides have let go of it.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
 
 use bytes::Bytes;
 
@@ -184,11 +185,13 @@ impl Joint {
             }
             Station::Bytes(connection) => {
                 connection.exchange(now, end.peer());
-                let bytes = connection.write_buf();
-                let len = bytes.len().min(piece).min(room);
+                let mut slices = [IoSlice::new(&[]); 3];
+                let count = connection.write_bufs(&mut slices);
+                let bytes = slices[..count].iter().flat_map(|slice| slice.iter()).copied();
+                let bytes: Bytes = bytes.take(piece.min(room)).collect();
+                let len = bytes.len();
                 if len > 0 {
-                    end.written.extend_from_slice(&bytes[..len]);
-                    let bytes = Bytes::copy_from_slice(&bytes[..len]);
+                    end.written.extend_from_slice(&bytes);
                     wire.push_back((arrival, Parcel::Data(bytes)));
                     connection.handle_written(now.instant, len);
                 }

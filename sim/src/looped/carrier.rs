@@ -1,7 +1,7 @@
 //! Transports, and the sockets that know what their bytes mean.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -220,6 +220,10 @@ impl Read for Bound<'_, '_> {
 impl Write for Bound<'_, '_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         unless_pending(self.transport.poll_write(self.cx, buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        unless_pending(self.transport.poll_write_vectored(self.cx, bufs))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! What a node holds of the network: listeners, and ends of connections.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,6 +30,20 @@ impl Transport for SimTransport {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.shared.world().write(self.conn, self.end, buf, cx)
+    }
+
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match bufs {
+            [buf] => self.poll_write(cx, buf),
+            bufs => {
+                let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter()).copied().collect();
+                self.poll_write(cx, &bytes)
+            }
+        }
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
