@@ -1,11 +1,9 @@
 //! The peer's calls that are served here, and what arrives for them: PROTOCOL.md section 5.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-use hashbrown::HashMap;
-
+use super::by_id::{ById, NONE};
 use super::callee::{CalleeStream, Effect};
 use super::caller::Received;
 use super::common::{Common, Draft, Refusal};
@@ -18,8 +16,6 @@ use crate::route::{RouteIndex, Shape};
 use crate::time::Instant;
 use crate::timer::TimerKey;
 use crate::wire::{Flags, Header, Message, MuxConnectError, Op};
-
-const NONE: u32 = u32::MAX;
 
 /// How many times the send limit, and how many messages of the largest size on top, may wait
 /// before the peer's calls are refused.
@@ -55,22 +51,14 @@ enum Slot {
     Served(Served),
 }
 
-/// The live calls with one id: a stream has it alone among streams, requests are a list.
-#[derive(Clone, Copy, Debug)]
-struct Same {
-    stream: u32,
-    requests: u32,
-}
-
-/// Calls by slot; a map finds the slot of an id, which is the peer's choice.
+/// Calls by slot.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     slots: Vec<(u32, Slot)>,
     first_generation: u32,
     free: u32,
     used: usize,
-    /// Never iterated, but for the checks of tests.
-    by_id: HashMap<u64, Same, KeyedHash>,
+    by_id: ById,
     refused: VecDeque<u64>,
     requests: usize,
     streams: usize,
@@ -83,7 +71,7 @@ impl Incoming {
             first_generation: 0,
             free: NONE,
             used: 0,
-            by_id: HashMap::with_hasher(KeyedHash(hash_key)),
+            by_id: ById::new(hash_key),
             refused: VecDeque::new(),
             requests: 0,
             streams: 0,
@@ -229,7 +217,11 @@ impl Incoming {
 
     fn on_cancel(&mut self, mux: u64, common: &mut Common) {
         // Requests may share an id: all of them are cancelled.
-        while let Some(same) = self.by_id.get(&mux).copied() {
+        loop {
+            let same = self.by_id.get(mux);
+            if same.is_empty() {
+                return;
+            }
             let is_stream = same.stream != NONE;
             let slot = if is_stream { same.stream } else { same.requests };
             if planted!(UnreadInputBlocksCancel, self.stream_is(slot, CalleeStream::has_unread)) {
@@ -280,7 +272,7 @@ impl Incoming {
     fn on_unknown(&self, mux: u64, seq: u32, op: Op, common: &mut Common) {
         match op {
             Op::Ping => common.send_mux_pong(owner(mux), seq, true, None),
-            Op::MuxClientMsg if !self.by_id.contains_key(&mux) && !self.refused.contains(&mux) => {
+            Op::MuxClientMsg if self.by_id.get(mux).is_empty() && !self.refused.contains(&mux) => {
                 let draft = Draft::bare(Op::DisconnectClientMux, 0);
                 common.send(owner(mux), draft, Class::Reply);
             }
@@ -500,8 +492,7 @@ impl Incoming {
     fn insert(&mut self, mut served: Served) -> IncomingKey {
         let mux = served.mux;
         let is_stream = matches!(served.kind, Kind::Stream(_));
-        let mut same =
-            self.by_id.get(&mux).copied().unwrap_or(Same { stream: NONE, requests: NONE });
+        let mut same = self.by_id.get(mux);
         if is_stream {
             self.streams += 1;
         } else {
@@ -531,7 +522,7 @@ impl Incoming {
             }
             same.requests = key.slot;
         }
-        self.by_id.insert(mux, same);
+        self.by_id.set(mux, same);
         key
     }
 
@@ -543,7 +534,7 @@ impl Incoming {
         }
     }
 
-    /// Takes the call out of the map, whose entries have at least one call. Others may have its id.
+    /// It is not found by its id any more. Others may have the same.
     fn unlink(&mut self, key: IncomingKey) {
         let Some(Served { mux, kind, prev_same, next_same, .. }) = self.served_mut(key) else {
             return;
@@ -557,15 +548,13 @@ impl Incoming {
             served.next_same = next;
             return;
         }
-        let Some(same) = self.by_id.get_mut(&mux) else { return };
+        let mut same = self.by_id.get(mux);
         if is_stream {
             same.stream = NONE;
         } else {
             same.requests = next;
         }
-        if same.stream == NONE && same.requests == NONE {
-            self.by_id.remove(&mux);
-        }
+        self.by_id.set(mux, same);
     }
 
     fn key(&self, slot: u32) -> IncomingKey {
@@ -573,7 +562,7 @@ impl Incoming {
     }
 
     fn live_stream(&self, mux: u64) -> Option<IncomingKey> {
-        let slot = self.by_id.get(&mux)?.stream;
+        let slot = self.by_id.get(mux).stream;
         (slot != NONE).then(|| self.key(slot))
     }
 
@@ -630,12 +619,12 @@ impl Incoming {
             assert!(served.live || served.running, "a slot that nobody needs");
         }
         let mut found = 0;
-        for (mux, same) in &self.by_id {
+        self.by_id.check_invariants();
+        for (mux, same) in self.by_id.iter() {
             let mut before = NONE;
             let mut slot = same.requests;
-            assert!(same.stream != NONE || slot != NONE, "an id without a call");
             let at = |slot: u32| match &self.slots[slot as usize].1 {
-                Slot::Served(served) if served.live && served.mux == *mux => served,
+                Slot::Served(served) if served.live && served.mux == mux => served,
                 _ => panic!("a call that is not live is found by its id"),
             };
             if same.stream != NONE {
@@ -680,36 +669,4 @@ const fn owner(mux: u64) -> Owner {
 
 const fn timer(slot: u32) -> TimerKey {
     slot << 1 | 1
-}
-
-/// A hash of ids that is keyed, since the ids are the peer's choice.
-#[derive(Clone, Copy, Debug)]
-struct KeyedHash(u64);
-
-impl BuildHasher for KeyedHash {
-    type Hasher = IdHasher;
-
-    fn build_hasher(&self) -> IdHasher {
-        IdHasher(self.0)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        let mixed = u128::from(self.0 ^ id) * 0x9e37_79b9_7f4a_7c15_u128;
-        self.0 = (mixed as u64) ^ ((mixed >> 64) as u64);
-    }
 }

@@ -1,5 +1,6 @@
 //! One call or stream on a link: PROTOCOL.md section 5.
 
+mod by_id;
 mod callee;
 mod caller;
 mod common;
