@@ -86,6 +86,11 @@ impl CalleeStream {
         self.last_ping = Some(now);
     }
 
+    /// Of what a message needs, a part of each line of memory.
+    pub(super) fn read_ahead(&self) -> usize {
+        self.items.len() + usize::from(self.last_ping.is_some())
+    }
+
     pub(super) fn on_message(
         &mut self,
         now: Instant,

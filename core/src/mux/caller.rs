@@ -102,6 +102,11 @@ impl CallerStream {
         self.end.is_some() && !planted!(LossReplacesEnd, self.end == Some(Ok(())))
     }
 
+    /// Of what a message needs, a part of each line of memory.
+    pub(super) fn read_ahead(&self) -> usize {
+        self.items.len() + usize::from(self.end.is_some())
+    }
+
     pub(super) fn on_message(
         &mut self,
         now: Instant,

@@ -111,6 +111,15 @@ impl Incoming {
 
     // ---- what the peer sends ----
 
+    /// Reads of what a message with this id needs; what it gives means nothing.
+    pub(crate) fn read_ahead(&self, mux: u64) -> usize {
+        let Some(key) = self.live_stream(mux) else { return 0 };
+        match &self.slots[key.slot()].1 {
+            Slot::Served(Served { kind: Kind::Stream(stream), .. }) => stream.read_ahead(),
+            _ => 0,
+        }
+    }
+
     pub(crate) fn on_message(
         &mut self,
         now: Instant,

@@ -314,6 +314,15 @@ impl Outgoing {
 
     // ---- what the peer sends ----
 
+    /// Reads of what a message with this id needs; what it gives means nothing.
+    pub(crate) fn read_ahead(&self, mux: u64) -> usize {
+        let slot = OutgoingKey::from_mux_id(mux).and_then(|key| self.slots.get(key.slot()));
+        match slot.map(|slot| &slot.kind) {
+            Some(Kind::Stream(stream)) => stream.read_ahead(),
+            _ => 0,
+        }
+    }
+
     /// One message for a mux of ours. The return says whether an answer for an id that we never
     /// issued may be sent.
     pub(crate) fn on_message(
