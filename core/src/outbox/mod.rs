@@ -18,7 +18,7 @@ use self::control::Control;
 use self::large::Lanes;
 pub(crate) use self::pieces::Pieces;
 use crate::payload::Payload;
-use crate::wire::{Flags, Header, MessageRef, SubrouteId};
+use crate::wire::{Flags, Header, MessageRef, Prefix, SubrouteId};
 
 /// Room in front of a frame for the WebSocket header (RFC 6455 section 5.2).
 pub const FRAME_ROOM: usize = 14;
@@ -229,7 +229,8 @@ impl Outbox {
         class: Class,
     ) -> Position {
         let message = MessageRef { header, subroute, payload: data.as_slice() };
-        let prepared = message.prepare();
+        let mut prefix = Prefix::empty();
+        let prepared = message.prepare(&mut prefix);
         let len = prepared.encoded_len();
         match class {
             Class::Data => self.data_bytes += len,
@@ -313,7 +314,7 @@ impl Outbox {
         while let Some(small) =
             self.lanes.take_small(owner, BATCH_LIMIT, self.batches.next_number())
         {
-            self.batches.push(small.message.message().prepare(), small.class);
+            self.batches.push(small.message.message().prepare(&mut Prefix::empty()), small.class);
         }
         Some(Transmit::Large(large.message))
     }

@@ -108,13 +108,15 @@ impl<'a> MessageRef<'a> {
     /// If the payload is longer than 4 GiB, which the format cannot hold.
     #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) {
-        self.prepare().encode(out);
+        self.prepare(&mut Prefix::empty()).encode(out);
     }
 
-    /// Encodes what comes before the payload, so that the length of the whole is known.
+    /// Encodes what comes before the payload, so that the length of the whole is known; into `prefix`,
+    /// which is empty.
     #[inline]
-    pub(crate) fn prepare(&self) -> Prepared<'_> {
-        Prepared { message: self, prefix: Prefix::new(&self.header, self.payload.len()) }
+    pub(crate) fn prepare<'b>(&'b self, prefix: &'b mut Prefix) -> Prepared<'b> {
+        prefix.put_header(&self.header, self.payload.len());
+        Prepared { message: self, prefix }
     }
 
     /// Reads one message that takes up all of `bytes`.
@@ -258,7 +260,8 @@ fn any_array(bytes: &[u8]) -> Result<Array<'_>, DecodeError> {
 /// A message of which all but the payload and what follows it is encoded.
 pub(crate) struct Prepared<'a> {
     message: &'a MessageRef<'a>,
-    prefix: Prefix,
+    /// Where it stays: to move bytes that have just been written one by one takes longer than that.
+    prefix: &'a mut Prefix,
 }
 
 impl Prepared<'_> {
@@ -379,7 +382,9 @@ fn debug(
 /// If `payload_len` is more than 4 GiB, which the format cannot hold.
 #[inline]
 pub fn encode_prefix(header: &Header, payload_len: usize, out: &mut Vec<u8>) {
-    out.extend_from_slice(Prefix::new(header, payload_len).as_slice());
+    let mut prefix = Prefix::empty();
+    prefix.put_header(header, payload_len);
+    out.extend_from_slice(prefix.as_slice());
 }
 
 /// Appends the trailers that `flags` ask for to the message that begins at `start` in `out`: the
@@ -410,7 +415,7 @@ const MAX_PREFIX_LEN: usize = PART_HEADER + MAX_HEADER_LEN;
 
 /// What comes before the payload, made here first: to write it costs less than to grow a vector by a
 /// byte or two, nine times.
-struct Prefix {
+pub(crate) struct Prefix {
     /// The message begins at [`PART_HEADER`]. Behind the longest one there is padding, so that a copy
     /// may be of a fixed length.
     bytes: [u8; MAX_PREFIX_LEN + PART_HEADER],
@@ -418,23 +423,21 @@ struct Prefix {
 }
 
 impl Prefix {
-    #[inline]
-    fn new(header: &Header, payload_len: usize) -> Self {
-        let mut prefix = Self::empty();
-        prefix.put([ARRAY_OF_7]);
-        prefix.put_uint(header.mux);
-        prefix.put_uint(header.seq.into());
-        prefix.put_uint(header.deadline_ms.into());
-        prefix.put_uint(header.handler.into());
-        prefix.put_uint(header.op.as_u8().into());
-        prefix.put_uint(header.flags.bits().into());
-        prefix.put_bin_len(payload_len);
-        prefix
+    #[inline(always)]
+    pub(crate) const fn empty() -> Self {
+        Self { bytes: [0; MAX_PREFIX_LEN + PART_HEADER], end: PART_HEADER }
     }
 
     #[inline]
-    const fn empty() -> Self {
-        Self { bytes: [0; MAX_PREFIX_LEN + PART_HEADER], end: PART_HEADER }
+    fn put_header(&mut self, header: &Header, payload_len: usize) {
+        self.put([ARRAY_OF_7]);
+        self.put_uint(header.mux);
+        self.put_uint(header.seq.into());
+        self.put_uint(header.deadline_ms.into());
+        self.put_uint(header.handler.into());
+        self.put_uint(header.op.as_u8().into());
+        self.put_uint(header.flags.bits().into());
+        self.put_bin_len(payload_len);
     }
 
     #[inline]
@@ -656,7 +659,7 @@ mod tests {
             put_bin_len(message.encoded_len(), &mut expected);
             message.encode(&mut expected);
             let mut part = b"before".to_vec();
-            message.prepare().encode_part(&mut part);
+            message.prepare(&mut Prefix::empty()).encode_part(&mut part);
             prop_assert!(part == expected);
         }
     }

@@ -26,7 +26,7 @@ pub use merge::{
     MAX_PARTS, MERGE_HEADER_LEN, for_each_message, part_header_len, write_merge_header,
     write_part_header,
 };
-pub(crate) use message::{Crc, Prepared};
+pub(crate) use message::{Crc, Prefix, Prepared};
 pub use message::{Decoded, Header, Message, MessageRef, encode_prefix, encode_trailers};
 pub use op::Op;
 pub use subroute::SubrouteId;
