@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, WRITE_BUFS};
 use crate::error::LinkError;
 use crate::event::{CloseHow, LinkId};
 use crate::grid::GridState;
@@ -34,9 +34,6 @@ use crate::time::{Instant, Now};
 
 /// The most that [`Socket::read_from`] reads at a time, in bytes.
 const READ_AT_ONCE: usize = 64 * 1024;
-
-/// Slices that [`Socket::write_to`] writes at a time, at most.
-const WRITE_BUFS: usize = 8;
 
 /// One socket of a [`GridState`]: see the [module](self) for how to drive it.
 #[derive(Debug)]
@@ -288,8 +285,9 @@ impl Socket {
     }
 
     /// [`Self::write_buf`], and what is to be written behind it: as many slices as there are in
-    /// `bufs`, at most; gives how many are used, none of which is empty. For a transport that writes
-    /// from several at once.
+    /// `bufs`, at most ([`WRITE_BUFS`] are always enough to write a lot at once). Gives how many are
+    /// used, none of which is empty: 0 if there is nothing to write, or no slice. For a transport that
+    /// writes from several at once.
     pub fn write_bufs<'a>(&'a mut self, bufs: &mut [IoSlice<'a>]) -> usize {
         let bytes = match &mut self.stage {
             Stage::Linked { connection, .. } => return connection.write_bufs(bufs),

@@ -1,7 +1,9 @@
 //! How two machines are joined.
 
 use std::fmt::Debug;
+use std::io::IoSlice;
 
+use gridmux_core::connection::WRITE_BUFS;
 use gridmux_core::event::LinkId;
 use gridmux_core::grid::GridState;
 use gridmux_core::link::check_connect;
@@ -124,13 +126,18 @@ type Side<'a> = (&'a mut Socket, &'a mut GridState);
 fn hand_over(now: Now, (from, from_grid): Side<'_>, (to, to_grid): Side<'_>) {
     loop {
         from.drive(now, from_grid);
-        let bytes = from.write_buf();
-        if bytes.is_empty() {
+        let mut bufs = [IoSlice::new(&[]); WRITE_BUFS];
+        let count = from.write_bufs(&mut bufs);
+        if count == 0 {
             return;
         }
         let room = to.read_buf();
-        let len = bytes.len().min(room.capacity() - room.len());
-        room.extend_from_slice(&bytes[..len]);
+        let mut len = 0;
+        for buf in &bufs[..count] {
+            let part = buf.len().min(room.capacity() - room.len());
+            room.extend_from_slice(&buf[..part]);
+            len += part;
+        }
         to.handle_read(now.instant, len);
         to.drive(now, to_grid);
         from.handle_written(now.instant, len);

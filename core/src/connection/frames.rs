@@ -9,6 +9,10 @@ use crate::websocket::Channel;
 /// link's task writes before others have their turn.
 pub(super) const TOGETHER: usize = 48 * 1024;
 
+/// Frames that may have overtaken others, at a time: what waits behind them is still counted by the
+/// queue that it waits in.
+const OVERTAKING: usize = 8;
+
 /// Frames that are fetched, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
@@ -19,11 +23,13 @@ pub(super) struct Frames {
     overtaking: usize,
 }
 
-/// `buf[at..]` is to be written; until it is sealed, its header is missing in front.
 #[derive(Debug)]
 struct Frame {
+    /// `buf[at..]` is to be written; until it is sealed, its header is missing in front.
     buf: Vec<u8>,
     at: usize,
+    /// It was pushed, and did not overtake.
+    pushed: bool,
 }
 
 impl Frames {
@@ -34,7 +40,7 @@ impl Frames {
 
     /// Puts a frame that is not sealed behind the others.
     pub(super) fn push(&mut self, buf: Vec<u8>, start: usize) {
-        self.queue.push_back(Frame { buf, at: start });
+        self.queue.push_back(Frame { buf, at: start, pushed: true });
     }
 
     /// Makes frames of all that was pushed.
@@ -47,13 +53,13 @@ impl Frames {
     /// Puts a sealed frame in front of those that were pushed and are not begun, behind those that have
     /// overtaken them already.
     pub(super) fn overtake(&mut self, buf: Vec<u8>, at: usize) {
-        self.queue.insert(self.first_untouched(), Frame { buf, at });
+        self.queue.insert(self.first_untouched(), Frame { buf, at, pushed: false });
         self.overtaking += 1;
     }
 
-    /// Whether what waits for them would wait for more than one.
+    /// Whether what waits for them would wait for more than one, and may overtake.
     pub(super) fn can_be_overtaken(&self) -> bool {
-        self.untouched() > usize::from(!self.begun)
+        self.untouched() > 0 && self.queue.len() > 1 && self.overtaking < OVERTAKING
     }
 
     /// How many of those that were pushed are not begun.
@@ -81,7 +87,8 @@ impl Frames {
         frames.map(|(frame, slice)| *slice = IoSlice::new(&frame.buf[frame.at..])).count()
     }
 
-    /// So many bytes of them were written; the buffers of whole frames are put into `spent`.
+    /// So many bytes of them were written; the buffers of whole frames that were pushed are put into
+    /// `spent`.
     pub(super) fn advance(&mut self, mut bytes: usize, spent: &mut Vec<Vec<u8>>) {
         while bytes > 0
             && let Some(frame) = self.queue.front_mut()
@@ -97,7 +104,8 @@ impl Frames {
                 return;
             }
             bytes -= left;
-            spent.extend(self.queue.pop_front().map(|frame| frame.buf));
+            let frame = self.queue.pop_front();
+            spent.extend(frame.filter(|frame| frame.pushed).map(|frame| frame.buf));
         }
     }
 
@@ -139,6 +147,23 @@ mod tests {
         }
         frames.advance(1, &mut spent);
         assert!(!frames.can_be_overtaken(), "it is begun, and the last one");
+    }
+
+    #[test]
+    fn so_many_overtake_at_a_time() {
+        let (mut frames, mut spent) = (frames(&[1000, 2000]), Vec::new());
+        let overtake = |frames: &mut Frames| {
+            let mut count = 0;
+            while frames.can_be_overtaken() {
+                frames.overtake(vec![1; 10], 0);
+                count += 1;
+            }
+            count
+        };
+        assert_eq!(overtake(&mut frames), OVERTAKING);
+        frames.advance(25, &mut spent);
+        assert_eq!(overtake(&mut frames), 3, "for those that are written or begun");
+        assert_eq!(spent.len(), 0, "they are none of the pushed ones");
     }
 
     #[test]

@@ -24,6 +24,10 @@ use crate::websocket::{Channel, ClientUpgrade, CloseCode, DIRECT_READ_LEN, Incom
 /// A link without traffic for this long gives its buffers back.
 const IDLE_AFTER: Duration = Duration::from_secs(1);
 
+/// Slices that are worth having for [`Connection::write_bufs`]: as many as the frames that are fetched
+/// at once may be, however small their messages.
+pub const WRITE_BUFS: usize = 40;
+
 /// Frames decoded before the peer is told.
 const INBOUND_BATCH: usize = 64;
 
@@ -35,7 +39,7 @@ const INBOUND_BATCH: usize = 64;
 ///   loop {
 ///       read into read_buf(), then handle_read(n)      or handle_eof(), handle_failure(e)
 ///       loop { lock; exchange(now, &mut peer); unlock; if !decode_more() { break } }
-///       write write_buf(), then handle_written(n); once it is empty, exchange again
+///       write write_buf() or write_bufs(), then handle_written(n); once it is empty, exchange again
 ///       at poll_timeout(): handle_timeout(now), then exchange
 ///       if is_finished(): close the transport
 ///   }
@@ -48,7 +52,7 @@ pub struct Connection {
     undecoded: bool,
     max_message: usize,
     writing: Writing,
-    /// What is written while `writing` is frames.
+    /// Those that are fetched or being written, while `writing` says that it is frames.
     frames: Frames,
     /// Buffers of frames, for the peer.
     spent: Vec<Vec<u8>>,
@@ -87,7 +91,7 @@ enum Writing {
     Nothing,
     /// Taken from the peer, not yet made a frame: that needs no lock.
     Fetched(Fetched),
-    /// Those of the peer's batches.
+    /// Those of [`Connection::frames`].
     Frames,
     Bytes {
         buf: Vec<u8>,
@@ -100,6 +104,7 @@ enum Writing {
 
 #[derive(Debug)]
 enum Fetched {
+    /// Those of [`Connection::frames`].
     Frames,
     Large(LargeMessage),
 }
@@ -362,7 +367,7 @@ impl Connection {
         Some(messages)
     }
 
-    /// Pings and pongs wait for one frame only, not for its followers.
+    /// Pings and pongs wait for one frame, not for its followers.
     fn let_overtake(&mut self, peer: &mut Peer) {
         if self.closing.is_some() || self.failed.is_some() {
             return;
@@ -447,7 +452,7 @@ impl Connection {
 
     // ---- writing ----
 
-    /// What is to be written now; empty if nothing is.
+    /// What is to be written now, and first; empty if nothing is.
     pub fn write_buf(&mut self) -> &[u8] {
         self.make_frame();
         match &self.writing {
@@ -457,8 +462,9 @@ impl Connection {
         }
     }
 
-    /// The same, and what is to be written behind it, as far as there are `slices` for it; gives how
-    /// many of them are used.
+    /// [`Self::write_buf`], and what is to be written behind it, as far as there are `slices` for it
+    /// ([`WRITE_BUFS`] are always enough to write a lot at once). Gives how many of them are used, none
+    /// of which is empty: 0 if there is nothing to write, or no slice.
     pub fn write_bufs<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
         self.make_frame();
         match (&self.writing, slices) {
@@ -502,7 +508,7 @@ impl Connection {
         };
     }
 
-    /// So many bytes of [`Self::write_buf`] were written.
+    /// So many bytes of [`Self::write_buf`] or [`Self::write_bufs`] were written.
     pub fn handle_written(&mut self, now: Instant, bytes: usize) {
         if bytes == 0 {
             return;
@@ -582,6 +588,7 @@ impl Connection {
             self.inbound.shrink();
             self.piece = Vec::new();
             self.frames.shrink();
+            self.spent.shrink_to_fit();
             if let Phase::Open { channel, .. } = &mut self.phase {
                 channel.idle();
             }

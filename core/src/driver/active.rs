@@ -4,15 +4,12 @@ use std::io::{ErrorKind, IoSlice};
 use std::task::{Context, Poll, Waker};
 
 use super::runtime::Transport;
-use crate::connection::Connection;
+use crate::connection::{Connection, WRITE_BUFS};
 use crate::time::Instant;
 
 /// So many bytes are written, or read, before other tasks get their turn: those of a long message
 /// would keep everyone waiting whose task is to run on the same thread.
 pub(super) const SHARE: usize = 64 * 1024;
-
-/// Frames that are written at once.
-const SLICES: usize = 8;
 
 /// The connection of a link that is up, or being made.
 pub(crate) struct Active {
@@ -60,7 +57,7 @@ fn write(
 ) -> bool {
     let mut progress = false;
     loop {
-        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut slices = [IoSlice::new(&[]); WRITE_BUFS];
         let count = connection.write_bufs(&mut slices);
         if count == 0 {
             return progress;

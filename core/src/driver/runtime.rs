@@ -59,8 +59,11 @@ pub trait Transport: Send + 'static {
     /// The transport has failed.
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// The same for some of all the bytes of `bufs`, in their order; there is at least one, and none
-    /// is empty. Unless a transport can do better, it writes of the first one only.
+    /// [`Self::poll_write`] for several pieces in their order, one or more, none of which is empty: gives
+    /// how many bytes of all of them were written, at least one.
+    ///
+    /// Unless this is overridden, it writes of the first one only, so that each frame is a write of its
+    /// own, and a record of its own under TLS. A transport that wraps another one passes it on.
     ///
     /// # Errors
     /// The transport has failed.

@@ -1,6 +1,6 @@
 //! A connection in memory: two bounded pipes of bytes.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -68,18 +68,23 @@ impl Pipe {
         Poll::Ready(Ok(len))
     }
 
-    fn poll_write(&self, cx: &Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(&self, cx: &Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let mut flow = lock(&self.0);
         if flow.ended || flow.unread {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let len = buf.len().min(CAPACITY - flow.bytes.len());
-        if len == 0 && !buf.is_empty() {
+        let room = CAPACITY - flow.bytes.len();
+        if room == 0 && bufs.iter().any(|buf| !buf.is_empty()) {
             let former = set(&mut flow.writer, cx.waker());
             drop((flow, former));
             return Poll::Pending;
         }
-        flow.bytes.extend_from_slice(&buf[..len]);
+        let mut len = 0;
+        for buf in bufs {
+            let part = buf.len().min(room - len);
+            flow.bytes.extend_from_slice(&buf[..part]);
+            len += part;
+        }
         let reader = flow.reader.take();
         drop(flow);
         reader.into_iter().for_each(Waker::wake);
@@ -93,7 +98,15 @@ impl Transport for PipeTransport {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.output.poll_write(cx, buf)
+        self.output.poll_write(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.output.poll_write(cx, bufs)
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -154,6 +167,18 @@ mod tests {
         assert_eq!(read(&mut other, &mut cx, 1000), Poll::Ready(vec![7; 1000]));
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert!(matches!(one.poll_write(&mut cx, &large), Poll::Ready(Ok(1000))));
+    }
+
+    #[test]
+    fn several_pieces_are_written_as_far_as_there_is_room() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut one, mut other) = duplex();
+        let pieces = [&[1][..], &[2; CAPACITY - 3], &[3; 5]].map(IoSlice::new);
+        let written = one.poll_write_vectored(&mut cx, &pieces);
+        assert!(matches!(written, Poll::Ready(Ok(CAPACITY))));
+        assert!(one.poll_write_vectored(&mut cx, &pieces).is_pending());
+        let expected = [&[1][..], &[2; CAPACITY - 3], &[3; 2]].concat();
+        assert_eq!(read(&mut other, &mut cx, CAPACITY), Poll::Ready(expected));
     }
 
     #[test]

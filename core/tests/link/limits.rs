@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::support::{
-    ECHO, LIST, MS, SECOND, TALK, TALK_CAPACITY, builder, drain, finish, gone, in_bytes, list,
-    messages, outcome, release, request, respond, round_trip, routes, served, talk, try_request,
+    ECHO, LIST, MS, SECOND, TALK, TALK_CAPACITY, accepted, builder, drain, encoded, finish, gone,
+    in_bytes, list, messages, outcome, release, request, respond, round_trip, routes, sealed,
+    served, talk, try_request,
 };
 use gridmux_core::error::{CallError, CancelReason, LimitKind, LinkError};
 use gridmux_core::event::{Event, LinkCommand};
@@ -290,6 +291,34 @@ fn replies_of_the_core_that_pile_up_drop_the_link() {
         node.receive(Header { seq, ..Header::new(Op::Ping) }, &[]);
     }
     assert_eq!((node.commands.len(), node.frames().len()), (0, 1));
+}
+
+#[test]
+fn pongs_that_overtake_frames_are_limited_too() {
+    let (mut node, mut client, mut connection) = accepted(|limits| limits.reply_bytes = 10_000);
+    let (now, clocks) = (node.now, node.clocks());
+    for _ in 0..4 * 51 {
+        node.peer().request(now, ECHO, Data::Borrowed(b"x"), None).expect("connected");
+    }
+    connection.exchange(clocks, node.peer());
+    assert!(!connection.write_buf().is_empty());
+    let mut read = |node: &mut Lone, header: Header| {
+        let frame = sealed(&mut client, &encoded(header, &[]));
+        connection.read_buf().extend_from_slice(&frame);
+        connection.handle_read(now, frame.len());
+        connection.exchange(clocks, node.peer());
+        // A peer that reads a little has not stalled.
+        connection.handle_written(now, 1);
+    };
+    read(&mut node, Header { mux: 1, handler: TALK.handler, ..Header::new(Op::ConnectMux) });
+    let mut pings = 0;
+    while node.peer().last_failure().is_none() {
+        pings += 1;
+        assert!(pings < 1000, "pongs wait for ever");
+        read(&mut node, Header { mux: 1, seq: pings, ..Header::new(Op::Ping) });
+    }
+    assert!(pings > 100, "{pings}");
+    assert_eq!(node.peer().last_failure(), Some(&LinkError::PeerDoesNotRead));
 }
 
 #[test]

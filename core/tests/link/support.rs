@@ -3,14 +3,18 @@
 
 use std::time::Duration;
 
+use gridmux_core::connection::Connection;
 use gridmux_core::error::CallError;
 use gridmux_core::event::IncomingCall;
+use gridmux_core::limits::Limits;
+use gridmux_core::link::Accepting;
 use gridmux_core::mux::{IncomingKey, OutgoingKey, Received, Refusal, Target};
 use gridmux_core::outbox::Data;
 use gridmux_core::payload::Payload;
 use gridmux_core::route::{RouteInfo, RouteTable, Shape};
-use gridmux_core::testing::{Mode, Pair, PairBuilder, Which};
-use gridmux_core::wire::{Message, Op, SubrouteId, for_each_message};
+use gridmux_core::testing::{Lone, Mode, Pair, PairBuilder, Which};
+use gridmux_core::websocket::{Channel, Role};
+use gridmux_core::wire::{Header, Message, MessageRef, Op, SubrouteId, for_each_message};
 
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const MS: Duration = Duration::from_millis(1);
@@ -161,4 +165,43 @@ pub fn messages<'a>(frames: impl IntoIterator<Item = &'a bytes::Bytes>) -> Vec<M
 /// The ops that an end has sent since the test last cleared `sent`.
 pub fn ops(pair: &mut Pair, which: Which) -> Vec<Op> {
     messages(&pair.end(which).sent).iter().map(|message| message.header.op).collect()
+}
+
+/// A message as it is on the wire.
+pub fn encoded(header: Header, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    MessageRef { header, subroute: None, payload }.encode(&mut frame);
+    frame
+}
+
+/// A message of the client as a frame.
+pub fn sealed(client: &mut Channel, payload: &[u8]) -> Vec<u8> {
+    let mut frame = payload.to_vec();
+    let start = client.seal(&mut frame, 0);
+    frame[start..].to_vec()
+}
+
+/// A node, a connection that it has accepted, and the test at the other end.
+pub fn accepted(change: impl FnOnce(&mut Limits)) -> (Lone, Channel, Connection) {
+    let mut node = Lone::new(Which::Acceptor, |node| {
+        node.routes = routes();
+        change(&mut node.limits);
+    });
+    node.grid.start(node.clocks());
+    let mut client = Channel::new(Role::Client, 1 << 20, 1);
+    let mut payload = Vec::new();
+    node.hello([10; 16]).encode(&mut payload);
+    let connect = sealed(&mut client, &encoded(Header::new(Op::Connect), &payload));
+    let (now, clocks) = (node.now, node.clocks());
+    let mut acceptor = node.grid.accept_upgraded(now, &[]);
+    acceptor.read_buf().extend_from_slice(&connect);
+    let Accepting::Hello(hello) = acceptor.handle_read(clocks, &node.grid) else {
+        panic!("a good Connect");
+    };
+    let link = node.grid.handle_hello(clocks, &hello, acceptor.came()).expect("accepted");
+    let mut connection = acceptor.accept(now, link).expect("greeted");
+    connection.exchange(clocks, node.peer());
+    let answer = connection.write_buf().len();
+    connection.handle_written(now, answer);
+    (node, client, connection)
 }

@@ -2,25 +2,17 @@
 
 use bytes::Bytes;
 use gridmux_core::connection::Connection;
-use gridmux_core::link::Accepting;
 use gridmux_core::outbox::Data;
 use gridmux_core::planted::Bug;
-use gridmux_core::testing::{Lone, Mode, Which};
+use gridmux_core::testing::{Lone, Mode};
 use gridmux_core::websocket::{Channel, Incoming, Role};
 use gridmux_core::wire::{
     Flags, Header, MERGE_HEADER_LEN, Op, write_merge_header, write_part_header,
 };
 use std::io::IoSlice;
 
-use super::link_support::{SECOND, TALK, builder, routes};
-use super::{encoded, lone, opened, queued_request, request_frame, shows};
-
-/// A message of the client as a frame.
-fn sealed(client: &mut Channel, payload: &[u8]) -> Vec<u8> {
-    let mut frame = payload.to_vec();
-    let start = client.seal(&mut frame, 0);
-    frame[start..].to_vec()
-}
+use super::link_support::{SECOND, TALK, accepted, builder, encoded, sealed};
+use super::{lone, opened, queued_request, request_frame, shows};
 
 /// Gives a channel bytes in pieces of at most `piece`; the messages in them.
 fn feed(channel: &mut Channel, mut bytes: &[u8], piece: usize) -> Vec<Bytes> {
@@ -141,28 +133,6 @@ fn a_large_item_follows_the_smaller_ones_of_its_stream() {
     shows(Bug::LargeOvertakesSmall, scene, vec![10_001, 20_000], vec![20_000, 10_001]);
 }
 
-/// A node, a connection that it has accepted, and the test at the other end.
-fn accepted() -> (Lone, Channel, Connection) {
-    let mut node = Lone::new(Which::Acceptor, |node| node.routes = routes());
-    node.grid.start(node.clocks());
-    let mut client = Channel::new(Role::Client, 1 << 20, 1);
-    let mut payload = Vec::new();
-    node.hello([10; 16]).encode(&mut payload);
-    let connect = sealed(&mut client, &encoded(Header::new(Op::Connect), &payload));
-    let (now, clocks) = (node.now, node.clocks());
-    let mut acceptor = node.grid.accept_upgraded(now, &[]);
-    acceptor.read_buf().extend_from_slice(&connect);
-    let Accepting::Hello(hello) = acceptor.handle_read(clocks, &node.grid) else {
-        panic!("a good Connect");
-    };
-    let link = node.grid.handle_hello(clocks, &hello, acceptor.came()).expect("accepted");
-    let mut connection = acceptor.accept(now, link).expect("greeted");
-    connection.exchange(clocks, node.peer());
-    let answer = connection.write_buf().len();
-    connection.handle_written(now, answer);
-    (node, client, connection)
-}
-
 fn read(connection: &mut Connection, node: &Lone, bytes: &[u8]) {
     connection.read_buf().extend_from_slice(bytes);
     connection.handle_read(node.now, bytes.len());
@@ -178,7 +148,7 @@ fn unwritten(connection: &mut Connection) -> Vec<u8> {
 #[test]
 fn all_frames_of_one_read_are_handled() {
     let scene = || {
-        let (mut node, mut client, mut connection) = accepted();
+        let (mut node, mut client, mut connection) = accepted(|_| {});
         let frames = (0..100).flat_map(|mux| sealed(&mut client, &request_frame(mux, 0)));
         let frames: Vec<u8> = frames.collect();
         read(&mut connection, &node, &frames);
@@ -198,7 +168,7 @@ fn all_frames_of_one_read_are_handled() {
 #[test]
 fn what_is_reported_as_never_sent_is_not_sent_before_the_close_frame() {
     let scene = || {
-        let (mut node, mut client, mut connection) = accepted();
+        let (mut node, mut client, mut connection) = accepted(|_| {});
         let call = queued_request(&mut node, 1);
         let clocks = node.clocks();
         connection.exchange(clocks, node.peer());
@@ -218,7 +188,7 @@ fn what_is_reported_as_never_sent_is_not_sent_before_the_close_frame() {
 #[test]
 fn a_pong_waits_for_the_frame_that_is_being_written_and_not_for_its_followers() {
     let scene = || {
-        let (mut node, mut client, mut connection) = accepted();
+        let (mut node, mut client, mut connection) = accepted(|_| {});
         for _ in 0..=4 * 51 {
             queued_request(&mut node, 1);
         }
@@ -247,7 +217,7 @@ fn a_pong_waits_for_the_frame_that_is_being_written_and_not_for_its_followers() 
 #[test]
 fn of_frames_that_are_written_together_those_that_are_not_begun_are_taken_back() {
     let scene = || {
-        let (mut node, mut client, mut connection) = accepted();
+        let (mut node, mut client, mut connection) = accepted(|_| {});
         let calls: Vec<_> = (0..4 * 51).map(|_| queued_request(&mut node, 1)).collect();
         let clocks = node.clocks();
         connection.exchange(clocks, node.peer());
@@ -281,4 +251,27 @@ fn partial_writes_are_resumed_where_they_stopped() {
         pair.is_connected()
     };
     shows(Bug::PartialWriteSkipsByte, scene, true, false);
+}
+
+#[test]
+fn partial_writes_of_several_frames_are_resumed_where_they_stopped() {
+    let scene = || {
+        let (mut node, mut client, mut connection) = accepted(|_| {});
+        for _ in 0..2 * 51 {
+            queued_request(&mut node, 1);
+        }
+        let (now, clocks) = (node.now, node.clocks());
+        connection.exchange(clocks, node.peer());
+        let all = unwritten(&mut connection);
+        let mut bytes = Vec::new();
+        // Within the first frame, and over the end of it.
+        for part in [3, all.len() / 2, usize::MAX] {
+            let waiting = unwritten(&mut connection);
+            let taken = waiting.len().min(part);
+            bytes.extend_from_slice(&waiting[..taken]);
+            connection.handle_written(now, taken);
+        }
+        (bytes == all, feed(&mut client, &bytes, 7777).len())
+    };
+    shows(Bug::PartialWriteSkipsByte, scene, (true, 2), (false, 1));
 }

@@ -16,8 +16,8 @@ use gridmux_core::mux::{IncomingKey, OutgoingKey};
 use gridmux_core::outbox::Data;
 use gridmux_core::planted::{ALL, Bug, plant, strikes_so_far};
 use gridmux_core::testing::{Lone, Which};
-use gridmux_core::wire::{Flags, Header, Message, MessageRef, Op};
-use link_support::{LIST, LIST_CAPACITY, TALK, routes};
+use gridmux_core::wire::{Flags, Header, Message, Op};
+use link_support::{LIST, LIST_CAPACITY, TALK, encoded, routes};
 
 /// Plays the scene without the bug and with it, and compares what was seen.
 #[track_caller]
@@ -136,10 +136,4 @@ fn request_frame(mux: u64, deadline_ms: u32) -> Vec<u8> {
     let handler = link_support::ECHO.handler;
     let header = Header { mux, handler, flags, deadline_ms, ..Header::new(Op::Request) };
     encoded(header, b"x")
-}
-
-fn encoded(header: Header, payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    MessageRef { header, subroute: None, payload }.encode(&mut frame);
-    frame
 }

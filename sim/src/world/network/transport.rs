@@ -40,7 +40,8 @@ impl Transport for SimTransport {
         match bufs {
             [buf] => self.poll_write(cx, buf),
             bufs => {
-                let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter()).copied().collect();
+                let mut bytes = Vec::new();
+                bufs.iter().for_each(|buf| bytes.extend_from_slice(buf));
                 self.poll_write(cx, &bytes)
             }
         }
