@@ -206,15 +206,16 @@ impl Shared {
         let mut wake = WakeList::default();
         let mut lone = None;
         let mut state = self.lock();
+        // It stays where it is until the end: to move it right away is to wait for it.
+        let mut result = None;
         let done = catch_unwind(AssertUnwindSafe(|| {
-            let result = act(&mut state);
+            result = Some(act(&mut state));
             state.strike(false);
             lone = write_at.and_then(|now| Some((now, state.lend(now)?)));
             state.drain_events(&mut wake);
             if lone.is_none() {
                 state.wake_driver(&mut wake);
             }
-            result
         }));
         if done.is_err() {
             state.recover(self.clock.now(), &mut wake);
@@ -229,10 +230,13 @@ impl Shared {
         if let Some((now, active)) = lone {
             self.write_lone(now, active);
         }
-        done.unwrap_or_else(|_| {
-            self.log_bug();
-            T::after_bug()
-        })
+        match (done, result) {
+            (Ok(()), Some(result)) => result,
+            _ => {
+                self.log_bug();
+                T::after_bug()
+            }
+        }
     }
 
     /// Nobody drives the machine any more: everything that is open fails.
