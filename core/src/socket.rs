@@ -251,12 +251,21 @@ impl Socket {
     /// Writes once to the transport, if there is something to write, and takes its failure as what
     /// it is. Whether it may take more: `false` once it would block or has failed.
     pub fn write_to(&mut self, now: Instant, transport: &mut impl Write) -> bool {
-        let mut bufs = [IoSlice::new(&[]); WRITE_BUFS];
-        let count = self.write_bufs(&mut bufs);
-        if count == 0 {
+        if self.write_buf().is_empty() {
             return true;
         }
-        let error = match transport.write_vectored(&bufs[..count]) {
+        let several = match &self.stage {
+            Stage::Linked { connection, .. } => connection.has_several(),
+            _ => false,
+        };
+        let written = if several {
+            let mut bufs = [IoSlice::new(&[]); WRITE_BUFS];
+            let count = self.write_bufs(&mut bufs);
+            transport.write_vectored(&bufs[..count])
+        } else {
+            transport.write(self.write_buf())
+        };
+        let error = match written {
             Ok(0) => ErrorKind::WriteZero.into(),
             Ok(written) => {
                 self.handle_written(now, written);

@@ -19,8 +19,6 @@ pub(super) struct Frames {
     queue: VecDeque<Frame>,
     /// Bytes of the first one have been written.
     begun: bool,
-    /// So many frames in front, but for the one that is begun, have overtaken the others.
-    overtaking: usize,
 }
 
 #[derive(Debug)]
@@ -36,6 +34,11 @@ impl Frames {
     /// Whether all are written.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Whether there is more than one.
+    pub(super) fn has_several(&self) -> bool {
+        self.queue.len() > 1
     }
 
     /// Puts a frame that is not sealed behind the others.
@@ -54,12 +57,12 @@ impl Frames {
     /// overtaken them already.
     pub(super) fn overtake(&mut self, buf: Vec<u8>, at: usize) {
         self.queue.insert(self.first_untouched(), Frame { buf, at, pushed: false });
-        self.overtaking += 1;
     }
 
     /// Whether what waits for them would wait for more than one, and may overtake.
     pub(super) fn can_be_overtaken(&self) -> bool {
-        self.untouched() > 0 && self.queue.len() > 1 && self.overtaking < OVERTAKING
+        let overtaking = self.first_untouched() - usize::from(self.begun);
+        self.untouched() > 0 && self.has_several() && overtaking < OVERTAKING
     }
 
     /// How many of those that were pushed are not begun.
@@ -73,7 +76,8 @@ impl Frames {
     }
 
     fn first_untouched(&self) -> usize {
-        usize::from(self.begun) + self.overtaking
+        let begun = usize::from(self.begun);
+        begun + self.queue.iter().skip(begun).take_while(|frame| !frame.pushed).count()
     }
 
     /// The first bytes to be written.
@@ -95,9 +99,6 @@ impl Frames {
         {
             let left = frame.buf.len() - frame.at;
             bytes += usize::from(planted!(PartialWriteSkipsByte, bytes < left));
-            if !self.begun {
-                self.overtaking = self.overtaking.saturating_sub(1);
-            }
             self.begun = bytes < left;
             if self.begun {
                 frame.at += bytes;

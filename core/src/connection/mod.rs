@@ -477,6 +477,11 @@ impl Connection {
         }
     }
 
+    /// Whether [`Self::write_bufs`] gives more than [`Self::write_buf`].
+    pub(crate) fn has_several(&self) -> bool {
+        self.frames.has_several()
+    }
+
     fn make_frame(&mut self) {
         let Phase::Open { channel, .. } = &mut self.phase else { return };
         if matches!(self.writing, Writing::Nothing)

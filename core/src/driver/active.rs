@@ -1,6 +1,6 @@
 //! A connection and the transport that carries it.
 
-use std::io::{ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::task::{Context, Poll, Waker};
 
 use super::runtime::Transport;
@@ -57,15 +57,13 @@ fn write(
 ) -> bool {
     let mut progress = false;
     loop {
-        let mut slices = [IoSlice::new(&[]); WRITE_BUFS];
-        let count = connection.write_bufs(&mut slices);
-        if count == 0 {
+        if connection.write_buf().is_empty() {
             return progress;
         }
         if *share >= SHARE {
             return true;
         }
-        match transport.poll_write_vectored(cx, &slices[..count]) {
+        match write_once(connection, transport, cx) {
             Poll::Pending => return progress,
             Poll::Ready(Ok(written)) if written > 0 => {
                 progress = true;
@@ -81,9 +79,22 @@ fn write(
     }
 }
 
+/// A lone frame is written without the room for several.
+fn write_once(
+    connection: &mut Connection,
+    transport: &mut dyn Transport,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if !connection.has_several() {
+        return transport.poll_write(cx, connection.write_buf());
+    }
+    let mut slices = [IoSlice::new(&[]); WRITE_BUFS];
+    let count = connection.write_bufs(&mut slices);
+    transport.poll_write_vectored(cx, &slices[..count])
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::Arc;
 
     use bytes::BytesMut;

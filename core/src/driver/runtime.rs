@@ -59,7 +59,7 @@ pub trait Transport: Send + 'static {
     /// The transport has failed.
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// [`Self::poll_write`] for several pieces in their order, one or more, none of which is empty: gives
+    /// [`Self::poll_write`] for several pieces in their order, at least one, none of them empty: gives
     /// how many bytes of all of them were written, at least one.
     ///
     /// Unless this is overridden, it writes of the first one only, so that each frame is a write of its

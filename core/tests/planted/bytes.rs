@@ -1,5 +1,7 @@
 //! Bytes and queues: WebSocket frames, merged messages, buffers, partial writes.
 
+use std::io::IoSlice;
+
 use bytes::Bytes;
 use gridmux_core::connection::Connection;
 use gridmux_core::outbox::Data;
@@ -9,7 +11,6 @@ use gridmux_core::websocket::{Channel, Incoming, Role};
 use gridmux_core::wire::{
     Flags, Header, MERGE_HEADER_LEN, Op, write_merge_header, write_part_header,
 };
-use std::io::IoSlice;
 
 use super::link_support::{SECOND, TALK, accepted, builder, encoded, sealed};
 use super::{lone, opened, queued_request, request_frame, shows};

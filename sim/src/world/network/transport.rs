@@ -37,14 +37,9 @@ impl Transport for SimTransport {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match bufs {
-            [buf] => self.poll_write(cx, buf),
-            bufs => {
-                let mut bytes = Vec::new();
-                bufs.iter().for_each(|buf| bytes.extend_from_slice(buf));
-                self.poll_write(cx, &bytes)
-            }
-        }
+        let mut bytes = Vec::new();
+        bufs.iter().for_each(|buf| bytes.extend_from_slice(buf));
+        self.poll_write(cx, &bytes)
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
