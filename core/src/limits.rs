@@ -31,7 +31,8 @@ pub struct Limits {
     /// muxes); default 1 MiB. Beyond it the link is dropped: "peer does not read".
     pub reply_bytes: usize,
     /// Bytes received from one peer and not yet taken by the application; default 64 MiB. The
-    /// call whose item passes it ends with a limit error; the link stays.
+    /// call whose item passes it ends with a limit error; the link stays. Responses of at most 4 KiB
+    /// do not count any more once they are laid where their callers find them.
     pub received_bytes: usize,
 }
 

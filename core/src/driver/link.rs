@@ -318,7 +318,7 @@ impl<R: Runtime> PeerTask<R> {
             if connection.is_due(now.instant) {
                 connection.handle_timeout(now.instant);
                 if connection.is_idle() {
-                    state.peer.shrink();
+                    state.shrink();
                     self.rests = true;
                 }
             }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::shared::{Shared, State};
+use super::letter::Letter;
+use super::shared::{LOST, Shared, State};
 use super::wait::Alarm;
 use super::wakers::{List, Place};
 use crate::error::{CallError, LimitKind};
 use crate::mux::{OutgoingKey, Refusal, Target};
 use crate::outbox::{BATCH_LIMIT, Data};
-use crate::payload::{Body, Presence};
+use crate::payload::{Body, Payload, Presence};
 use crate::time::Instant;
 
 thread_local! {
@@ -177,7 +178,7 @@ impl Start {
 #[derive(Debug)]
 enum Phase {
     Unsent,
-    Waiting(OutgoingKey),
+    Waiting(OutgoingKey, Arc<Letter>),
     Done,
 }
 
@@ -235,18 +236,42 @@ impl<'a, Req: Body, Res: Body> Call<'a, Req, Res> {
         self
     }
 
-    fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<OutgoingKey, CallError>> {
+    fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<Phase, CallError>> {
+        let mut letter = None;
         let (shared, target, start) = (&self.shared, self.target, &mut self.start);
         let fallback = shared.node.timings.default_deadline;
         let outcome = with_data(self.request, |data| {
             start.poll(shared, cx, Some(fallback), |state, now, timeout| {
-                state.peer.request(now, target, data.clone(), timeout)
+                let key = state.peer.request(now, target, data.clone(), timeout)?;
+                letter = Some(state.await_letter(key));
+                Ok(key)
             })
         });
         match outcome {
-            Ok(poll) => poll,
+            Ok(poll) => poll.map_ok(|key| letter.map_or(Phase::Done, |it| Phase::Waiting(key, it))),
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+
+    /// What has come, if it has; otherwise the task is woken when it does.
+    fn poll_outcome(
+        &self,
+        key: OutgoingKey,
+        letter: &Letter,
+        cx: &Context<'_>,
+    ) -> Option<Result<Payload, CallError>> {
+        if let Some(outcome) = letter.take() {
+            return Some(outcome);
+        }
+        self.shared.with(|state| {
+            let outcome = state.peer.take_response(key);
+            match outcome {
+                Some(_) => state.forget_slot(key),
+                None if !state.peer.holds(key) => return letter.take().or(Some(Err(LOST))),
+                None => state.wait_read(key, cx.waker()),
+            }
+            outcome
+        })
     }
 }
 
@@ -255,34 +280,18 @@ impl<Req: Body, Res: Body> Future for Call<'_, Req, Res> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let key = match this.phase {
-            Phase::Waiting(key) => key,
+        let outcome = match this.phase {
             Phase::Done => return Poll::Ready(Err(CallError::Cancelled)),
-            Phase::Unsent => {
-                return match this.poll_start(cx) {
-                    Poll::Pending => Poll::Pending,
-                    Poll::Ready(Ok(key)) => {
-                        this.phase = Phase::Waiting(key);
-                        Poll::Pending
-                    }
-                    Poll::Ready(Err(error)) => {
-                        this.phase = Phase::Done;
-                        Poll::Ready(Err(error))
-                    }
-                };
-            }
-        };
-        let outcome = this.shared.with(|state| {
-            let outcome = state.peer.take_response(key);
-            match outcome {
-                Some(_) => state.forget_slot(key),
-                None if !state.peer.holds(key) => {
-                    return Some(Err(CallError::Disconnected { may_have_run: true }));
+            Phase::Waiting(key, ref letter) => this.poll_outcome(key, letter, cx),
+            Phase::Unsent => match this.poll_start(cx) {
+                Poll::Pending => None,
+                Poll::Ready(Ok(sent)) => {
+                    this.phase = sent;
+                    None
                 }
-                None => state.wait_read(key, cx.waker()),
-            }
-            outcome
-        });
+                Poll::Ready(Err(error)) => Some(Err(error)),
+            },
+        };
         let Some(outcome) = outcome else { return Poll::Pending };
         this.phase = Phase::Done;
         Poll::Ready(outcome.and_then(|payload| {
@@ -294,7 +303,7 @@ impl<Req: Body, Res: Body> Future for Call<'_, Req, Res> {
 impl<Req, Res> Drop for Call<'_, Req, Res> {
     fn drop(&mut self) {
         self.start.leave(&self.shared);
-        if let Phase::Waiting(key) = self.phase
+        if let Phase::Waiting(key, ref letter) = self.phase
             && !planted!(DroppedCallGoesOn)
         {
             let now = self.shared.clock.now();
@@ -302,6 +311,8 @@ impl<Req, Res> Drop for Call<'_, Req, Res> {
                 state.forget(key);
                 state.peer.release(now, key);
             });
+            // It may have been delivered already, and whoever has the letter next keeps it.
+            drop(letter.take());
         }
     }
 }

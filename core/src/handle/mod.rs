@@ -14,6 +14,7 @@ mod incoming;
 #[cfg(all(test, gridmux_shuttle))]
 mod interleavings;
 mod io_error;
+mod letter;
 mod loan;
 mod outlet;
 mod peer;

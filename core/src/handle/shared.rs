@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
+use super::letter::{self, Letter, Letters};
 use super::loan::Holder;
 use super::sync::{self, Mutex, MutexGuard};
 use super::wakers::{List, Place, WaitList, WakeList, Wakers, set};
@@ -36,6 +37,8 @@ impl std::fmt::Debug for Shared {
 struct Outgoing {
     read: Option<Waker>,
     write: Option<Waker>,
+    /// Where the outcome of a single request is to go.
+    letter: Option<Arc<Letter>>,
 }
 
 /// Those who may wait for one of the peer's calls, and why it was cancelled.
@@ -68,6 +71,7 @@ pub(crate) struct State {
     pub(crate) peer: Peer,
     outgoing: Vec<Outgoing>,
     incoming: Vec<Incoming>,
+    letters: Letters,
     /// Waiting for room in the send queue.
     queue: WaitList,
     /// Waiting for the link's state to change.
@@ -121,7 +125,7 @@ pub(crate) trait AfterBug {
     fn after_bug() -> Self;
 }
 
-const LOST: CallError = CallError::Disconnected { may_have_run: true };
+pub(super) const LOST: CallError = CallError::Disconnected { may_have_run: true };
 
 impl AfterBug for () {
     fn after_bug() -> Self {}
@@ -167,6 +171,7 @@ impl Shared {
                 peer,
                 outgoing: Vec::new(),
                 incoming: Vec::new(),
+                letters: Letters::default(),
                 queue: WaitList::default(),
                 state: WaitList::default(),
                 driver: None,
@@ -281,6 +286,7 @@ impl State {
         while let Some(event) = self.peer.poll_event() {
             match event {
                 Event::Readable(key) => {
+                    self.deliver(key);
                     take(self.outgoing.get_mut(key.slot()), |w| &mut w.read, wake);
                 }
                 Event::Writable(key) => {
@@ -311,6 +317,20 @@ impl State {
         self.drain_events(&mut batch.wakers);
         while let Some(command) = self.peer.poll_command() {
             batch.commands.push(command);
+        }
+    }
+
+    /// The outcome of a single request is laid where its caller finds it, unless it is too long.
+    fn deliver(&mut self, key: OutgoingKey) {
+        let Some(waiting) = self.outgoing.get_mut(key.slot()) else { return };
+        if waiting.letter.is_none() {
+            return;
+        }
+        if let Some(outcome) = self.peer.take_short_response(key, letter::LONGEST)
+            && let Some(letter) = waiting.letter.take()
+        {
+            letter.put(outcome);
+            self.letters.give_back(letter);
         }
     }
 
@@ -407,6 +427,15 @@ impl State {
         self.garbage.extend(old);
     }
 
+    /// A single request was made: where its outcome will be. What is too long for that, and what has
+    /// come before, the machine has.
+    pub(super) fn await_letter(&mut self, key: OutgoingKey) -> Arc<Letter> {
+        let letter = self.letters.lend();
+        let former = self.outgoing_mut(key).letter.replace(letter.clone());
+        former.into_iter().for_each(|former| self.letters.give_back(former));
+        letter
+    }
+
     pub(crate) fn wait_write(&mut self, key: OutgoingKey, waker: &Waker) {
         let old = set(&mut self.outgoing_mut(key).write, waker);
         self.garbage.extend(old);
@@ -472,6 +501,12 @@ impl State {
         self.woken = woken;
     }
 
+    /// The link has been idle for a while: what is kept to be used again is given back.
+    pub(crate) fn shrink(&mut self) {
+        self.peer.shrink();
+        self.letters.clear();
+    }
+
     /// Nobody waits any more for this call, which is still held.
     pub(crate) fn forget(&mut self, key: OutgoingKey) {
         // A machine that was replaced does not know it, and its slot may be another call's.
@@ -485,6 +520,7 @@ impl State {
         if let Some(waiting) = self.outgoing.get_mut(key.slot()) {
             self.garbage.extend(waiting.read.take());
             self.garbage.extend(waiting.write.take());
+            waiting.letter.take().into_iter().for_each(|letter| self.letters.give_back(letter));
         }
     }
 

@@ -264,9 +264,22 @@ impl Outgoing {
         key: OutgoingKey,
         common: &mut Common,
     ) -> Option<Result<Payload, CallError>> {
+        self.take_short_response(key, usize::MAX, common)
+    }
+
+    /// The same for an outcome whose payload is no longer than this; a longer one stays.
+    pub(crate) fn take_short_response(
+        &mut self,
+        key: OutgoingKey,
+        longest: usize,
+        common: &mut Common,
+    ) -> Option<Result<Payload, CallError>> {
         let slot = self.live_slot(key)?;
         let Kind::Request(outcome) = &mut slot.kind else { return None };
-        let outcome = outcome.take()?;
+        let is_short = |outcome: &mut Result<Payload, CallError>| {
+            outcome.as_ref().map_or(0, |payload| payload.as_slice().len()) <= longest
+        };
+        let outcome = outcome.take_if(is_short)?;
         match &outcome {
             Ok(payload) => common.release(payload.as_slice().len()),
             Err(error) => common.release_error(error),

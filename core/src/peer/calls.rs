@@ -73,6 +73,15 @@ impl Peer {
         self.outgoing.take_response(key, &mut self.common)
     }
 
+    /// The same for an outcome whose payload is no longer than this; a longer one stays.
+    pub(crate) fn take_short_response(
+        &mut self,
+        key: OutgoingKey,
+        longest: usize,
+    ) -> Option<Result<Payload, CallError>> {
+        self.outgoing.take_short_response(key, longest, &mut self.common)
+    }
+
     /// Sends an item on a stream of ours. Nil is sent as empty: a nil item would kill the stream
     /// at a Go peer.
     ///
