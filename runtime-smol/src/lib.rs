@@ -239,7 +239,7 @@ use std::task::Context;
 
 use gridmux_core::driver::clock::SystemClock;
 use gridmux_core::driver::runtime::{BoxFuture, Clock, Connector, Listener, Runtime, Timer};
-use gridmux_core::driver::workers::Workers;
+use gridmux_core::driver::workers::{Post, Workers};
 
 pub use gridmux_core::*;
 
@@ -318,8 +318,8 @@ impl Runtime for Smol {
         }
     }
 
-    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
-        if let Some(worker) = self.workers.take(future) {
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, post: &Post<F>, future: F) {
+        if let Some(worker) = self.workers.take(post, future) {
             self.spawn(worker);
         }
     }

@@ -222,7 +222,7 @@ use std::task::Context;
 
 use gridmux_core::driver::clock::SystemClock;
 use gridmux_core::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
-use gridmux_core::driver::workers::Workers;
+use gridmux_core::driver::workers::{Post, Workers};
 use tokio::runtime::Handle;
 
 pub use gridmux_core::*;
@@ -284,8 +284,8 @@ impl Runtime for Tokio {
         }
     }
 
-    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
-        if let Some(worker) = self.workers.take(future) {
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, post: &Post<F>, future: F) {
+        if let Some(worker) = self.workers.take(post, future) {
             self.spawn(worker);
         }
     }

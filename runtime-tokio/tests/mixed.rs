@@ -8,6 +8,7 @@ use std::task::Context;
 use gridmux_smol::Smol;
 use gridmux_tokio::Tokio;
 use gridmux_tokio::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
+use gridmux_tokio::driver::workers::Post;
 use gridmux_tokio::payload::NoPayload;
 use gridmux_tokio::route::Unary;
 use gridmux_tokio::testing::TestGrid;
@@ -76,8 +77,8 @@ impl Runtime for Mixed {
         own!(self, runtime => runtime.spawn(future));
     }
 
-    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
-        own!(self, runtime => runtime.spawn_short(future));
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, post: &Post<F>, future: F) {
+        own!(self, runtime => runtime.spawn_short(post, future));
     }
 
     fn rest(&self) {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 
+use super::workers::Post;
 use crate::node;
 use crate::time::{Instant, Now};
 
@@ -136,8 +137,10 @@ pub trait Runtime: Clock + Clone + Sized {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F);
 
     /// The same, for one of many futures that are short and of one type, such as handlers: a
-    /// runtime may have tasks that run one after the other ([`Workers`](super::workers::Workers)).
-    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+    /// runtime may have tasks that run one after the other ([`Workers`](super::workers::Workers)),
+    /// and then remembers them in `post`, which is given with futures of one place on one runtime.
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, post: &Post<F>, future: F) {
+        let _ = post;
         self.spawn(future);
     }
 

@@ -7,8 +7,8 @@
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// So many futures of one type, and then the workers end that none of them has needed.
@@ -29,17 +29,38 @@ impl std::fmt::Debug for Workers {
     }
 }
 
+/// A place in a program that spawns futures of one type on one runtime: it remembers their workers,
+/// which are looked for the first time only.
+pub struct Post<F> {
+    crew: OnceLock<Arc<Crew<F>>>,
+}
+
+impl<F> Default for Post<F> {
+    fn default() -> Self {
+        Self { crew: OnceLock::new() }
+    }
+}
+
+impl<F> std::fmt::Debug for Post<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Post").finish_non_exhaustive()
+    }
+}
+
 impl Workers {
     /// Has a worker that waits run `future`; if none does, gives a new one, to be spawned.
-    pub fn take<F>(&self, future: F) -> Option<impl Future<Output = ()> + Send + use<F>>
+    pub fn take<F>(
+        &self,
+        post: &Post<F>,
+        future: F,
+    ) -> Option<impl Future<Output = ()> + Send + use<F>>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let crew = self.crew::<F>();
+        let crew = post.crew.get_or_init(|| self.crew());
         let future = crew.give(future)?;
-        let state = State::Given(Box::new(Some(future)));
-        let seat = Arc::new(Seat { desk: Mutex::new(Desk { state, spare: None, first: true }) });
-        Some(work(crew, seat))
+        let desk = Mutex::new(State::Given(Box::pin(Some(future))));
+        Some(work(crew.clone(), Arc::new(Seat { desk })))
     }
 
     /// Ends the workers that wait.
@@ -85,24 +106,19 @@ struct Waiting<F> {
 
 /// Where a worker gets its next future.
 struct Seat<F> {
-    desk: Mutex<Desk<F>>,
-}
-
-struct Desk<F> {
-    state: State<F>,
-    /// Memory to hand futures over in, which a worker for a single long one does without.
-    spare: Option<Box<Option<F>>>,
-    /// It has had none yet.
-    first: bool,
+    desk: Mutex<State<F>>,
 }
 
 enum State<F> {
     Working,
-    Waiting(Waker),
-    Given(Box<Option<F>>),
+    Waiting(Waker, Room<F>),
+    Given(Room<F>),
     /// The worker ends, or has.
     Over,
 }
+
+/// A future where it runs, and then the memory for the next one.
+type Room<F> = Pin<Box<Option<F>>>;
 
 type Seats<F> = Vec<Arc<Seat<F>>>;
 
@@ -143,28 +159,28 @@ impl<F> Crew<F> {
         }
     }
 
-    /// The next future, in `next`; `false` if there is to be none.
+    /// The next future, in `room`; `false` if there is to be none.
     fn poll_next(
         &self,
         seat: &Arc<Seat<F>>,
         cx: &Context<'_>,
-        mut next: Pin<&mut Option<F>>,
+        room: &mut Option<Room<F>>,
     ) -> Poll<bool> {
         let mut desk = lock(&seat.desk);
-        match std::mem::replace(&mut desk.state, State::Working) {
-            State::Given(mut given) => {
-                next.set(given.take());
-                desk.spare = (!std::mem::take(&mut desk.first)).then_some(given);
+        match std::mem::replace(&mut *desk, State::Working) {
+            State::Given(given) => {
+                *room = Some(given);
                 Poll::Ready(true)
             }
             State::Over => Poll::Ready(false),
-            State::Waiting(former) => {
+            State::Waiting(former, room) => {
                 let same = former.will_wake(cx.waker());
-                desk.state = State::Waiting(if same { former } else { cx.waker().clone() });
+                *desk = State::Waiting(if same { former } else { cx.waker().clone() }, room);
                 Poll::Pending
             }
             State::Working => {
-                desk.state = State::Waiting(cx.waker().clone());
+                let room = room.take().unwrap_or_else(|| Box::pin(None));
+                *desk = State::Waiting(cx.waker().clone(), room);
                 drop(desk);
                 let mut waiting = lock(&self.waiting);
                 if waiting.closed {
@@ -195,25 +211,24 @@ impl<F> Waiting<F> {
 impl<F> Seat<F> {
     fn give(&self, future: F) -> Result<(), F> {
         let mut desk = lock(&self.desk);
-        match std::mem::replace(&mut desk.state, State::Over) {
-            State::Waiting(waker) => {
-                let mut given = desk.spare.take().unwrap_or_default();
-                *given = Some(future);
-                desk.state = State::Given(given);
+        match std::mem::replace(&mut *desk, State::Over) {
+            State::Waiting(waker, mut room) => {
+                room.set(Some(future));
+                *desk = State::Given(room);
                 drop(desk);
                 waker.wake();
                 Ok(())
             }
             other => {
-                desk.state = other;
+                *desk = other;
                 Err(future)
             }
         }
     }
 
     fn end(&self) {
-        let former = std::mem::replace(&mut lock(&self.desk).state, State::Over);
-        if let State::Waiting(waker) = former {
+        let former = std::mem::replace(&mut *lock(&self.desk), State::Over);
+        if let State::Waiting(waker, _) = former {
             waker.wake();
         }
     }
@@ -228,7 +243,7 @@ struct Leave<F>(Arc<Seat<F>>);
 
 impl<F> Drop for Leave<F> {
     fn drop(&mut self) {
-        let former = std::mem::replace(&mut lock(&self.0.desk).state, State::Over);
+        let former = std::mem::replace(&mut *lock(&self.0.desk), State::Over);
         // Not under the lock: a future is user code.
         drop(former);
     }
@@ -236,8 +251,9 @@ impl<F> Drop for Leave<F> {
 
 async fn work<F: Future<Output = ()>>(crew: Arc<Crew<F>>, seat: Arc<Seat<F>>) {
     let seat = Leave(seat);
-    let mut running = pin!(None::<F>);
-    while poll_fn(|cx| crew.poll_next(&seat.0, cx, running.as_mut())).await {
+    let mut room = None;
+    while poll_fn(|cx| crew.poll_next(&seat.0, cx, &mut room)).await {
+        let Some(running) = &mut room else { return };
         if let Some(future) = running.as_mut().as_pin_mut() {
             future.await;
         }
@@ -285,7 +301,7 @@ mod tests {
                 ran.fetch_add(1, Ordering::Relaxed);
                 Poll::Ready(())
             });
-            if let Some(worker) = self.workers.take(future) {
+            if let Some(worker) = self.workers.take(&Post::default(), future) {
                 self.tasks.push(Box::pin(worker));
             }
         }

@@ -13,6 +13,7 @@ use super::call::with_data;
 use super::incoming::{Context, Input, Output};
 use super::shared::{Shared, State};
 use crate::driver::runtime::Runtime;
+use crate::driver::workers::Post;
 use crate::mux::IncomingKey;
 use crate::outbox::Data;
 use crate::payload::{Body, Payload};
@@ -75,6 +76,7 @@ where
     F: Fn(Req, Context) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Res, E>> + Send + 'static,
 {
+    let post = Post::default();
     Service::Task(Box::new(StartFn(move |runtime: &R, served: Served| {
         let guard = Guard::new(&served);
         let request = match decode(served.payload) {
@@ -85,7 +87,7 @@ where
             Ok(future) => future,
             Err(text) => return guard.respond(Err(&text)),
         };
-        runtime.spawn_short(async move {
+        runtime.spawn_short(&post, async move {
             match run(future, &guard, served.route.run_to_end).await {
                 // Encoding the response, or the error's text, is user code too.
                 Ended::Returned(result) => {
@@ -161,6 +163,7 @@ where
     F: Fn(Req, Context) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), E>> + Send + 'static,
 {
+    let post = Post::default();
     Service::Task(Box::new(StartFn(move |runtime: &R, served: Served| {
         let guard = Guard::new(&served);
         let request = match decode(served.payload) {
@@ -171,7 +174,7 @@ where
             Ok(future) => future,
             Err(text) => return guard.finish(Err(text)),
         };
-        runtime.spawn_short(async move {
+        runtime.spawn_short(&post, async move {
             match run(future, &guard, served.route.run_to_end).await {
                 Ended::Returned(end) => {
                     let text = |error: E| catch(|| error.to_string()).unwrap_or_else(|text| text);

@@ -50,10 +50,14 @@ impl WaitList {
     }
 
     /// Everyone is to be woken, and waits no more.
+    #[inline]
     pub(crate) fn wake_all(&mut self, wake: &mut impl Wakers) {
-        if self.places.is_empty() {
-            return;
+        if !self.places.is_empty() {
+            self.wake_some(wake);
         }
+    }
+
+    fn wake_some(&mut self, wake: &mut impl Wakers) {
         self.waiting = 0;
         let woken = if planted!(WakeOneOfMany, self.places.len() > 1) { 1 } else { usize::MAX };
         let waiting = self.places.drain(..).filter_map(|(_, waker)| waker);

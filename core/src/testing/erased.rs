@@ -9,6 +9,7 @@ use std::task::Context;
 use futures_core::future::BoxFuture;
 
 use crate::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
+use crate::driver::workers::Post;
 use crate::time::{Instant, Now};
 
 /// A runtime whose type is not known: what is written for every runtime is compiled once for all.
@@ -51,7 +52,7 @@ impl<R: Runtime + Send + Sync + 'static> Erase for R {
     }
 
     fn spawn_short(&self, future: BoxFuture<'static, ()>) {
-        Runtime::spawn_short(self, future);
+        Runtime::spawn_short(self, &Post::default(), future);
     }
 
     fn rest(&self) {
@@ -102,7 +103,7 @@ impl Runtime for Erased {
         self.0.spawn(Box::pin(future));
     }
 
-    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, _: &Post<F>, future: F) {
         self.0.spawn_short(Box::pin(future));
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::task::Context;
 
 use crate::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
+use crate::driver::workers::Post;
 use crate::test_util::MemoryNetwork;
 use crate::time::{Instant, Now};
 
@@ -46,8 +47,8 @@ impl<R: Runtime> Runtime for InMemory<R> {
         self.runtime.spawn(future);
     }
 
-    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
-        self.runtime.spawn_short(future);
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, post: &Post<F>, future: F) {
+        self.runtime.spawn_short(post, future);
     }
 
     fn rest(&self) {
