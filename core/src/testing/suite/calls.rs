@@ -22,11 +22,13 @@ use crate::route::Unary;
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
 const FAIL: Unary<NoPayload, NoPayload> = Unary::new(2, "fail");
 const HANG: Unary<NoPayload, NoPayload> = Unary::new(3, "hang");
+const ECHO_INLINE: Unary<Payload, Payload> = Unary::new(4, "echo-inline");
 const UNKNOWN: Unary<NoPayload, NoPayload> = Unary::new(99, "unknown");
 
 fn serve<R: Runtime>(builder: Builder<R>) -> Builder<R> {
     builder
         .serve(ECHO, |request, _| async move { Ok::<_, Infallible>(request) })
+        .serve_inline(ECHO_INLINE, |request, _| Ok::<_, Infallible>(request))
         .serve(FAIL, |_, _| async { Err("no such volume: é") })
         .serve(HANG, |_, _| pending::<Result<NoPayload, Infallible>>())
 }
@@ -169,7 +171,10 @@ pub async fn a_thousand_calls_at_once_each_get_their_own_answer<R: Runtime>(rt: 
     let grid = pair(&rt, serve).await;
     let peer = server(&grid);
     let requests: Vec<Payload> = (0..1000).map(|n| text(&format!("call {n}"))).collect();
-    let replies = join_all(requests.iter().map(|request| peer.call(ECHO, request))).await;
+    // Those of the link's task and those of handlers' tasks in runs of several lengths.
+    let route = |n: usize| if n / 100 % 2 == n % 3 % 2 { ECHO } else { ECHO_INLINE };
+    let calls = requests.iter().enumerate().map(|(n, request)| peer.call(route(n), request));
+    let replies = join_all(calls).await;
     for (request, reply) in requests.into_iter().zip(replies) {
         assert_eq!(reply, Ok(request));
     }
