@@ -10,7 +10,7 @@ use super::sync::{self, Mutex};
 use crate::error::CallError;
 use crate::payload::Payload;
 
-/// The longest payload that is delivered. A longer one counts against
+/// The longest payload, or text of an error, that is delivered. A longer one counts against
 /// [`Limits::received_bytes`](crate::limits::Limits::received_bytes) until it is taken, and so stays
 /// with the machine.
 pub(super) const LONGEST: usize = 4096;

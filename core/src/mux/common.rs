@@ -7,6 +7,7 @@ use crate::error::{CallError, LimitKind};
 use crate::event::{Event, IncomingCall};
 use crate::node::Node;
 use crate::outbox::{Class, Data, Outbox, Owner, Position};
+use crate::payload::Payload;
 use crate::stats::Stats;
 use crate::timer::Wheel;
 use crate::wire::{Flags, Header, MessageRef, Op, Pong, SubrouteId, Timestamp};
@@ -234,6 +235,14 @@ impl Common {
     /// Counts a payload as taken.
     pub(crate) fn release(&mut self, bytes: usize) {
         self.received_bytes -= bytes + ITEM_OVERHEAD;
+    }
+}
+
+/// Bytes of an outcome that the peer has sent.
+pub(super) fn received_len(outcome: &Result<Payload, CallError>) -> usize {
+    match outcome {
+        Ok(payload) => payload.as_slice().len(),
+        Err(error) => text(error).map_or(0, String::len),
     }
 }
 

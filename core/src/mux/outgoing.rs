@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::caller::{CallerStream, Effect, Received, waits_in_lane};
-use super::common::{Common, Draft, Refusal};
+use super::common::{Common, Draft, Refusal, received_len};
 use super::id::{GENERATION_MASK, OutgoingKey};
 use crate::error::{CallError, LimitKind};
 use crate::event::Event;
@@ -267,7 +267,7 @@ impl Outgoing {
         self.take_short_response(key, usize::MAX, common)
     }
 
-    /// The same for an outcome whose payload is no longer than this; a longer one stays.
+    /// The same for an outcome whose payload or text is no longer than this; a longer one stays.
     pub(crate) fn take_short_response(
         &mut self,
         key: OutgoingKey,
@@ -276,10 +276,7 @@ impl Outgoing {
     ) -> Option<Result<Payload, CallError>> {
         let slot = self.live_slot(key)?;
         let Kind::Request(outcome) = &mut slot.kind else { return None };
-        let is_short = |outcome: &mut Result<Payload, CallError>| {
-            outcome.as_ref().map_or(0, |payload| payload.as_slice().len()) <= longest
-        };
-        let outcome = outcome.take_if(is_short)?;
+        let outcome = outcome.take_if(|outcome| received_len(outcome) <= longest)?;
         match &outcome {
             Ok(payload) => common.release(payload.as_slice().len()),
             Err(error) => common.release_error(error),

@@ -73,7 +73,7 @@ impl Peer {
         self.outgoing.take_response(key, &mut self.common)
     }
 
-    /// The same for an outcome whose payload is no longer than this; a longer one stays.
+    /// The same for an outcome whose payload or text is no longer than this; a longer one stays.
     pub(crate) fn take_short_response(
         &mut self,
         key: OutgoingKey,

@@ -18,12 +18,14 @@ use crate::timings::Timings;
 
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
 const HANG: Unary<Payload, NoPayload> = Unary::new(2, "hang");
+const FAIL: Unary<u32, NoPayload> = Unary::new(4, "fail");
 const FLOOD: ServerStream<NoPayload, Payload> = ServerStream::new(3, "flood").out_capacity(100);
 
 fn serve<R: Runtime>(builder: Builder<R>) -> Builder<R> {
     builder
         .serve(ECHO, |request, _| async move { Ok::<_, Infallible>(request) })
         .serve(HANG, |_, _| pending::<Result<NoPayload, Infallible>>())
+        .serve(FAIL, |length, _| async move { Err("x".repeat(length as usize)) })
         .serve_stream(FLOOD, |_, mut out: Output<Payload>, _| async move {
             loop {
                 out.send(Payload::from(vec![7; 1000])).await?;
@@ -100,6 +102,25 @@ pub async fn received_items_that_nobody_takes_end_their_stream_only<R: Runtime>(
     assert_eq!(peer.stats().received_bytes, 0);
     assert_eq!(peer.call(ECHO, &Payload::EMPTY).await, Ok(Payload::EMPTY));
     assert_eq!(peer.stats().reconnects, 0);
+}
+
+pub async fn long_outcomes_count_as_received_until_they_are_taken<R: Runtime>(rt: R) {
+    let grid = pair(&rt, serve).await;
+    let peer = server(&grid);
+    for (length, waits) in [(4096, 0), (4097, 4097)] {
+        let text = Payload::from(vec![b'x'; length]);
+        let mut answered = Box::pin(peer.call(ECHO, &text));
+        let words = length as u32;
+        let mut failed = Box::pin(peer.call(FAIL, &words));
+        assert!(answered.as_mut().now_or_never().is_none());
+        assert!(failed.as_mut().now_or_never().is_none());
+        eventually(&rt, "both are here", || peer.stats().outgoing_requests == 0).await;
+        let held = peer.stats().received_bytes;
+        assert!(held == 0 && waits == 0 || held > 2 * waits && waits > 0, "{held} bytes");
+        assert_eq!(answered.await, Ok(text.clone()));
+        assert_eq!(failed.await, Err(CallError::Remote("x".repeat(length))));
+        assert_eq!(peer.stats().received_bytes, 0);
+    }
 }
 
 pub async fn dropped_waiters_leave_nothing_behind<R: Runtime>(rt: R) {

@@ -262,6 +262,7 @@ macro_rules! each_behaviour {
                 one_call_too_many_is_refused_there,
                 a_full_send_queue_makes_calls_wait_or_fail_as_they_wish,
                 received_items_that_nobody_takes_end_their_stream_only,
+                long_outcomes_count_as_received_until_they_are_taken,
                 dropped_waiters_leave_nothing_behind,
                 the_figures_of_all_links_add_up,
                 the_link_is_pinged_and_its_round_trip_is_known,
