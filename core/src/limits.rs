@@ -9,7 +9,8 @@ pub const MERGE_ALLOWANCE: usize = 64 * 1024;
 /// Change some with `Limits { queued_bytes: 4 << 20, ..Limits::default() }`. Reaching one is an error for what reached it and harms nothing else.
 ///
 /// A link's memory is at most `queued_bytes + message + reply_bytes + received_bytes` plus
-/// one read buffer (256 KiB under load, or one message) and some 300 bytes a live stream.
+/// one read buffer (256 KiB under load, or one message), some 300 bytes a live stream, and up to 16 KiB
+/// for each answered call whose future was not polled since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes in one message, ours or theirs; default 16 MiB, at least 1 KiB, at most 1 GiB. Ours: the
@@ -31,7 +32,7 @@ pub struct Limits {
     /// muxes); default 1 MiB. Beyond it the link is dropped: "peer does not read".
     pub reply_bytes: usize,
     /// Bytes received from one peer and not yet taken by the application; default 64 MiB. The
-    /// call whose item passes it ends with a limit error; the link stays. Responses of at most 4 KiB
+    /// call whose item passes it ends with a limit error; the link stays. Outcomes of at most 4 KiB
     /// do not count any more once they are laid where their callers find them.
     pub received_bytes: usize,
 }

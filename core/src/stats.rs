@@ -24,7 +24,7 @@ pub struct Stats {
     pub incoming_streams: usize,
     /// Bytes queued to send now.
     pub queued_bytes: usize,
-    /// Bytes received and not yet taken now.
+    /// Bytes received and not yet taken now, but for short outcomes of requests.
     pub received_bytes: usize,
     /// Connections made after the first.
     pub reconnects: u64,

@@ -28,10 +28,6 @@ const BUDGET: usize = 64;
 /// Reads before what has come is delivered.
 const READS: usize = 2;
 
-/// Calls that this task answers itself in one turn, unless more has been read already: their answers
-/// leave while it answers the next ones, so that the caller has something to do meanwhile.
-const ANSWERS: usize = 16;
-
 /// Lone messages after which a yield is tried, to find out whether there are more by now.
 const PROBE_EVERY: u32 = 64;
 
@@ -399,17 +395,13 @@ impl<R: Runtime> PeerTask<R> {
 
     /// Everything that must not happen under the lock.
     fn act(&mut self) -> bool {
-        let inline = self.runs_inline();
-        let progress = inline || !self.batch.commands.is_empty();
+        let progress = !self.batch.commands.is_empty() || self.runs_inline();
         if std::mem::take(&mut self.rests) {
             self.runtime.rest();
         }
         self.batch.wake();
         let mut calls = std::mem::take(&mut self.batch.calls);
-        let more = self.active.as_ref().is_some_and(|active| active.connection.has_more());
-        // Those that are left are progress: another turn follows.
-        let now = if inline && !more { ANSWERS } else { usize::MAX };
-        for call in calls.drain(..now.min(calls.len())) {
+        for call in calls.drain(..) {
             self.serve(call);
         }
         self.batch.calls = calls;
