@@ -303,6 +303,11 @@ impl Connection {
 
     /// Tells the peer what has come, and that the connection is over if it is.
     pub fn deliver(&mut self, now: Now, peer: &mut Peer) {
+        self.deliver_some(now, peer, usize::MAX);
+    }
+
+    /// The same for at most `count` messages. While any are left, nothing more is to be read.
+    pub fn deliver_some(&mut self, now: Now, peer: &mut Peer, count: usize) {
         if let Phase::Open { announced: announced @ false, .. } = &mut self.phase {
             *announced = true;
             peer.handle_upgraded(now, self.link);
@@ -312,7 +317,10 @@ impl Connection {
             peer.handle_written(self.link, std::mem::take(&mut self.bytes_out));
         }
         if !self.inbound.is_empty() {
-            peer.handle_inbound(now, self.link, &mut self.inbound);
+            peer.handle_messages(now, self.link, &mut self.inbound, count);
+        }
+        if self.undelivered() > 0 {
+            return;
         }
         if let Some(error) = self.failed.clone()
             && !std::mem::replace(&mut self.reported, true)
@@ -321,6 +329,11 @@ impl Connection {
             peer.handle_link_down(now, self.link, error, untouched);
             self.closing.get_or_insert(now.instant.after(IDLE_AFTER));
         }
+    }
+
+    /// Messages that have come and of which the peer has not been told.
+    pub fn undelivered(&self) -> usize {
+        self.inbound.len()
     }
 
     /// Drops those of the frames that the peer gave of which not a byte was written, and says how

@@ -31,6 +31,10 @@ const READS: usize = 2;
 /// Lone messages after which a yield is tried, to find out whether there are more by now.
 const PROBE_EVERY: u32 = 64;
 
+/// Calls that this task answers before the answers leave, so that their callers go on while it answers
+/// others. Those wait as messages: what cancels one may be among them.
+const ANSWERS: usize = 16;
+
 type Dial = BoxFuture<'static, std::io::Result<Box<dyn Transport>>>;
 
 pub(crate) struct PeerTask<R> {
@@ -58,6 +62,8 @@ pub(crate) struct PeerTask<R> {
     /// Whether the last frame held more than one message, and how many lone ones there were since.
     merging: bool,
     lone: u32,
+    /// Among the last calls were some that this task has answered itself.
+    answering: bool,
 }
 
 impl<R> Unpin for PeerTask<R> {}
@@ -156,6 +162,7 @@ impl<R: Runtime> PeerTask<R> {
             yielded: false,
             merging: false,
             lone: 0,
+            answering: false,
         }
     }
 
@@ -174,7 +181,9 @@ impl<R: Runtime> PeerTask<R> {
             // A write that can go on has not stalled, however late this task has come to try it.
             progress |= self.poll_write(now.instant, cx);
         }
-        let (found, armed) = self.exchange(now, cx, progress);
+        let all = self.hear_some(now);
+        progress |= !all;
+        let (found, armed) = self.exchange(now, cx, progress, all);
         progress |= self.act();
         progress |= self.poll_write(now.instant, cx);
         match found {
@@ -238,7 +247,7 @@ impl<R: Runtime> PeerTask<R> {
     fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let Some(active) = &mut self.active else { return false };
         let Active { connection, transport, .. } = &mut **active;
-        if connection.decode_more() {
+        if connection.undelivered() > 0 || connection.decode_more() {
             return true;
         }
         // Most reads take all that there is: the second one finds that out before the exchange.
@@ -277,9 +286,34 @@ impl<R: Runtime> PeerTask<R> {
         }
     }
 
-    fn exchange(&mut self, now: Now, cx: &Context<'_>, progress: bool) -> (Found, Option<Instant>) {
+    /// Where this task answers calls, it tells the peer of some of the messages that have come and
+    /// answers them; `false` if the others are to wait for the next turn.
+    fn hear_some(&mut self, now: Now) -> bool {
+        let Some(active) = self.active.as_mut().filter(|_| self.answering) else { return true };
+        if active.connection.undelivered() <= ANSWERS {
+            return true;
+        }
+        let mut state = self.shared.lock();
+        if state.is_replaced() || state.newcomer.is_some() || state.peer.is_due(now.instant) {
+            return true;
+        }
+        active.connection.deliver_some(now, &mut state.peer, ANSWERS);
+        state.drain_all(&mut self.batch);
+        drop(state);
+        self.batch.wake();
+        self.serve_all() == 0
+    }
+
+    /// `all`: the peer is told of all messages that have come.
+    fn exchange(
+        &mut self,
+        now: Now,
+        cx: &Context<'_>,
+        progress: bool,
+        all: bool,
+    ) -> (Found, Option<Instant>) {
         let mut former = None;
-        let found = self.exchange_locked(now, cx, progress, &mut former);
+        let found = self.exchange_locked(now, cx, (progress, all), &mut former);
         // Not under the lock: closing a transport is the runtime's code.
         drop(former);
         found
@@ -290,7 +324,7 @@ impl<R: Runtime> PeerTask<R> {
         &mut self,
         now: Now,
         cx: &Context<'_>,
-        progress: bool,
+        (progress, all): (bool, bool),
         former: &mut Option<Box<Active>>,
     ) -> (Found, Option<Instant>) {
         let mut state = self.shared.lock();
@@ -322,7 +356,9 @@ impl<R: Runtime> PeerTask<R> {
                     self.rests = true;
                 }
             }
-            connection.deliver(now, &mut state.peer);
+            if all {
+                connection.deliver(now, &mut state.peer);
+            }
             joining = !self.yielded
                 && self.merging
                 && connection.wants_transmit()
@@ -357,7 +393,9 @@ impl<R: Runtime> PeerTask<R> {
         let has_output = connection.is_some_and(|connection| {
             connection.has_fetched() || (connection.wants_transmit() && state.peer.has_transmit())
         });
-        has_output || !self.batch.commands.is_empty() || self.runs_inline()
+        has_output
+            || !self.batch.commands.is_empty()
+            || self.batch.calls.iter().any(|call| self.answers(call))
     }
 
     /// Goes to sleep, if the machine lets it.
@@ -376,13 +414,10 @@ impl<R: Runtime> PeerTask<R> {
         (Found::Nothing, armed)
     }
 
-    /// Whether this task answers one of the new calls itself. Handlers that are tasks wake it when
-    /// they have something to send.
-    fn runs_inline(&self) -> bool {
-        self.batch
-            .calls
-            .iter()
-            .any(|call| !matches!(self.services.get(call.route.as_usize()), Some(Service::Task(_))))
+    /// Whether this task answers the call itself. Handlers that are tasks wake it when they have
+    /// something to send.
+    fn answers(&self, call: &IncomingCall) -> bool {
+        !matches!(self.services.get(call.route.as_usize()), Some(Service::Task(_)))
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -395,16 +430,11 @@ impl<R: Runtime> PeerTask<R> {
 
     /// Everything that must not happen under the lock.
     fn act(&mut self) -> bool {
-        let progress = !self.batch.commands.is_empty() || self.runs_inline();
         if std::mem::take(&mut self.rests) {
             self.runtime.rest();
         }
         self.batch.wake();
-        let mut calls = std::mem::take(&mut self.batch.calls);
-        for call in calls.drain(..) {
-            self.serve(call);
-        }
-        self.batch.calls = calls;
+        let progress = self.serve_all() > 0 || !self.batch.commands.is_empty();
         let mut commands = std::mem::take(&mut self.batch.commands);
         for command in commands.drain(..) {
             self.obey(&command);
@@ -416,6 +446,18 @@ impl<R: Runtime> PeerTask<R> {
             self.runtime.rest();
         }
         progress || finished
+    }
+
+    /// Answers the new calls, or starts their handlers; how many it has answered.
+    fn serve_all(&mut self) -> usize {
+        let mut calls = std::mem::take(&mut self.batch.calls);
+        let answered = calls.iter().filter(|call| self.answers(call)).count();
+        self.answering = answered > 0 || (self.answering && calls.is_empty());
+        for call in calls.drain(..) {
+            self.serve(call);
+        }
+        self.batch.calls = calls;
+        answered
     }
 
     fn serve(&self, call: IncomingCall) {

@@ -378,6 +378,10 @@ impl State {
         std::mem::take(&mut self.replaced)
     }
 
+    pub(crate) const fn is_replaced(&self) -> bool {
+        self.replaced
+    }
+
     /// The task of the link is woken if there is output for it, a time before its alarm, or nothing
     /// left to do for ever.
     fn wake_driver(&mut self, wake: &mut impl Wakers) {

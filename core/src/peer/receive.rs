@@ -1,5 +1,6 @@
 //! What arrives: PROTOCOL.md sections 3 to 5.
 
+use std::collections::VecDeque;
 use std::hint;
 
 use bytes::Bytes;
@@ -24,7 +25,9 @@ const MANY: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Inbound {
     /// The messages, each with whether it is the first of its frame.
-    messages: Vec<(bool, Message)>,
+    messages: VecDeque<(bool, Message)>,
+    /// An id that we never issued has been answered for the frame that is being handled.
+    answered: bool,
     error: Option<DecodeError>,
     bytes: u64,
     chunks: Chunks,
@@ -76,7 +79,7 @@ impl Inbound {
         let mut first = true;
         let (messages, chunks) = (&mut self.messages, &mut self.chunks);
         let result = for_each_message(frame, max_message, |message| {
-            messages.push((std::mem::take(&mut first), own(message, chunks)));
+            messages.push_back((std::mem::take(&mut first), own(message, chunks)));
         });
         self.error = result.err();
     }
@@ -110,10 +113,17 @@ impl Peer {
 
     /// Handles a decoded batch and empties it.
     pub fn handle_inbound(&mut self, now: Now, link: LinkId, inbound: &mut Inbound) {
+        self.handle_messages(now, link, inbound, usize::MAX);
+    }
+
+    /// The same for at most `count` messages; what is left stays in the batch.
+    pub fn handle_messages(&mut self, now: Now, link: LinkId, inbound: &mut Inbound, count: usize) {
         let bytes = std::mem::take(&mut inbound.bytes);
-        let error = inbound.error.take();
+        let count = count.min(inbound.messages.len());
+        let error = inbound.error.take_if(|_| count == inbound.messages.len());
         if self.link.id() != Some(link) && !planted!(OldConnectionStillHeard, self.link.is_up()) {
             inbound.messages.clear();
+            inbound.error = None;
             return self.count_stale(link);
         }
         self.common.stats.bytes_in += bytes;
@@ -122,18 +132,18 @@ impl Peer {
         {
             liveness.on_received(now.instant);
         }
-        self.read_ahead(&inbound.messages);
+        self.read_ahead(inbound.messages.iter().take(count));
         let reply_limit = self.node().limits.reply_bytes;
-        let mut answered = false;
-        for (first_of_frame, message) in inbound.messages.drain(..) {
-            answered &= !first_of_frame;
+        let Inbound { messages, answered, .. } = inbound;
+        for (first_of_frame, message) in messages.drain(..count) {
+            *answered &= !first_of_frame;
             match self.link {
                 Link::Handshaking { .. } => self.on_connect_response(now, check_response(&message)),
                 // One frame may hold a million pings: the limit is for their answers too.
                 Link::Up { .. } if self.common.outbox.reply_bytes() > reply_limit => {
                     self.drop_link(now, LinkError::PeerDoesNotRead);
                 }
-                Link::Up { .. } => self.on_message(now, message, &mut answered),
+                Link::Up { .. } => self.on_message(now, message, answered),
                 // Too early, or too late: an error before it or our close has ended the link.
                 Link::Down | Link::Dialling { .. } | Link::Closing { .. } => {}
             }
@@ -150,12 +160,12 @@ impl Peer {
 
     /// Among many streams those of a batch are not in the processor's cache. It fetches them side by
     /// side where nothing but the next read depends on one.
-    fn read_ahead(&self, messages: &[(bool, Message)]) {
+    fn read_ahead<'a>(&self, messages: impl ExactSizeIterator<Item = &'a (bool, Message)>) {
         let streams = self.incoming.open().1.max(self.outgoing.open().1);
         if messages.len() < 2 || streams < MANY {
             return;
         }
-        let read = messages.iter().map(|(_, message)| match message.header.op {
+        let read = messages.map(|(_, message)| match message.header.op {
             Op::MuxClientMsg | Op::UnblockSrvMux => self.incoming.read_ahead(message.header.mux),
             Op::MuxServerMsg | Op::UnblockClMux => self.outgoing.read_ahead(message.header.mux),
             _ => 0,

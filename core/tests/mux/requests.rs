@@ -7,6 +7,7 @@ use gridmux_core::event::Event;
 use gridmux_core::mux::{Refusal, Target};
 use gridmux_core::outbox::Data;
 use gridmux_core::payload::Payload;
+use gridmux_core::peer::Inbound;
 use gridmux_core::wire::{Flags, MuxConnectError, Op, SubrouteId};
 
 use crate::support::messages::{Edit, merged, message, opening};
@@ -240,6 +241,48 @@ fn a_call_cancelled_before_it_was_taken_is_never_given_out() {
     assert!(solo.calls.is_empty());
     solo.said();
     assert!(solo.peer().is_quiescent());
+}
+
+#[test]
+fn a_batch_handled_in_parts_does_what_the_whole_one_does() {
+    let never_issued = |number: u64| message(Op::AckMux, (1 << 63) | number, 0);
+    let frames = [
+        merged(&[opening(Op::Request, 1, 1, b"a"), never_issued(7), never_issued(8)]),
+        merged(&[
+            opening(Op::ConnectMux, 2, 11, b""),
+            message(Op::MuxClientMsg, 2, 1).payload(b"item"),
+            never_issued(9),
+            message(Op::Ping, 2, 2),
+            opening(Op::Request, 3, 99, b"nobody serves it"),
+        ]),
+        merged(&[message(Op::DisconnectServerMux, 2, 0), opening(Op::Request, 4, 1, b"b")]),
+        b"no message".to_vec(),
+    ];
+    let outcome = |frames: &[Vec<u8>], count| {
+        let mut solo = Solo::acceptor();
+        let (now, link) = (solo.clocks(), solo.link.expect("up"));
+        let mut inbound = Inbound::new();
+        for frame in frames {
+            inbound.add_slice(frame, 1 << 20);
+        }
+        let mut parts = 0;
+        while !inbound.is_empty() {
+            solo.peer().handle_messages(now, link, &mut inbound, count);
+            parts += 1;
+        }
+        solo.pump();
+        let calls: Vec<_> = solo.calls.drain(..).map(|call| call.payload).collect();
+        (parts, (solo.said(), calls, solo.events, solo.closed))
+    };
+    for (frames, calls, closed) in [(&frames[..3], 2, 0), (&frames[..], 0, 1)] {
+        let (parts, whole) = outcome(frames, usize::MAX);
+        assert_eq!((parts, whole.1.len(), whole.3.len()), (1, calls, closed), "{whole:?}");
+        for count in 1..=9 {
+            let (parts, result) = outcome(frames, count);
+            assert_eq!(parts, 10usize.div_ceil(count));
+            assert_eq!(result, whole, "{count} at a time");
+        }
+    }
 }
 
 #[test]

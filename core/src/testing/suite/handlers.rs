@@ -1,6 +1,8 @@
 //! Handlers: what they know, how they are cancelled, and what a panic in one does.
 
 use std::convert::Infallible;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -8,15 +10,20 @@ use futures::future::pending;
 use futures::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::super::{TestGrid, eventually, spawn};
+use super::super::{Raw, TestGrid, eventually, spawn};
 use super::{Flag, pair, server};
 use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
 use crate::error::{CallError, CancelReason};
-use crate::handle::{Context, Input, InputError, Output};
+use crate::handle::{Context, Input, InputError, Output, PeerHandle};
 use crate::limits::Limits;
+use crate::link::dials;
 use crate::payload::{NoPayload, Payload};
 use crate::route::{ServerStream, TwoWay, Unary};
+use crate::wire::{
+    Flags, Header, MERGE_HEADER_LEN, MessageRef, Op, for_each_message, write_merge_header,
+    write_part_header,
+};
 
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
 const WAIT: Unary<NoPayload, NoPayload> = Unary::new(2, "wait");
@@ -63,6 +70,53 @@ pub async fn an_inline_handler_answers_without_a_task<R: Runtime>(rt: R) {
     assert_eq!(server(&grid).call(ECHO, &request).await, Ok(request));
     let error = CallError::Remote(format!("nothing from {}", grid.names()[0]));
     assert_eq!(server(&grid).call(ECHO, &Payload::NIL).await, Err(error));
+}
+
+pub async fn answers_leave_while_an_inline_handler_has_calls_to_come<R: Runtime>(rt: R) {
+    const WRITTEN: Unary<Payload, Payload> = Unary::new(9, "written");
+    let caller = Arc::new(OnceLock::<PeerHandle>::new());
+    let seen = caller.clone();
+    let grid = pair(&rt, move |builder| {
+        let caller = seen.clone();
+        builder.serve_inline(WRITTEN, move |_, _: &Context| {
+            let written = caller.get().map_or(0, |caller| caller.stats().bytes_out);
+            Ok::<_, Infallible>(Payload::from(written.to_be_bytes().to_vec()))
+        })
+    })
+    .await;
+    let (node, name) = (grid.node(1), &grid.names()[1]);
+    let stranger = (1..).map(|n| format!("http://stranger:{n}")).find(|it| dials(it, name));
+    let stranger = stranger.expect("half of them do");
+    let peer = node.add_peer(&stranger).expect("a new name");
+    caller.set(peer).expect("once");
+    let mut raw = Raw::join(&rt, name, &stranger, 9).await;
+    let requests = |ids: Range<u64>| {
+        let mut frame = vec![0; MERGE_HEADER_LEN];
+        write_merge_header(&mut frame, ids.clone().count() as u8);
+        for mux in ids {
+            let header = Header { mux, handler: 9, flags: Flags::EOF, ..Header::new(Op::Request) };
+            let mut request = Vec::new();
+            MessageRef { header, subroute: None, payload: b"" }.encode(&mut request);
+            write_part_header(request.len(), &mut frame);
+            frame.extend_from_slice(&request);
+        }
+        frame
+    };
+    let mut written = Vec::new();
+    for ids in [1..2, 2..53] {
+        let count = ids.clone().count();
+        raw.send(&requests(ids)).await.expect("written");
+        written.clear();
+        while written.len() < count {
+            let frame = raw.receive().await.expect("answers");
+            let answers = for_each_message(&frame, 1 << 20, |answer| {
+                written.push(u64::from_be_bytes(answer.payload.try_into().expect("a number")));
+            });
+            answers.expect("they are well-formed");
+        }
+    }
+    assert!(written.is_sorted(), "{written:?}");
+    assert!(written[50] > written[0] + 16 * 8, "{written:?}");
 }
 
 /// What a handler saw of its end.

@@ -227,6 +227,7 @@ macro_rules! each_behaviour {
             handlers {
                 the_context_tells_caller_and_time_left,
                 an_inline_handler_answers_without_a_task,
+                answers_leave_while_an_inline_handler_has_calls_to_come,
                 a_caller_s_cancel_reaches_the_handler,
                 a_deadline_cancels_the_handler,
                 a_lost_link_cancels_the_handler,
