@@ -121,8 +121,9 @@ impl Future for Cancelled {
 /// The input of a stream that is served: items, then the caller's EOF as `None`, or the reason of
 /// a cancel as one `Err`; then `None` for ever.
 ///
-/// A credit goes back to the caller when an item is taken. Dropping it discards what still
-/// comes, with credits returned, so that the caller's `send` never hangs. It is a [`Stream`], too.
+/// A credit goes back to the caller when an item is taken, unless the caller's EOF has come. Dropping
+/// it discards what still comes, with credits returned, so that the caller's `send` never hangs. It is
+/// a [`Stream`], too.
 ///
 /// ```
 /// use gridmux_core::handle::{Input, InputError};

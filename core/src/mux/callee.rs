@@ -17,6 +17,7 @@ use bytes::Bytes;
 use super::caller::Received;
 use super::common::{Common, Draft, Refusal};
 use super::credit::Credits;
+use super::id::OutgoingKey;
 use super::seq::{ReceiveSeq, SendSeq};
 use crate::error::{CallError, CancelReason, Violation};
 use crate::outbox::{Class, Data, Owner};
@@ -151,8 +152,11 @@ impl CalleeStream {
         Effect::Readable
     }
 
+    /// Whoever has ended its input has no use for credits. A Go node, which ids tell from ours, is sent
+    /// them all the same, as by its own kind (PROTOCOL.md section 5.2: they may be fewer than items).
     fn return_credit(&mut self, owner: Owner, common: &mut Common) {
-        if self.cancelled.is_none() {
+        let useless = self.input_ended && OutgoingKey::from_mux_id(owner.mux).is_some();
+        if self.cancelled.is_none() && !useless {
             let seq = self.send_seq.next();
             common.send(owner, Draft::bare(Op::UnblockClMux, seq), Class::Data);
         }

@@ -214,6 +214,28 @@ fn a_credit_goes_back_for_each_item_taken_and_none_for_the_end() {
 }
 
 #[test]
+fn a_caller_of_our_kind_gets_no_credits_once_it_has_ended_its_input() {
+    for (mux, credits) in [(1, 1), (1 << 63 | 1, 0)] {
+        let mut solo = Solo::acceptor();
+        let key = solo.serve(mux, 11);
+        solo.feed(&merged(&[item(mux, 1, b"a"), item(mux, 2, b"b"), item(mux, 3, b"c")]));
+        assert_eq!(solo.take_input(key), taken(b"a"));
+        assert_eq!(solo.said(), [format!("UnblockClMux mux={mux} seq=1 CRC nil")]);
+        solo.give(&eof(mux, 4));
+        assert_eq!(solo.take_input(key), taken(b"b"));
+        assert_eq!(solo.said().len(), credits);
+        solo.peer().drop_input(key);
+        assert_eq!(solo.take_input(key), Received::End);
+        solo.pump();
+        assert_eq!(solo.said().len(), credits);
+        // The numbers of what it gets go on without a gap.
+        solo.peer().serve_item(key, Data::Borrowed(b"c")).expect("a credit");
+        solo.pump();
+        assert_eq!(solo.sent[0].header.seq, 2 + 2 * credits as u32);
+    }
+}
+
+#[test]
 fn the_end_of_input_may_come_with_the_opening_message() {
     let mut solo = Solo::acceptor();
     solo.feed(&merged(&[opening(Op::ConnectMux, 1, 11, b""), eof(1, 1).payload(b"ignored")]));
