@@ -60,7 +60,7 @@ pub struct Builder<R: Runtime> {
     routes: RouteTable,
     services: Vec<Service<R>>,
     connector: Option<Arc<dyn Connector>>,
-    busy_polling: busy_poll::Policy,
+    busy_polling: Option<busy_poll::Policy>,
     seed: Option<u64>,
     first_generation: u32,
     instance: Option<[u8; 16]>,
@@ -105,7 +105,7 @@ impl<R: Runtime> Builder<R> {
             routes: RouteTable::new(),
             services: Vec::new(),
             connector: None,
-            busy_polling: busy_poll::Policy::default(),
+            busy_polling: None,
             seed: None,
             first_generation: 0,
             instance: None,
@@ -164,14 +164,14 @@ impl<R: Runtime> Builder<R> {
     /// than that. It gives way to other tasks meanwhile: to put a thread to sleep and to wake it takes
     /// longer than a short wait.
     ///
-    /// Unless set, 50 µs, and only on links so busy that several messages share a frame. A duration
-    /// set here is for single messages, too: one that is well over a round trip makes calls to another
+    /// Unless set, 50 µs, and only on links so busy that several messages share a frame, or on a runtime
+    /// that [is slow to wake](Runtime::is_slow_to_wake). A duration set here is for single messages, too: one that is well over a round trip makes calls to another
     /// process that follow each other faster, and takes all of a thread's time while they do. Zero
     /// turns it off; at most 10 ms, which [`Self::build`] checks.
     #[must_use]
     pub fn busy_poll(mut self, longest: Duration) -> Self {
         match busy_poll::Policy::up_to(longest) {
-            Ok(policy) => self.busy_polling = policy,
+            Ok(policy) => self.busy_polling = Some(policy),
             Err(error) => {
                 self.error.get_or_insert(error);
             }
@@ -420,12 +420,14 @@ impl<R: Runtime> Builder<R> {
             GridState::new(Arc::new(node), &names, seeds.next_u64(), first_generation, now)?;
         let connector = self.connector.unwrap_or_else(|| self.runtime.connector().into());
         let services = Arc::new(self.services);
+        let lone = self.runtime.is_slow_to_wake();
+        let busy_polling = self.busy_polling.unwrap_or(busy_poll::Policy::of_links(lone));
         let grid = Grid::run(
             self.runtime,
             state,
             services,
             connector,
-            self.busy_polling,
+            busy_polling,
             seeds,
             first_generation,
         );

@@ -234,7 +234,7 @@ mod tcp;
 mod timer;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Context;
 
 use gridmux_core::driver::clock::SystemClock;
@@ -290,6 +290,15 @@ impl Smol {
     }
 }
 
+/// The threads of smol's global executor.
+fn threads() -> usize {
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| {
+        let threads = std::env::var("SMOL_THREADS").ok().and_then(|threads| threads.parse().ok());
+        threads.unwrap_or(1).max(1)
+    })
+}
+
 impl std::fmt::Debug for Smol {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Smol").field("clock", &self.clock).finish_non_exhaustive()
@@ -327,6 +336,12 @@ impl Runtime for Smol {
     fn yield_now(&self, cx: &mut Context<'_>) -> bool {
         cx.waker().wake_by_ref();
         true
+    }
+
+    fn is_slow_to_wake(&self) -> bool {
+        // One thread finds what is readable and runs the tasks. Of several, one finds it, wakes another
+        // one, and sleeps again.
+        self.spawn.is_some() || threads() > 1
     }
 
     fn rest(&self) {

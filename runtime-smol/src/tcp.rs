@@ -1,7 +1,7 @@
 //! Byte transports over smol's TCP.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -42,17 +42,37 @@ impl TcpTransport {
     }
 }
 
+fn read_into(
+    buf: &mut BytesMut,
+    read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    let room = (buf.capacity() - buf.len()).min(READ);
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() < room {
+            scratch.resize(room, 0);
+        }
+        let len = ready!(read(&mut scratch[..room]))?;
+        buf.extend_from_slice(&scratch[..len]);
+        Poll::Ready(Ok(len))
+    })
+}
+
 impl Transport for TcpTransport {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
-        let room = (buf.capacity() - buf.len()).min(READ);
-        SCRATCH.with_borrow_mut(|scratch| {
-            if scratch.len() < room {
-                scratch.resize(room, 0);
+        read_into(buf, |scratch| Pin::new(&mut self.stream).poll_read(cx, scratch))
+    }
+
+    /// Without the reactor, whose threads need several system calls to tell of what they find.
+    fn try_read(&mut self, buf: &mut BytesMut) -> Option<Poll<io::Result<usize>>> {
+        let socket = SockRef::from(&self.stream);
+        Some(read_into(buf, |scratch| match (&*socket).read(scratch) {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                Poll::Pending
             }
-            let len = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch[..room]))?;
-            buf.extend_from_slice(&scratch[..len]);
-            Poll::Ready(Ok(len))
-        })
+            read => Poll::Ready(read),
+        }))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -104,7 +124,7 @@ impl Listener for TcpListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Box<dyn Transport>>> {
         loop {
             match self.listener.get_ref().accept() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     ready!(self.listener.poll_readable(cx))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),

@@ -24,6 +24,7 @@ struct Standing {
     tokio: Tokio,
     nanos: Arc<AtomicU64>,
     yields: Arc<AtomicUsize>,
+    slow_to_wake: bool,
 }
 
 struct Never;
@@ -59,6 +60,10 @@ impl Runtime for Standing {
         self.tokio.yield_now(cx)
     }
 
+    fn is_slow_to_wake(&self) -> bool {
+        self.slow_to_wake
+    }
+
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
         self.tokio.bind(address)
     }
@@ -80,10 +85,15 @@ struct Two {
 
 impl Two {
     async fn new(busy_poll: Option<Duration>) -> Self {
+        Self::on(false, busy_poll).await
+    }
+
+    async fn on(slow_to_wake: bool, busy_poll: Option<Duration>) -> Self {
         let runtime = Standing {
             tokio: Tokio::default(),
             nanos: Arc::new(AtomicU64::new(1_000_000_000)),
             yields: Arc::new(AtomicUsize::new(0)),
+            slow_to_wake,
         };
         let grid = TestGrid::in_memory(&runtime, 2, move |_, builder| {
             let builder = builder.serve(ECHO, |request, _| async { Ok::<_, Infallible>(request) });
@@ -136,14 +146,23 @@ async fn the_tasks_of_a_busy_link_stay_awake_until_the_wait_is_long() {
 }
 
 #[tokio::test]
-async fn the_tasks_of_single_messages_stay_awake_only_where_that_is_set() {
-    for (busy_poll, awake) in [(None, false), (Some(100), true), (Some(0), false)] {
-        let two = Two::new(busy_poll.map(Duration::from_micros)).await;
+async fn the_tasks_of_single_messages_stay_awake_where_that_is_set_or_the_runtime_is_slow_to_wake()
+{
+    let cases = [
+        (false, None, false),
+        (false, Some(100), true),
+        (false, Some(0), false),
+        (true, None, true),
+        (true, Some(0), false),
+    ];
+    for (slow_to_wake, busy_poll, awake) in cases {
+        let two = Two::on(slow_to_wake, busy_poll.map(Duration::from_micros)).await;
         two.calls(10, 1).await;
-        assert_eq!(two.yields(100).await >= 100, awake, "{busy_poll:?}");
+        assert_eq!(two.yields(100).await >= 100, awake, "{slow_to_wake} {busy_poll:?}");
         two.pass(Duration::from_micros(100));
-        two.yields(2).await;
-        assert_eq!(two.yields(100).await, 0, "{busy_poll:?}: they sleep");
+        two.yields(4).await;
+        assert_eq!(two.yields(100).await, 0, "{slow_to_wake} {busy_poll:?}: they sleep");
+        two.calls(2, 1).await;
     }
 }
 

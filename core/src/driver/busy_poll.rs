@@ -27,13 +27,12 @@ pub(crate) struct Policy {
     lone: bool,
 }
 
-impl Default for Policy {
-    fn default() -> Self {
-        Self { short: SHORT, lone: false }
-    }
-}
-
 impl Policy {
+    /// On all links, or on those whose messages share frames.
+    pub(crate) const fn of_links(lone: bool) -> Self {
+        Self { short: SHORT, lone }
+    }
+
     /// On all links, up to so long.
     pub(crate) fn up_to(short: Duration) -> Result<Self, ConfigError> {
         if short > MAX {
@@ -118,6 +117,27 @@ impl BusyPoll {
         self.short && (dense || self.policy.lone) && self.goes_on(now)
     }
 
+    /// Whether the task is to stay awake if it has nothing to do.
+    pub(super) fn stays(&self, now: Instant, dense: bool) -> bool {
+        self.short && (dense || self.policy.lone) && (self.waiting.is_none() || self.goes_on(now))
+    }
+
+    /// It cannot stay awake: this wait is one to sleep for.
+    pub(super) fn give_up(&mut self) {
+        self.short = false;
+    }
+
+    /// What the task waits for has come, though nothing has woken it.
+    pub(super) fn found(&mut self) -> Option<Waker> {
+        self.ended = self.waiting.take();
+        self.waker()
+    }
+
+    /// The waker for all that the task waits for.
+    pub(super) fn waker(&self) -> Option<Waker> {
+        self.wakes.as_ref().map(|(_, waker)| waker.clone())
+    }
+
     /// Whether a task that has only yielded is to go on so.
     pub(super) fn goes_on(&self, now: Instant) -> bool {
         self.waiting.is_some_and(|began| now.since(began) < self.policy.short)
@@ -165,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_task_stays_awake_where_its_last_wait_was_short() {
-        let (mut poll, task) = started(Policy::default());
+        let (mut poll, task) = started(Policy::of_links(false));
         assert!(!wait(&mut poll, &task, (0, 49), true), "nothing is known yet");
         assert!(wait(&mut poll, &task, (100, 150), true), "a short one");
         assert!(!wait(&mut poll, &task, (200, 201), true), "50 is not short");
@@ -177,7 +197,7 @@ mod tests {
     fn a_task_of_lone_messages_stays_awake_where_that_was_asked_for() {
         let short = Duration::from_micros(200);
         let asked = Policy::up_to(short).expect("a good duration");
-        for (policy, stays) in [(Policy::default(), false), (asked, true)] {
+        for (policy, stays) in [(Policy::of_links(false), false), (asked, true)] {
             let (mut poll, task) = started(policy);
             wait(&mut poll, &task, (0, 10), false);
             assert_eq!(wait(&mut poll, &task, (20, 30), false), stays);
@@ -189,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_task_that_only_yields_sleeps_when_its_time_is_over() {
-        let (mut poll, task) = started(Policy::default());
+        let (mut poll, task) = started(Policy::of_links(false));
         wait(&mut poll, &task, (0, 10), true);
         assert!(poll.wait(at(100), true));
         poll.set_yields(true);
@@ -205,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_task_with_another_waker_runs_and_its_wait_goes_on() {
-        let (mut poll, first) = started(Policy::default());
+        let (mut poll, first) = started(Policy::of_links(false));
         wait(&mut poll, &first, (0, 10), true);
         assert!(poll.wait(at(100), true));
         poll.set_yields(true);
@@ -222,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_task_that_has_another_waker_each_time_sleeps_when_its_time_is_over() {
-        let (mut poll, first) = started(Policy::default());
+        let (mut poll, first) = started(Policy::of_links(false));
         wait(&mut poll, &first, (0, 10), true);
         for (micros, stays) in [(100, true), (120, true), (149, true), (150, false)] {
             assert_eq!(poll.wait(at(micros), true), stays, "{micros}");

@@ -4,13 +4,14 @@
 //! wake those who wait, start handlers and write. At rest a lone message leaves at once; under
 //! load the task yields once before it fetches what to write, unless that is a full frame already,
 //! so that everyone who is ready queues first and many messages share one frame and one system call.
-//! Where it has nothing to do, on a busy link, it stays awake for a moment ([`super::busy_poll`]).
+//! Where it has nothing to do, on a busy link, it stays awake for a moment ([`super::busy_poll`]), and
+//! looks for bytes itself if the transport lets it ([`Transport::try_read`]).
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::active::{Active, SHARE};
 use super::busy_poll::{self, BusyPoll};
@@ -64,6 +65,8 @@ pub(crate) struct PeerTask<R> {
     lone: u32,
     /// Among the last calls were some that this task has answered itself.
     answering: bool,
+    /// Nothing wakes this task when bytes come: it stays awake, and looks.
+    unheard: bool,
 }
 
 impl<R> Unpin for PeerTask<R> {}
@@ -83,9 +86,7 @@ impl<R: Runtime> Future for PeerTask<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let Some(waker) = this.busy_poll.woken(cx.waker()) else {
-            let goes_on = this.busy_poll.goes_on(this.runtime.instant());
-            this.busy_poll.set_yields(goes_on && this.runtime.yield_now(cx));
+        let Some(waker) = this.busy_poll.woken(cx.waker()).or_else(|| this.look_again(cx)) else {
             return Poll::Pending;
         };
         let inner = &mut Context::from_waker(&waker);
@@ -96,10 +97,8 @@ impl<R: Runtime> Future for PeerTask<R> {
             match turn.unwrap_or_else(|_| this.recover()) {
                 Turn::Again if this.read.max(this.written) < SHARE => {}
                 Turn::Again | Turn::Yield => break,
-                Turn::Waiting => {
-                    this.busy_poll.set_yields(this.runtime.yield_now(cx));
-                    return Poll::Pending;
-                }
+                Turn::Waiting if !this.stays_awake(cx) => {}
+                Turn::Waiting => return Poll::Pending,
                 Turn::Parked => return Poll::Pending,
                 Turn::Over => return Poll::Ready(()),
             }
@@ -163,6 +162,7 @@ impl<R: Runtime> PeerTask<R> {
             merging: false,
             lone: 0,
             answering: false,
+            unheard: false,
         }
     }
 
@@ -194,6 +194,7 @@ impl<R: Runtime> PeerTask<R> {
             Found::Nothing => match armed {
                 Some(at) if self.timer.poll_until(at, cx).is_ready() => Turn::Again,
                 _ if self.busy_poll.wait(now.instant, self.merging) => Turn::Waiting,
+                _ if self.unheard => Turn::Again,
                 _ => Turn::Parked,
             },
         }
@@ -209,6 +210,46 @@ impl<R: Runtime> PeerTask<R> {
         let now = self.runtime.now();
         self.shared.lock().recover(now, &mut self.batch.wakers);
         Turn::Again
+    }
+
+    /// The task has nothing to do and is to stay awake; `false` if it has to go on.
+    fn stays_awake(&mut self, cx: &mut Context<'_>) -> bool {
+        let yields = self.runtime.yield_now(cx);
+        self.busy_poll.set_yields(yields);
+        if !yields && self.unheard {
+            self.busy_poll.give_up();
+            return false;
+        }
+        true
+    }
+
+    /// The task has only yielded. Its waker if it is to go on, having looked for bytes itself where
+    /// nothing wakes it when they come.
+    fn look_again(&mut self, cx: &mut Context<'_>) -> Option<Waker> {
+        let now = self.runtime.instant();
+        if !self.busy_poll.goes_on(now) {
+            self.busy_poll.set_yields(false);
+            return self.busy_poll.waker().filter(|_| self.unheard);
+        }
+        if self.unheard && self.try_read(now) {
+            return self.busy_poll.found();
+        }
+        if self.stays_awake(cx) { None } else { self.busy_poll.waker() }
+    }
+
+    fn try_read(&mut self, now: Instant) -> bool {
+        let Some(active) = &mut self.active else { return false };
+        let Active { connection, transport, .. } = &mut **active;
+        match transport.try_read(connection.read_buf()) {
+            None | Some(Poll::Pending) => return false,
+            Some(Poll::Ready(Ok(0))) => connection.handle_eof(),
+            Some(Poll::Ready(Ok(bytes))) => {
+                self.read += bytes;
+                connection.handle_read(now, bytes);
+            }
+            Some(Poll::Ready(Err(error))) => connection.handle_failure(error.into()),
+        }
+        true
     }
 
     /// Takes the connection back; otherwise this task is woken when it is free.
@@ -245,19 +286,23 @@ impl<R: Runtime> PeerTask<R> {
 
     /// Reads; whether there may be more, so that this is to be called again.
     fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        self.unheard = false;
         let Some(active) = &mut self.active else { return false };
         let Active { connection, transport, .. } = &mut **active;
         if connection.undelivered() > 0 || connection.decode_more() {
             return true;
         }
         // Most reads take all that there is: the second one finds that out before the exchange.
+        let awake = self.busy_poll.stays(now, self.merging);
         let mut progress = false;
         for _ in 0..READS {
             if !connection.wants_read() || connection.has_more() {
                 return progress;
             }
             progress = true;
-            match transport.poll_read(cx, connection.read_buf()) {
+            let tried = if awake { transport.try_read(connection.read_buf()) } else { None };
+            self.unheard = tried.is_some();
+            match tried.unwrap_or_else(|| transport.poll_read(cx, connection.read_buf())) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(0)) => connection.handle_eof(),
                 Poll::Ready(Ok(bytes)) => {
@@ -381,7 +426,7 @@ impl<R: Runtime> PeerTask<R> {
         }
         let (found, armed) = self.park(&mut state, cx);
         if found == Found::Nothing {
-            self.lends = !self.merging && leave(&mut self.active, &mut state, cx);
+            self.lends = !self.merging && !self.unheard && leave(&mut self.active, &mut state, cx);
         }
         (found, armed)
     }

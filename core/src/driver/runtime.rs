@@ -60,6 +60,14 @@ pub trait Transport: Send + 'static {
     /// The transport has failed.
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
 
+    /// [`Self::poll_read`] for a task that stays awake and tries again soon: if there is nothing, it is
+    /// not woken when there is. `None` unless this is overridden: where nothing is saved by not having
+    /// to be woken, [`Self::poll_read`] does.
+    fn try_read(&mut self, buf: &mut BytesMut) -> Option<Poll<io::Result<usize>>> {
+        let _ = buf;
+        None
+    }
+
     /// [`Self::poll_write`] for several pieces in their order, at least one, none of them empty: gives
     /// how many bytes of all of them were written, at least one.
     ///
@@ -155,6 +163,12 @@ pub trait Runtime: Clock + Clone + Sized {
     /// [`Builder::busy_poll`](crate::builder::Builder::busy_poll).
     fn yield_now(&self, cx: &mut Context<'_>) -> bool {
         let _ = cx;
+        false
+    }
+
+    /// Whether to wake a task that sleeps takes several times as long as a message over loopback: links'
+    /// tasks then [stay awake](crate::builder::Builder::busy_poll) for single messages, too.
+    fn is_slow_to_wake(&self) -> bool {
         false
     }
 

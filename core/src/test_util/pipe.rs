@@ -52,11 +52,15 @@ impl Pipe {
         woken.into_iter().flatten().for_each(Waker::wake);
     }
 
-    fn poll_read(&self, cx: &Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
+    /// Whoever gives no waker is not woken, nor by what it gave before.
+    fn read(&self, waker: Option<&Waker>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
         let mut flow = lock(&self.0);
         let len = flow.bytes.len().min(buf.capacity() - buf.len());
         if len == 0 && !flow.ended {
-            let former = set(&mut flow.reader, cx.waker());
+            let former = match waker {
+                Some(waker) => set(&mut flow.reader, waker),
+                None => flow.reader.take(),
+            };
             drop((flow, former));
             return Poll::Pending;
         }
@@ -94,7 +98,11 @@ impl Pipe {
 
 impl Transport for PipeTransport {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
-        self.input.poll_read(cx, buf)
+        self.input.read(Some(cx.waker()), buf)
+    }
+
+    fn try_read(&mut self, buf: &mut BytesMut) -> Option<Poll<io::Result<usize>>> {
+        Some(self.input.read(None, buf))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {

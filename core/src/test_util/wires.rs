@@ -275,6 +275,14 @@ impl Transport for WiredTransport {
         ready!(self.poll_flow(cx))?.poll_read(cx, buf)
     }
 
+    fn try_read(&mut self, buf: &mut BytesMut) -> Option<Poll<io::Result<usize>>> {
+        // As long as the line is held, the task has to be woken when it is not any more.
+        match self.poll_flow(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(inner)) => inner.try_read(buf),
+            _ => None,
+        }
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_flow(cx))?.poll_write(cx, buf)
     }

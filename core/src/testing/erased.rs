@@ -36,6 +36,7 @@ trait Erase: Clock + Send + Sync {
     fn spawn_short(&self, future: BoxFuture<'static, ()>);
     fn rest(&self);
     fn yield_now(&self, cx: &mut Context<'_>) -> bool;
+    fn is_slow_to_wake(&self) -> bool;
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>>;
     fn connector(&self) -> Box<dyn Connector>;
     fn random(&self) -> io::Result<[u8; 16]>;
@@ -61,6 +62,10 @@ impl<R: Runtime + Send + Sync + 'static> Erase for R {
 
     fn yield_now(&self, cx: &mut Context<'_>) -> bool {
         Runtime::yield_now(self, cx)
+    }
+
+    fn is_slow_to_wake(&self) -> bool {
+        Runtime::is_slow_to_wake(self)
     }
 
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
@@ -113,6 +118,10 @@ impl Runtime for Erased {
 
     fn yield_now(&self, cx: &mut Context<'_>) -> bool {
         self.0.yield_now(cx)
+    }
+
+    fn is_slow_to_wake(&self) -> bool {
+        self.0.is_slow_to_wake()
     }
 
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {

@@ -59,6 +59,10 @@ impl<R: Runtime> Runtime for InMemory<R> {
         self.runtime.yield_now(cx)
     }
 
+    fn is_slow_to_wake(&self) -> bool {
+        self.runtime.is_slow_to_wake()
+    }
+
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
         self.network.bind(address)
     }

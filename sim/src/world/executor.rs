@@ -80,6 +80,8 @@ pub(crate) struct Task {
     turn: (u64, u64),
     /// How many turns it has had.
     pub(crate) turns: u64,
+    /// In which of them it has yielded, the last time.
+    pub(crate) yielded: u64,
     /// While it runs, it is not here.
     future: Option<TaskFuture>,
     signal: Arc<Signal>,
@@ -123,6 +125,11 @@ impl Executor {
         self.running.and_then(|id| self.get_mut(id))
     }
 
+    /// Whether the task has yielded in its turn of this number, and has had none since.
+    pub(crate) fn is_awake(&mut self, id: TaskId, turn: u64) -> bool {
+        self.get_mut(id).is_some_and(|task| task.turns == turn && task.yielded == turn)
+    }
+
     /// Whether the task has had no turn since the one of this number.
     pub(crate) fn has_yielded(&mut self, id: TaskId, turn: u64) -> bool {
         self.get_mut(id).is_some_and(|task| task.turns == turn)
@@ -142,7 +149,8 @@ impl Executor {
         waker.wake_by_ref();
         let future = Some(future);
         let (made, turn) = (Made::default(), (u64::MAX, 0));
-        slot.task = Some(Task { life, role, key, made, turn, turns: 0, future, signal, waker });
+        slot.task =
+            Some(Task { life, role, key, made, turn, turns: 0, yielded: 0, future, signal, waker });
         self.live += 1;
     }
 

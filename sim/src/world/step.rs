@@ -139,6 +139,7 @@ impl Inner {
         let (resume, key) = (Event::Resume(task.id(), task.turns), task.turn_key(now));
         let wait = 1 + keyed.below(Purpose::Yield, key, awake);
         let tie = keyed.draw(Purpose::Tie, key);
+        task.yielded = task.turns;
         self.counts.yields += 1;
         self.queue.push(now + wait, tie, resume);
         true

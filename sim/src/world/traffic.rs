@@ -265,13 +265,20 @@ impl Inner {
         let noise = |n| keyed.draw(Purpose::Content, [key, offset, n]) as u8;
         let arrival = pipe.arrive(noise);
         let abandoned = pipe.abandoned;
-        let reader = pipe.reader.take();
+        let (reader, looking) = (pipe.reader.take(), pipe.looking.take());
         let hash = arrival.bytes.iter().fold(0, |hash, bytes| mix(hash ^ xxh3_64(bytes)));
         self.digest(&[3, now, key, offset, hash]);
         if let Some(observer) = &mut self.observer {
             arrival.bytes.iter().for_each(|bytes| observer.arrived(now, id, end, bytes));
         }
         reader.into_iter().for_each(Waker::wake);
+        // A task that stays awake finds them at once, and one that should and sleeps, never.
+        if let Some((task, turn)) = looking
+            && self.executor.is_awake(task, turn)
+        {
+            let tie = keyed.draw(Purpose::Tie, [2, key, offset]);
+            self.queue.push(now, tie, Event::Resume(task, turn));
+        }
         if abandoned {
             // Nobody reads there: the writer is reset, as TCP does.
             self.break_end(id, end.other(), 0);
@@ -318,7 +325,7 @@ impl Inner {
         id: ConnId,
         end: End,
         buf: &mut BytesMut,
-        cx: &Context<'_>,
+        cx: Option<&Context<'_>>,
     ) -> Poll<io::Result<usize>> {
         let (now, keyed, whole) = (self.now, self.keyed, self.knobs.whole);
         if let Some(observer) = &mut self.observer {
@@ -354,7 +361,10 @@ impl Inner {
         if let Some(kind) = pipe.reader_error {
             return Poll::Ready(Err(kind.into()));
         }
-        pipe.reader = Some(cx.waker().clone());
+        // Whoever gives no waker is not woken, nor by what it gave before.
+        pipe.reader = cx.map(|cx| cx.waker().clone());
+        let running = self.executor.running().filter(|_| cx.is_none());
+        pipe.looking = running.map(|task| (task.id(), task.turns));
         Poll::Pending
     }
 

@@ -368,6 +368,10 @@ impl<R: Runtime> Runtime for Counting<R> {
         self.runtime.yield_now(cx)
     }
 
+    fn is_slow_to_wake(&self) -> bool {
+        self.runtime.is_slow_to_wake()
+    }
+
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
         self.runtime.bind(address)
     }

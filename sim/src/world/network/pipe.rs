@@ -7,6 +7,7 @@ use std::task::Waker;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::census::FaultId;
+use crate::world::executor::TaskId;
 
 /// Less room than this is none.
 const WINDOW: u64 = 1_460;
@@ -84,6 +85,8 @@ pub(crate) struct Pipe {
     pub(crate) stall_fault: Option<FaultId>,
     placed: Vec<Placed>,
     pub(crate) reader: Option<Waker>,
+    /// The task that looks for bytes again and again, if it stays awake, and in which turn it did last.
+    pub(crate) looking: Option<(TaskId, u64)>,
     pub(crate) writer: Option<Waker>,
     /// The writer has more to write than there was room for when it last tried.
     pub(crate) wanting: bool,
@@ -117,6 +120,7 @@ impl Pipe {
             stall_fault: None,
             placed: Vec::new(),
             reader: None,
+            looking: None,
             writer: None,
             wanting: false,
         }

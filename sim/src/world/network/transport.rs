@@ -25,7 +25,11 @@ pub(crate) struct SimTransport {
 
 impl Transport for SimTransport {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
-        self.shared.world().read(self.conn, self.end, buf, cx)
+        self.shared.world().read(self.conn, self.end, buf, Some(cx))
+    }
+
+    fn try_read(&mut self, buf: &mut BytesMut) -> Option<Poll<io::Result<usize>>> {
+        Some(self.shared.world().read(self.conn, self.end, buf, None))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
