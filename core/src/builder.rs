@@ -165,9 +165,10 @@ impl<R: Runtime> Builder<R> {
     /// longer than a short wait.
     ///
     /// Unless set, 50 µs, and only on links so busy that several messages share a frame, or on a runtime
-    /// that [is slow to wake](Runtime::is_slow_to_wake). A duration set here is for single messages, too: one that is well over a round trip makes calls to another
-    /// process that follow each other faster, and takes all of a thread's time while they do. Zero
-    /// turns it off; at most 10 ms, which [`Self::build`] checks.
+    /// that [is slow to wake](Runtime::is_slow_to_wake). A duration set here is for single messages, too:
+    /// one that is well over a round trip makes calls to another process that follow each other faster,
+    /// and takes all of a thread's time while they do. Zero turns it off; at most 10 ms, which
+    /// [`Self::build`] checks.
     #[must_use]
     pub fn busy_poll(mut self, longest: Duration) -> Self {
         match busy_poll::Policy::up_to(longest) {

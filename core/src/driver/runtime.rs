@@ -60,9 +60,10 @@ pub trait Transport: Send + 'static {
     /// The transport has failed.
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// [`Self::poll_read`] for a task that stays awake and tries again soon: if there is nothing, it is
-    /// not woken when there is. `None` unless this is overridden: where nothing is saved by not having
-    /// to be woken, [`Self::poll_read`] does.
+    /// [`Self::poll_read`] for a task that stays awake and tries again soon: if there is nothing yet
+    /// (`Some(Poll::Pending)`), it is not woken when there is, and calls [`Self::poll_read`] before it
+    /// sleeps. `None`, which it is unless this is overridden, says that [`Self::poll_read`] is to be
+    /// called in any case: worth more only where to be woken costs much more than to look.
     fn try_read(&mut self, buf: &mut BytesMut) -> Option<Poll<io::Result<usize>>> {
         let _ = buf;
         None
