@@ -10,14 +10,11 @@
 //!            after the items that came before)
 //! ```
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
-
 use super::caller::Received;
 use super::common::{Common, Draft, Refusal};
 use super::credit::Credits;
 use super::id::OutgoingKey;
+use super::items::Items;
 use super::seq::{ReceiveSeq, SendSeq};
 use crate::error::{CallError, CancelReason, Violation};
 use crate::outbox::{Class, Data, Owner};
@@ -30,7 +27,7 @@ pub(super) struct CalleeStream {
     receive_seq: ReceiveSeq,
     in_capacity: u32,
     credits: Credits,
-    items: VecDeque<Bytes>,
+    items: Items,
     input_ended: bool,
     input_dropped: bool,
     /// What the handler returned, waiting for a credit.
@@ -65,7 +62,7 @@ impl CalleeStream {
             receive_seq: ReceiveSeq::starting_at(first.wrapping_add(1)),
             in_capacity,
             credits: Credits::full(out_capacity),
-            items: VecDeque::new(),
+            items: Items::default(),
             input_ended: input_ended || in_capacity == 0,
             input_dropped: false,
             finishing: None,
@@ -148,7 +145,7 @@ impl CalleeStream {
         if !common.hold(message.payload.len()) {
             return Effect::OverLimit;
         }
-        self.items.push_back(message.payload);
+        self.items.push(message.payload);
         Effect::Readable
     }
 
@@ -164,7 +161,7 @@ impl CalleeStream {
 
     /// Takes the next input item and returns its credit.
     pub(super) fn receive(&mut self, owner: Owner, common: &mut Common) -> Received<CancelReason> {
-        if let Some(item) = self.items.pop_front() {
+        if let Some(item) = self.items.pop() {
             common.release(item.len());
             self.return_credit(owner, common);
             return Received::Item(item);
@@ -256,7 +253,7 @@ impl CalleeStream {
 
     #[cfg(feature = "planted")]
     pub(super) fn has_unread(&self) -> bool {
-        !self.items.is_empty()
+        self.items.len() > 0
     }
 
     #[cfg(feature = "planted")]
@@ -265,7 +262,7 @@ impl CalleeStream {
     }
 
     pub(super) fn drop_items(&mut self, common: &mut Common) {
-        for item in self.items.drain(..) {
+        while let Some(item) = self.items.pop() {
             common.release(item.len());
         }
     }

@@ -11,13 +11,13 @@
 //!                                 but for the caller's own deadline
 //! ```
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::common::{Common, Draft, Refusal};
 use super::credit::Credits;
+use super::items::Items;
 use super::seq::{ReceiveSeq, SendSeq};
 use crate::error::{CallError, LimitKind, Violation};
 use crate::outbox::{Class, Data, Owner, Position};
@@ -52,7 +52,7 @@ pub(super) struct CallerStream {
     acked: bool,
     input_closed: bool,
     out_capacity: u32,
-    items: VecDeque<Bytes>,
+    items: Items,
     end: Option<Result<(), CallError>>,
     /// The callee has given the call up near its deadline, which ends it here too when it fires:
     /// until then nothing more is sent (PROTOCOL.md section 5.2).
@@ -86,7 +86,7 @@ impl CallerStream {
             acked: false,
             input_closed: in_capacity == 0 && !planted!(CloseOfInputlessStream),
             out_capacity,
-            items: VecDeque::new(),
+            items: Items::default(),
             end: None,
             callee_gone: false,
             liveness: None,
@@ -172,7 +172,7 @@ impl CallerStream {
         if !common.hold(message.payload.len()) {
             return Effect::Failed(CallError::Limit(LimitKind::ReceivedBytes));
         }
-        self.items.push_back(message.payload);
+        self.items.push(message.payload);
         if planted!(CreditOnReceipt) {
             self.return_credit(owner, common);
         }
@@ -191,7 +191,7 @@ impl CallerStream {
     }
 
     pub(super) fn on_heard(&mut self, now: Instant) {
-        if planted!(PongIgnoredWhileUnread, !self.items.is_empty()) {
+        if planted!(PongIgnoredWhileUnread, self.items.len() > 0) {
             return;
         }
         if let Some(liveness) = &mut self.liveness {
@@ -204,7 +204,7 @@ impl CallerStream {
         if matches!(end, Err(CallError::DeadlineExceeded { .. } | CallError::Cancelled)) {
             self.drop_items(common);
         }
-        if planted!(LastItemsDropped, end.is_ok() && !self.items.is_empty()) {
+        if planted!(LastItemsDropped, end.is_ok() && self.items.len() > 0) {
             self.drop_items(common);
         }
         if planted!(ErrorRetractsItems, matches!(end, Err(CallError::Remote(_)))) {
@@ -226,7 +226,7 @@ impl CallerStream {
     }
 
     fn drop_items(&mut self, common: &mut Common) {
-        for item in self.items.drain(..) {
+        while let Some(item) = self.items.pop() {
             if !planted!(DroppedItemsStayCounted) {
                 common.release(item.len());
             }
@@ -280,11 +280,11 @@ impl CallerStream {
     /// Takes the next item and returns its credit.
     pub(super) fn receive(&mut self, owner: Owner, common: &mut Common) -> Received<CallError> {
         if let Some(Err(error)) = &self.end
-            && planted!(ErrorBeforeItems, !self.items.is_empty())
+            && planted!(ErrorBeforeItems, self.items.len() > 0)
         {
             return Received::Failed(error.clone());
         }
-        let Some(item) = self.items.pop_front() else {
+        let Some(item) = self.items.pop() else {
             return match &self.end {
                 None => Received::Pending,
                 Some(Ok(())) => Received::End,
@@ -313,7 +313,7 @@ impl CallerStream {
         }
         if now >= liveness.next_ping {
             liveness.next_ping = now.after(interval);
-            if planted!(NoPingWhileUnread, !self.items.is_empty()) {
+            if planted!(NoPingWhileUnread, self.items.len() > 0) {
                 return Ok(());
             }
             let seq = self.send_seq.next();

@@ -7,6 +7,7 @@ mod common;
 mod credit;
 mod id;
 mod incoming;
+mod items;
 mod outgoing;
 mod seq;
 
