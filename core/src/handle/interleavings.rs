@@ -1,6 +1,7 @@
 //! The handles and the driver under shuttle's scheduler: every lock is a point where another thread
-//! may go on, and the order is drawn anew each time. Time stands still, so that a wake-up that is
-//! lost is never made good by a timer: the test then ends in a deadlock, and fails.
+//! may go on, and the order is drawn anew each time. Time stands still, or moves when it is looked at,
+//! and no timer fires, so that a wake-up that is lost is never made good by one: the test then ends in a
+//! deadlock, and fails.
 //!
 //! `RUSTC_WORKSPACE_WRAPPER=.ci/rustc-shuttle cargo test -p gridmux-core --lib interleavings`
 
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
@@ -36,11 +38,16 @@ const HANG: Unary<NoPayload, NoPayload> = Unary::new(3, "hang");
 const DOUBLE: TwoWay<NoPayload, u32, u32> = TwoWay::new(4, "double").in_capacity(1).out_capacity(1);
 const DEAF: TwoWay<NoPayload, u32, u32> = TwoWay::new(5, "deaf").in_capacity(1);
 
-// ---- a runtime whose clock stands still, and whose network is memory ----
+// ---- a runtime whose clock stands nearly still, and whose network is memory ----
+
+const START: Instant = Instant::from_millis(1000);
 
 #[derive(Clone)]
 struct Still {
     nodes: Nodes,
+    /// So much later it is each time that somebody looks at the clock.
+    step: Duration,
+    looks: Arc<AtomicU32>,
 }
 
 type Nodes = Arc<Mutex<Net>>;
@@ -54,7 +61,7 @@ struct Net {
 
 impl Clock for Still {
     fn instant(&self) -> Instant {
-        Instant::from_millis(1000)
+        START.after(self.step * self.looks.fetch_add(1, Ordering::Relaxed))
     }
 
     fn now(&self) -> Now {
@@ -71,7 +78,8 @@ struct Never;
 
 impl Timer for Never {
     fn poll_until(&mut self, at: Instant, _: &mut TaskContext<'_>) -> Poll<()> {
-        if at <= Instant::from_millis(1000) { Poll::Ready(()) } else { Poll::Pending }
+        // What is due is due at once; nothing else is before a second has passed.
+        if at < START.after(Duration::from_millis(500)) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -156,6 +164,13 @@ impl Transport for Ends {
         Poll::Ready(Ok(len))
     }
 
+    fn try_read(&mut self, buf: &mut BytesMut) -> Option<Poll<io::Result<usize>>> {
+        let read = self.poll_read(&mut TaskContext::from_waker(Waker::noop()), buf);
+        // Whoever only looks is not woken, nor by what it gave before.
+        locked(&self.read.0).reader = None;
+        Some(read)
+    }
+
     fn poll_write(&mut self, _: &mut TaskContext<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.write.with(|state| {
             if state.closed {
@@ -200,11 +215,12 @@ struct Two {
 
 impl Two {
     async fn connected(limits: Limits) -> Self {
-        Self::staying_awake(limits, Duration::ZERO).await
+        Self::staying_awake(limits, Duration::ZERO, Duration::ZERO).await
     }
 
-    /// The clock stands: with any duration but zero, the links' tasks never sleep once a wait was over.
-    async fn staying_awake(limits: Limits, busy_poll: Duration) -> Self {
+    /// Where the clock stands, and `busy_poll` is not zero, the links' tasks never sleep once a wait was
+    /// over. Where it moves by `step`, they do after so many looks at it.
+    async fn staying_awake(limits: Limits, busy_poll: Duration, step: Duration) -> Self {
         let nodes = Nodes::default();
         let hanging = Arc::new(());
         let mut names = ["http://a:1", "http://b:1"];
@@ -213,7 +229,7 @@ impl Two {
         }
         // The acceptor is there before anyone dials.
         let [dialler, acceptor] = names.map(|own| {
-            let runtime = Still { nodes: nodes.clone() };
+            let runtime = Still { nodes: nodes.clone(), step, looks: Arc::default() };
             Grid::builder_on(runtime, own)
                 .peers(names)
                 .auth(SharedSecret::new("a secret of the tests").expect("long enough"))
@@ -289,9 +305,9 @@ fn explore<F: Future<Output = ()> + Send + 'static>(
 // ---- the tests ----
 
 /// Requests from both sides at the same time, to handlers of both kinds.
-fn calls_both_ways(busy_poll: Duration) {
+fn calls_both_ways(busy_poll: Duration, step: Duration) {
     explore(200, move || async move {
-        let two = Two::staying_awake(Limits::default(), busy_poll).await;
+        let two = Two::staying_awake(Limits::default(), busy_poll, step).await;
         let callers =
             [(&two.to, ECHO), (&two.from, INLINE), (&two.to, INLINE)].map(|(peer, route)| {
                 let peer = peer.clone();
@@ -311,12 +327,19 @@ fn calls_both_ways(busy_poll: Duration) {
 
 #[test]
 fn no_wake_up_is_lost_between_poll_and_park() {
-    calls_both_ways(Duration::ZERO);
+    calls_both_ways(Duration::ZERO, Duration::ZERO);
 }
 
 #[test]
 fn no_wake_up_is_lost_while_a_task_stays_awake() {
-    calls_both_ways(Duration::from_micros(1));
+    calls_both_ways(Duration::from_micros(1), Duration::ZERO);
+}
+
+#[test]
+fn no_wake_up_is_lost_between_a_tasks_last_look_and_its_sleep() {
+    for busy_poll in [5, 20] {
+        calls_both_ways(Duration::from_micros(busy_poll), Duration::from_micros(1));
+    }
 }
 
 #[test]
