@@ -60,7 +60,7 @@ pub struct Builder<R: Runtime> {
     routes: RouteTable,
     services: Vec<Service<R>>,
     connector: Option<Arc<dyn Connector>>,
-    busy_polling: Option<busy_poll::Policy>,
+    busy_polling: busy_poll::Policy,
     seed: Option<u64>,
     first_generation: u32,
     instance: Option<[u8; 16]>,
@@ -105,7 +105,7 @@ impl<R: Runtime> Builder<R> {
             routes: RouteTable::new(),
             services: Vec::new(),
             connector: None,
-            busy_polling: None,
+            busy_polling: busy_poll::Policy::default(),
             seed: None,
             first_generation: 0,
             instance: None,
@@ -167,12 +167,12 @@ impl<R: Runtime> Builder<R> {
     /// Unless set, 50 µs, and only on links so busy that several messages share a frame, or on a runtime
     /// that [is slow to wake](Runtime::is_slow_to_wake). A duration set here is for single messages, too:
     /// one that is well over a round trip makes calls to another process that follow each other faster,
-    /// and takes all of a thread's time while they do. Zero turns it off; at most 10 ms, which
-    /// [`Self::build`] checks.
+    /// and takes all of a thread's time while they do. Where waking is slow, a wait that the task has
+    /// slept through counts 50 µs less. Zero turns it off; at most 10 ms, which [`Self::build`] checks.
     #[must_use]
     pub fn busy_poll(mut self, longest: Duration) -> Self {
         match busy_poll::Policy::up_to(longest) {
-            Ok(policy) => self.busy_polling = Some(policy),
+            Ok(policy) => self.busy_polling = policy,
             Err(error) => {
                 self.error.get_or_insert(error);
             }
@@ -421,8 +421,10 @@ impl<R: Runtime> Builder<R> {
             GridState::new(Arc::new(node), &names, seeds.next_u64(), first_generation, now)?;
         let connector = self.connector.unwrap_or_else(|| self.runtime.connector().into());
         let services = Arc::new(self.services);
-        let lone = self.runtime.is_slow_to_wake();
-        let busy_polling = self.busy_polling.unwrap_or(busy_poll::Policy::of_links(lone));
+        let busy_polling = match self.runtime.is_slow_to_wake() {
+            true => self.busy_polling.where_waking_is_slow(),
+            false => self.busy_polling,
+        };
         let grid = Grid::run(
             self.runtime,
             state,

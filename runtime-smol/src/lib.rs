@@ -268,7 +268,9 @@ impl Smol {
     /// and must not block.
     ///
     /// Each task costs one allocation more than on smol's global executor, which is what
-    /// [`Smol::default`] spawns on.
+    /// [`Smol::default`] spawns on. The executor is taken to have several threads, for which to wake
+    /// each other is slow ([`Runtime::is_slow_to_wake`]): on one that has not,
+    /// [`busy_poll`](gridmux_core::builder::Builder::busy_poll) of zero makes single calls faster.
     ///
     /// ```
     /// use std::sync::Arc;

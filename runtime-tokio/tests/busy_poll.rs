@@ -1,81 +1,20 @@
 //! Which links' tasks stay awake, and for how long: on a clock that stands until a test moves it.
 
+mod standing;
+
 use std::convert::Infallible;
-use std::future::{Future, IntoFuture, pending};
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::future::{IntoFuture, pending};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gridmux_tokio::Tokio;
-use gridmux_tokio::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
+use gridmux_tokio::error::CallError;
 use gridmux_tokio::payload::Payload;
 use gridmux_tokio::route::Unary;
 use gridmux_tokio::testing::TestGrid;
-use gridmux_tokio::time::{Instant, Now};
-use gridmux_tokio::wire::Timestamp;
+
+use self::standing::Standing;
 
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
-
-/// Tokio with a clock that stands, which counts how often a link's task has yielded.
-#[derive(Clone)]
-struct Standing {
-    tokio: Tokio,
-    nanos: Arc<AtomicU64>,
-    yields: Arc<AtomicUsize>,
-    slow_to_wake: bool,
-}
-
-struct Never;
-
-impl Timer for Never {
-    fn poll_until(&mut self, _: Instant, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-}
-
-impl Clock for Standing {
-    fn instant(&self) -> Instant {
-        Instant::from_nanos(self.nanos.load(Ordering::Acquire))
-    }
-
-    fn now(&self) -> Now {
-        let wall = Timestamp { seconds: 1_700_000_000, nanos: 0 };
-        Now { instant: self.instant(), wall }
-    }
-
-    fn timer(&self) -> Box<dyn Timer> {
-        Box::new(Never)
-    }
-}
-
-impl Runtime for Standing {
-    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) {
-        self.tokio.spawn(future);
-    }
-
-    fn yield_now(&self, cx: &mut Context<'_>) -> bool {
-        self.yields.fetch_add(1, Ordering::AcqRel);
-        self.tokio.yield_now(cx)
-    }
-
-    fn is_slow_to_wake(&self) -> bool {
-        self.slow_to_wake
-    }
-
-    fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
-        self.tokio.bind(address)
-    }
-
-    fn connector(&self) -> Box<dyn Connector> {
-        self.tokio.connector()
-    }
-
-    fn random(&self) -> io::Result<[u8; 16]> {
-        self.tokio.random()
-    }
-}
 
 /// Two nodes, their clock, and how to make so many calls at the same time.
 struct Two {
@@ -85,16 +24,10 @@ struct Two {
 
 impl Two {
     async fn new(busy_poll: Option<Duration>) -> Self {
-        Self::on(false, busy_poll).await
+        Self::on(Standing::default(), busy_poll).await
     }
 
-    async fn on(slow_to_wake: bool, busy_poll: Option<Duration>) -> Self {
-        let runtime = Standing {
-            tokio: Tokio::default(),
-            nanos: Arc::new(AtomicU64::new(1_000_000_000)),
-            yields: Arc::new(AtomicUsize::new(0)),
-            slow_to_wake,
-        };
+    async fn on(runtime: Standing, busy_poll: Option<Duration>) -> Self {
         let grid = TestGrid::in_memory(&runtime, 2, move |_, builder| {
             let builder = builder.serve(ECHO, |request, _| async { Ok::<_, Infallible>(request) });
             match busy_poll {
@@ -127,7 +60,7 @@ impl Two {
     }
 
     fn pass(&self, time: Duration) {
-        self.runtime.nanos.fetch_add(time.as_nanos() as u64, Ordering::AcqRel);
+        self.runtime.pass(time);
     }
 }
 
@@ -156,7 +89,8 @@ async fn the_tasks_of_single_messages_stay_awake_where_that_is_set_or_the_runtim
         (true, Some(0), false),
     ];
     for (slow_to_wake, busy_poll, awake) in cases {
-        let two = Two::on(slow_to_wake, busy_poll.map(Duration::from_micros)).await;
+        let runtime = Standing { slow_to_wake, ..Standing::default() };
+        let two = Two::on(runtime, busy_poll.map(Duration::from_micros)).await;
         two.calls(10, 1).await;
         assert_eq!(two.yields(100).await >= 100, awake, "{slow_to_wake} {busy_poll:?}");
         two.pass(Duration::from_micros(100));
@@ -181,4 +115,38 @@ async fn a_task_that_stays_awake_lets_others_run() {
     let timer = tokio::time::timeout(Duration::from_millis(1), pending::<()>());
     assert!(timer.await.is_err(), "the runtime's timers fire");
     assert!(two.yields(1).await > 0, "and the task was awake all the time");
+}
+
+#[tokio::test]
+async fn the_links_of_a_runtime_that_cannot_yield_are_woken_for_what_comes() {
+    let runtime = Standing { slow_to_wake: true, sleepy: true, ..Standing::default() };
+    let two = Two::on(runtime, None).await;
+    two.calls(10, 1).await;
+    assert!(two.runtime.yields.load(Ordering::Acquire) > 0, "they have tried");
+    assert_eq!(two.yields(100).await, 0, "and sleep");
+    two.calls(10, 16).await;
+}
+
+/// Whatever a connection's bytes bring to light, the next connection serves the peer.
+#[tokio::test]
+async fn a_panic_while_a_task_looks_for_bytes_costs_its_link_only() {
+    let runtime = Standing { slow_to_wake: true, ..Standing::default() };
+    let grid = TestGrid::builder(&runtime, 2)
+        .configure(|_, node| node.serve(ECHO, |it, _| async { Ok::<_, Infallible>(it) }))
+        .start();
+    let two = Two { grid: grid.expect("good settings"), runtime };
+    two.grid.connected().await;
+    two.calls(10, 1).await;
+    assert!(two.yields(10).await > 0, "they look");
+    two.runtime.faulty.store(true, Ordering::Release);
+    while two.runtime.faulty.load(Ordering::Acquire) {
+        tokio::task::yield_now().await;
+    }
+    let request = Payload::from(vec![7; 100]);
+    let lost = two.grid.peer(0, 1).call(ECHO, &request).await;
+    assert!(matches!(lost, Err(CallError::Disconnected { .. })), "{lost:?}");
+    two.pass(Duration::from_secs(10));
+    two.runtime.ring();
+    two.grid.connected().await;
+    two.calls(10, 1).await;
 }

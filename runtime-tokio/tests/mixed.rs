@@ -89,6 +89,10 @@ impl Runtime for Mixed {
         own!(self, runtime => runtime.yield_now(cx))
     }
 
+    fn is_slow_to_wake(&self) -> bool {
+        own!(self, runtime => runtime.is_slow_to_wake())
+    }
+
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
         own!(self, runtime => runtime.bind(address))
     }

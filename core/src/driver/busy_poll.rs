@@ -16,6 +16,9 @@ use crate::time::Instant;
 /// Shorter waits are short, unless [`Builder::busy_poll`](crate::builder::Builder::busy_poll) says so.
 const SHORT: Duration = Duration::from_micros(50);
 
+/// How long it takes, about, until a task that sleeps runs on a runtime that is slow to wake.
+const WAKING: Duration = Duration::from_micros(50);
+
 /// Longer than this would be a mistake.
 const MAX: Duration = Duration::from_millis(10);
 
@@ -25,20 +28,30 @@ pub(crate) struct Policy {
     short: Duration,
     /// On a link whose messages leave one by one, too.
     lone: bool,
+    /// How much longer a wait is for a task that sleeps.
+    waking: Duration,
+}
+
+/// On links whose messages share frames.
+impl Default for Policy {
+    fn default() -> Self {
+        Self { short: SHORT, lone: false, waking: Duration::ZERO }
+    }
 }
 
 impl Policy {
-    /// On all links, or on those whose messages share frames.
-    pub(crate) const fn of_links(lone: bool) -> Self {
-        Self { short: SHORT, lone }
-    }
-
     /// On all links, up to so long.
     pub(crate) fn up_to(short: Duration) -> Result<Self, ConfigError> {
         if short > MAX {
             return Err(ConfigError::Timing { name: "busy_poll", problem: "longer than 10 ms" });
         }
-        Ok(Self { short, lone: true })
+        Ok(Self { short, lone: true, waking: Duration::ZERO })
+    }
+
+    /// The same on a runtime that is slow to wake: on all links.
+    pub(crate) fn where_waking_is_slow(self) -> Self {
+        let waking = if self.short.is_zero() { Duration::ZERO } else { WAKING };
+        Self { lone: true, waking, ..self }
     }
 }
 
@@ -53,6 +66,8 @@ pub(super) struct BusyPoll {
     ended: Option<Instant>,
     /// The last wait was short.
     short: bool,
+    /// The task has slept in the wait that is not over yet, or has just ended.
+    slept: bool,
     /// The task yields, instead of sleeping.
     yields: bool,
 }
@@ -77,7 +92,15 @@ impl Wake for Wakes {
 
 impl BusyPoll {
     pub(super) const fn new(policy: Policy) -> Self {
-        Self { policy, wakes: None, waiting: None, ended: None, short: false, yields: false }
+        Self {
+            policy,
+            wakes: None,
+            waiting: None,
+            ended: None,
+            short: false,
+            slept: false,
+            yields: false,
+        }
     }
 
     /// The waker for all that the task waits for; `None` if the task has only yielded, and has the same
@@ -105,8 +128,16 @@ impl BusyPoll {
     /// The task goes on: if a wait has ended, it has now.
     pub(super) fn resume(&mut self, now: Instant) {
         if let Some(began) = self.ended.take() {
-            self.short = now.since(began) < self.policy.short;
+            let slept = std::mem::take(&mut self.slept);
+            let waking = if slept { self.policy.waking } else { Duration::ZERO };
+            self.short = now.since(began) < self.policy.short + waking;
         }
+    }
+
+    /// Bytes have come, by which a wait ends even if nothing has woken the task.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.ended = self.ended.or(self.waiting.take());
+        self.resume(now);
     }
 
     /// The task has nothing to do; whether it is to stay awake. `dense`: several messages share a
@@ -114,7 +145,9 @@ impl BusyPoll {
     pub(super) fn wait(&mut self, now: Instant, dense: bool) -> bool {
         self.waiting.get_or_insert(now);
         self.yields = false;
-        self.short && (dense || self.policy.lone) && self.goes_on(now)
+        let stays = self.short && (dense || self.policy.lone) && self.goes_on(now);
+        self.slept |= !stays;
+        stays
     }
 
     /// Whether the task is to stay awake if it has nothing to do.
@@ -185,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_task_stays_awake_where_its_last_wait_was_short() {
-        let (mut poll, task) = started(Policy::of_links(false));
+        let (mut poll, task) = started(Policy::default());
         assert!(!wait(&mut poll, &task, (0, 49), true), "nothing is known yet");
         assert!(wait(&mut poll, &task, (100, 150), true), "a short one");
         assert!(!wait(&mut poll, &task, (200, 201), true), "50 is not short");
@@ -197,7 +230,7 @@ mod tests {
     fn a_task_of_lone_messages_stays_awake_where_that_was_asked_for() {
         let short = Duration::from_micros(200);
         let asked = Policy::up_to(short).expect("a good duration");
-        for (policy, stays) in [(Policy::of_links(false), false), (asked, true)] {
+        for (policy, stays) in [(Policy::default(), false), (asked, true)] {
             let (mut poll, task) = started(policy);
             wait(&mut poll, &task, (0, 10), false);
             assert_eq!(wait(&mut poll, &task, (20, 30), false), stays);
@@ -209,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_task_that_only_yields_sleeps_when_its_time_is_over() {
-        let (mut poll, task) = started(Policy::of_links(false));
+        let (mut poll, task) = started(Policy::default());
         wait(&mut poll, &task, (0, 10), true);
         assert!(poll.wait(at(100), true));
         poll.set_yields(true);
@@ -225,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_task_with_another_waker_runs_and_its_wait_goes_on() {
-        let (mut poll, first) = started(Policy::of_links(false));
+        let (mut poll, first) = started(Policy::default());
         wait(&mut poll, &first, (0, 10), true);
         assert!(poll.wait(at(100), true));
         poll.set_yields(true);
@@ -242,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_task_that_has_another_waker_each_time_sleeps_when_its_time_is_over() {
-        let (mut poll, first) = started(Policy::of_links(false));
+        let (mut poll, first) = started(Policy::default());
         wait(&mut poll, &first, (0, 10), true);
         for (micros, stays) in [(100, true), (120, true), (149, true), (150, false)] {
             assert_eq!(poll.wait(at(micros), true), stays, "{micros}");
@@ -250,6 +283,33 @@ mod tests {
             poll.woken(&task()).expect("what it waits for has to know");
             poll.resume(at(micros));
         }
+    }
+
+    #[test]
+    fn where_waking_is_slow_a_wait_that_was_slept_through_may_last_longer() {
+        let policy = Policy::default().where_waking_is_slow();
+        let (mut poll, task) = started(policy);
+        assert!(!wait(&mut poll, &task, (0, 99), false));
+        assert!(wait(&mut poll, &task, (100, 149), false), "with time to be woken");
+        assert!(wait(&mut poll, &task, (200, 260), false));
+        assert!(!wait(&mut poll, &task, (300, 400), false), "it was awake: 60 is not short");
+        assert!(!wait(&mut poll, &task, (500, 599), false), "100 is not, even asleep");
+        assert!(wait(&mut poll, &task, (600, 649), false));
+        let (mut poll, task) =
+            started(Policy { short: Duration::ZERO, ..policy }.where_waking_is_slow());
+        wait(&mut poll, &task, (0, 0), true);
+        assert!(!wait(&mut poll, &task, (0, 0), true), "that turns it off here, too");
+    }
+
+    #[test]
+    fn bytes_end_a_wait_though_nothing_has_woken_the_task() {
+        let (mut poll, task) = started(Policy::default());
+        wait(&mut poll, &task, (0, 10), true);
+        assert!(poll.wait(at(100), true));
+        poll.heard(at(149));
+        assert!(poll.wait(at(200), true), "that was a short one, and this is another");
+        poll.heard(at(250));
+        assert!(!poll.wait(at(300), true));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The task of one peer: dials, drives the connection, serves what comes in.
 //!
 //! One turn of the loop: read, exchange with the machine under its lock, then, without the lock,
-//! wake those who wait, start handlers and write. At rest a lone message leaves at once; under
+//! wake those who wait, start handlers and write; where many calls have come that it answers itself,
+//! it first tells the machine of some of them only, and answers these. At rest a lone message leaves at once; under
 //! load the task yields once before it fetches what to write, unless that is a full frame already,
 //! so that everyone who is ready queues first and many messages share one frame and one system call.
 //! Where it has nothing to do, on a busy link, it stays awake for a moment ([`super::busy_poll`]), and
@@ -32,8 +33,8 @@ const READS: usize = 2;
 /// Lone messages after which a yield is tried, to find out whether there are more by now.
 const PROBE_EVERY: u32 = 64;
 
-/// Calls that this task answers before the answers leave, so that their callers go on while it answers
-/// others. Those wait as messages: what cancels one may be among them.
+/// Calls that this task answers in one turn: those of one or two turns leave together, so that their
+/// callers go on while it answers others. These wait as messages: what cancels one may be among them.
 const ANSWERS: usize = 16;
 
 type Dial = BoxFuture<'static, std::io::Result<Box<dyn Transport>>>;
@@ -86,15 +87,23 @@ impl<R: Runtime> Future for PeerTask<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let Some(waker) = this.busy_poll.woken(cx.waker()).or_else(|| this.look_again(cx)) else {
+        let Some(waker) = this.busy_poll.woken(cx.waker()).or_else(|| {
+            let looked = catch_unwind(AssertUnwindSafe(|| this.look_again(cx)));
+            looked.unwrap_or_else(|_| {
+                this.recover();
+                this.busy_poll.waker()
+            })
+        }) else {
             return Poll::Pending;
         };
         let inner = &mut Context::from_waker(&waker);
         (this.read, this.written) = (0, 0);
         for _ in 0..BUDGET {
-            // A panic in there is a bug of ours: the link is dropped, the node goes on.
             let turn = catch_unwind(AssertUnwindSafe(|| this.turn(inner)));
-            match turn.unwrap_or_else(|_| this.recover()) {
+            match turn.unwrap_or_else(|_| {
+                this.recover();
+                Turn::Again
+            }) {
                 Turn::Again if this.read.max(this.written) < SHARE => {}
                 Turn::Again | Turn::Yield => break,
                 Turn::Waiting if !this.stays_awake(cx) => {}
@@ -200,7 +209,8 @@ impl<R: Runtime> PeerTask<R> {
         }
     }
 
-    fn recover(&mut self) -> Turn {
+    /// A panic is a bug of ours: the link is dropped, the node goes on.
+    fn recover(&mut self) {
         self.shared.log_bug();
         self.active = None;
         #[cfg(feature = "planted")]
@@ -209,7 +219,6 @@ impl<R: Runtime> PeerTask<R> {
         self.batch.keep_wakers();
         let now = self.runtime.now();
         self.shared.lock().recover(now, &mut self.batch.wakers);
-        Turn::Again
     }
 
     /// The task has nothing to do and is to stay awake; `false` if it has to go on.
@@ -307,6 +316,7 @@ impl<R: Runtime> PeerTask<R> {
                 Poll::Ready(Ok(0)) => connection.handle_eof(),
                 Poll::Ready(Ok(bytes)) => {
                     self.read += bytes;
+                    self.busy_poll.heard(now);
                     connection.handle_read(now, bytes);
                 }
                 Poll::Ready(Err(error)) => connection.handle_failure(error.into()),
@@ -335,14 +345,23 @@ impl<R: Runtime> PeerTask<R> {
     /// answers them; `false` if the others are to wait for the next turn.
     fn hear_some(&mut self, now: Now) -> bool {
         let Some(active) = self.active.as_mut().filter(|_| self.answering) else { return true };
-        if active.connection.undelivered() <= ANSWERS {
+        let connection = &mut active.connection;
+        // Nobody gets the answers of a connection that has failed: its loss is told with its messages.
+        if connection.undelivered() <= ANSWERS || !connection.wants_read() {
             return true;
         }
         let mut state = self.shared.lock();
-        if state.is_replaced() || state.newcomer.is_some() || state.peer.is_due(now.instant) {
+        if state.is_replaced() || state.newcomer.is_some() {
             return true;
         }
-        active.connection.deliver_some(now, &mut state.peer, ANSWERS);
+        state.unpark_driver();
+        state.strike(true);
+        if state.peer.is_due(now.instant) {
+            // They may have been here before it was.
+            connection.deliver(now, &mut state.peer);
+            return true;
+        }
+        connection.deliver_some(now, &mut state.peer, ANSWERS);
         state.drain_all(&mut self.batch);
         drop(state);
         self.batch.wake();

@@ -61,7 +61,7 @@ pub trait Transport: Send + 'static {
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
 
     /// [`Self::poll_read`] for a task that stays awake and tries again soon: if there is nothing yet
-    /// (`Some(Poll::Pending)`), it is not woken when there is, and calls [`Self::poll_read`] before it
+    /// (`Some(Poll::Pending)`), it need not be woken when there is, and calls [`Self::poll_read`] before it
     /// sleeps. `None`, which it is unless this is overridden, says that [`Self::poll_read`] is to be
     /// called in any case: worth more only where to be woken costs much more than to look.
     fn try_read(&mut self, buf: &mut BytesMut) -> Option<Poll<io::Result<usize>>> {

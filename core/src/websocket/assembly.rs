@@ -90,7 +90,7 @@ impl Assembly {
         self.bytes.truncate(end);
     }
 
-    /// There is a read of something else.
+    /// Something else was read.
     pub(super) fn rest(&mut self) {
         if !self.kept.parts.is_empty() {
             self.unused += 1;

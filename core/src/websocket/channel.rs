@@ -152,10 +152,7 @@ impl Channel {
     pub fn read_buf(&mut self) -> &mut BytesMut {
         match self.frame {
             Frame::Direct { end, .. } => self.assembly.for_reading(end),
-            Frame::Whole | Frame::Skipped { .. } => {
-                self.assembly.rest();
-                self.received.for_reading()
-            }
+            Frame::Whole | Frame::Skipped { .. } => self.received.for_reading(),
         }
     }
 
@@ -185,7 +182,12 @@ impl Channel {
         loop {
             match self.step() {
                 Ok(Step::Continue) => {}
-                Ok(Step::Starved) => return Ok(None),
+                Ok(Step::Starved) => {
+                    if !matches!(self.frame, Frame::Direct { .. }) {
+                        self.assembly.rest();
+                    }
+                    return Ok(None);
+                }
                 Ok(Step::Give(incoming)) => return Ok(Some(incoming)),
                 Err(error) => {
                     self.failed = Some(error);
