@@ -75,6 +75,7 @@ scripts! {
     connect_that_comes_late = "connect-that-comes-late.sim";
     damage_on_the_link_of_the_next_machine = "damage-on-the-link-of-the-next-machine.sim";
     deadline_of_a_fast_clock = "deadline-of-a-fast-clock.sim";
+    end_behind_bytes_in_parts_of_a_small_limit = "end-behind-bytes-in-parts-of-a-small-limit.sim";
     end_behind_bytes_in_parts = "end-behind-bytes-in-parts.sim";
     end_made_by_a_changed_byte = "end-made-by-a-changed-byte.sim";
     error_made_by_a_changed_byte = "error-made-by-a-changed-byte.sim";

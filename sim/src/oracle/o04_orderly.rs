@@ -117,7 +117,8 @@ fn end_left(
         // Its one result travels as an item, and when that is taken is not seen.
         return None;
     }
-    if story.call.way == Way::Bytes && story.call.plan.item_size as usize > DEFAULT_ITEM_SIZE {
+    let part = DEFAULT_ITEM_SIZE.min(case.evidence.limits.message / 2);
+    if story.call.way == Way::Bytes && story.call.plan.item_size as usize > part {
         // What is written at once travels in parts, and when each of them is taken is not seen.
         return None;
     }
@@ -276,6 +277,9 @@ mod tests {
             tale
         };
         lost(Way::Bytes, 40_000).is_good(4);
+        let mut small = lost(Way::Bytes, 30_000);
+        small.evidence.limits.message = 40_000;
+        small.is_good(4);
         for (way, item_size) in [(Way::Bytes, 30_000), (Way::Items, 40_000)] {
             assert_eq!(lost(way, item_size).broken(4), [OVERTAKEN], "{way:?}: in one part");
         }
