@@ -145,7 +145,7 @@ impl CalleeStream {
         if !common.hold(message.payload.len()) {
             return Effect::OverLimit;
         }
-        self.items.push(message.payload);
+        self.items.push(message.payload, &mut common.item_memory);
         Effect::Readable
     }
 
@@ -265,6 +265,7 @@ impl CalleeStream {
         while let Some(item) = self.items.pop() {
             common.release(item.len());
         }
+        self.items.give_back(&mut common.item_memory);
     }
 
     /// When the caller counts as silent.

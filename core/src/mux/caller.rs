@@ -172,7 +172,7 @@ impl CallerStream {
         if !common.hold(message.payload.len()) {
             return Effect::Failed(CallError::Limit(LimitKind::ReceivedBytes));
         }
-        self.items.push(message.payload);
+        self.items.push(message.payload, &mut common.item_memory);
         if planted!(CreditOnReceipt) {
             self.return_credit(owner, common);
         }
@@ -231,6 +231,7 @@ impl CallerStream {
                 common.release(item.len());
             }
         }
+        self.items.give_back(&mut common.item_memory);
     }
 
     /// Sends an item if there is a credit and room in the queue.

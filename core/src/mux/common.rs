@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::items::ItemMemory;
 use crate::error::{CallError, LimitKind};
 use crate::event::{Event, IncomingCall};
 use crate::node::Node;
@@ -79,6 +80,7 @@ pub(crate) struct Common {
     pub(crate) calls: VecDeque<IncomingCall>,
     pub(crate) stats: Stats,
     pub(crate) received_bytes: usize,
+    pub(super) item_memory: ItemMemory,
     /// A sender found the queue full: it is told when there is room.
     queue_wanted: bool,
 }
@@ -94,7 +96,16 @@ impl Common {
             calls: VecDeque::new(),
             stats: Stats::default(),
             received_bytes: 0,
+            item_memory: ItemMemory::default(),
             queue_wanted: false,
+        }
+    }
+
+    /// Gives back memory that is kept to be used again.
+    pub(crate) fn shrink(&mut self) {
+        self.item_memory = ItemMemory::default();
+        if self.outbox.is_empty() {
+            self.outbox.shrink();
         }
     }
 

@@ -267,9 +267,7 @@ impl Peer {
 
     /// Gives back memory that an idle link does not need.
     pub fn shrink(&mut self) {
-        if self.common.outbox.is_empty() {
-            self.common.outbox.shrink();
-        }
+        self.common.shrink();
     }
 
     /// Whether a call of [`Self::poll_transmit`] would give something.
