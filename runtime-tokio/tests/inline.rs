@@ -98,6 +98,20 @@ async fn none_run_for_a_connection_that_is_known_to_have_ended() {
 }
 
 #[tokio::test]
+async fn none_runs_whose_cancel_has_come_with_it() {
+    let mut node = Node::new().await;
+    let mut messages = requests(2..42);
+    let cancel = Header { mux: 10, ..Header::new(Op::DisconnectServerMux) };
+    messages.push(encoded(cancel));
+    node.raw.send(&frame(messages)).await.expect("written");
+    while node.calls() < 40 {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(node.calls(), 40, "those of the other 39, and the one before");
+}
+
+#[tokio::test]
 async fn an_answer_that_has_come_is_not_late_for_the_time_they_take() {
     let mut node = Node::new().await;
     let peer = node.peer.clone();

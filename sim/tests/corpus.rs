@@ -69,6 +69,7 @@ scripts! {
     bare_end_before_the_end_of_a_removal = "bare-end-before-the-end-of-a-removal.sim";
     bare_end_before_the_end_of_a_slow_link = "bare-end-before-the-end-of-a-slow-link.sim";
     calls_are_no_pauses = "calls-are-no-pauses.sim";
+    cancel_among_calls_answered_in_parts = "cancel-among-calls-answered-in-parts.sim";
     clock_of_a_former_process = "clock-of-a-former-process.sim";
     connect_of_a_wrong_time_while_clocks_are_set = "connect-of-a-wrong-time-while-clocks-are-set.sim";
     connect_that_comes_late_between_two_links = "connect-that-comes-late-between-two-links.sim";

@@ -336,6 +336,12 @@ impl Connection {
         self.inbound.len()
     }
 
+    /// Whether calls may be begun while messages that came with them are not delivered: none of these
+    /// says that a call, or the connection, is over.
+    pub(crate) fn may_deliver_some(&self) -> bool {
+        self.wants_read() && self.inbound.may_wait()
+    }
+
     /// Drops those of the frames that the peer gave of which not a byte was written, and says how
     /// many: what is reported as never sent must not be sent in front of a close frame.
     fn take_back(&mut self) -> usize {

@@ -34,7 +34,7 @@ const READS: usize = 2;
 const PROBE_EVERY: u32 = 64;
 
 /// Calls that this task answers in one turn: those of one or two turns leave together, so that their
-/// callers go on while it answers others. These wait as messages: what cancels one may be among them.
+/// callers go on while it answers others. These wait as messages, of which the machine is not told yet.
 const ANSWERS: usize = 16;
 
 type Dial = BoxFuture<'static, std::io::Result<Box<dyn Transport>>>;
@@ -342,12 +342,12 @@ impl<R: Runtime> PeerTask<R> {
     }
 
     /// Where this task answers calls, it tells the peer of some of the messages that have come and
-    /// answers them; `false` if the others are to wait for the next turn.
+    /// answers them; `false` if the others are to wait for the next turn. No call is begun of which it is
+    /// known that it is cancelled, or that its connection has failed.
     fn hear_some(&mut self, now: Now) -> bool {
         let Some(active) = self.active.as_mut().filter(|_| self.answering) else { return true };
         let connection = &mut active.connection;
-        // Nobody gets the answers of a connection that has failed: its loss is told with its messages.
-        if connection.undelivered() <= ANSWERS || !connection.wants_read() {
+        if connection.undelivered() <= ANSWERS || !connection.may_deliver_some() {
             return true;
         }
         let mut state = self.shared.lock();

@@ -95,6 +95,13 @@ impl Inbound {
         self.chunks.clear();
     }
 
+    /// Whether some of the messages may be handled, and calls begun, while others wait: none of them
+    /// cancels a call.
+    pub(crate) fn may_wait(&self) -> bool {
+        let cancels = |message: &Message| message.header.op == Op::DisconnectServerMux;
+        self.error.is_none() && !self.messages.iter().any(|(_, message)| cancels(message))
+    }
+
     /// Messages that wait to be handled.
     pub fn len(&self) -> usize {
         self.messages.len()
