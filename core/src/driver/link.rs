@@ -2,11 +2,12 @@
 //!
 //! One turn of the loop: read, exchange with the machine under its lock, then, without the lock,
 //! wake those who wait, start handlers and write; where many calls have come that it answers itself,
-//! it first tells the machine of some of them only, and answers these. At rest a lone message leaves at once; under
-//! load the task yields once before it fetches what to write, unless that is a full frame already,
-//! so that everyone who is ready queues first and many messages share one frame and one system call.
-//! Where it has nothing to do, on a busy link, it stays awake for a moment ([`super::busy_poll`]), and
-//! looks for bytes itself if the transport lets it ([`Transport::try_read`]).
+//! it first tells the machine of some of them only, and answers these. At rest a lone message leaves
+//! at once; under load the task yields once before it fetches what to write, unless that is a full
+//! frame already, so that everyone who is ready queues first and many messages share one frame and one
+//! system call. Where it has nothing to do, on a busy link, it stays awake for a moment
+//! ([`super::busy_poll`]), and looks for bytes itself if the transport lets it
+//! ([`Transport::try_read`]).
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
