@@ -96,7 +96,28 @@ impl Opened {
 
     pub(super) fn contains(&self, mux: u64) -> bool {
         self.0.get(&(mux as u32)).is_some_and(|(first, last)| {
-            generations_between(*first, mux) <= generations_between(*first, *last)
+            // The highest bit is of no generation: it tells our ids from others.
+            let same_kind = (first ^ mux) >> 63 == 0;
+            same_kind && generations_between(*first, mux) <= generations_between(*first, *last)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_was_opened_if_its_slot_had_its_generation() {
+        const OURS: u64 = 1 << 63;
+        let mut opened = Opened::default();
+        for generation in [5, 6] {
+            opened.insert(OURS | generation << 32 | 7);
+        }
+        let cases =
+            [(OURS, 4, 7), (OURS, 5, 7), (OURS, 6, 7), (OURS, 7, 7), (OURS, 5, 8), (0, 5, 7)];
+        let found =
+            cases.map(|(kind, generation, slot)| opened.contains(kind | generation << 32 | slot));
+        assert_eq!(found, [false, true, true, false, false, false]);
     }
 }
