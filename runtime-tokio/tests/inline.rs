@@ -23,7 +23,6 @@ const INLINE: Unary<Payload, Payload> = Unary::new(1, "inline");
 
 /// Its inline handler counts its calls, and takes a millisecond for each.
 struct Node {
-    runtime: Standing,
     grid: TestGrid<Standing>,
     calls: Arc<AtomicUsize>,
     peer: PeerHandle,
@@ -49,7 +48,7 @@ impl Node {
         let caller = caller.expect("half of them do");
         let peer = grid.node(0).add_peer(&caller).expect("a new name");
         let raw = Raw::join(&runtime, name, &caller, 9).await;
-        let mut node = Self { runtime, grid, calls, peer, raw };
+        let mut node = Self { grid, calls, peer, raw };
         node.raw.send(&frame(requests(1..2))).await.expect("written");
         node.raw.receive().await.expect("an answer");
         node
@@ -127,5 +126,4 @@ async fn an_answer_that_has_come_is_not_late_for_the_time_they_take() {
     node.raw.send(&frame(messages)).await.expect("written");
     assert!(call.await.expect("it ends").is_ok());
     assert!(node.calls() > 10, "they took longer than the call may");
-    node.runtime.ring();
 }

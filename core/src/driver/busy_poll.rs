@@ -134,7 +134,7 @@ impl BusyPoll {
         }
     }
 
-    /// Bytes have come, by which a wait ends even if nothing has woken the task.
+    /// Something was read, by which a wait ends even if nothing has woken the task.
     pub(super) fn heard(&mut self, now: Instant) {
         self.ended = self.ended.or(self.waiting.take());
         self.resume(now);
@@ -145,7 +145,7 @@ impl BusyPoll {
     pub(super) fn wait(&mut self, now: Instant, dense: bool) -> bool {
         self.waiting.get_or_insert(now);
         self.yields = false;
-        let stays = self.short && (dense || self.policy.lone) && self.goes_on(now);
+        let stays = self.stays(now, dense);
         self.slept |= !stays;
         stays
     }
@@ -158,12 +158,6 @@ impl BusyPoll {
     /// It cannot stay awake: this wait is one to sleep for.
     pub(super) fn give_up(&mut self) {
         self.short = false;
-    }
-
-    /// What the task waits for has come, though nothing has woken it.
-    pub(super) fn found(&mut self) -> Option<Waker> {
-        self.ended = self.waiting.take();
-        self.waker()
     }
 
     /// The waker for all that the task waits for.

@@ -88,23 +88,13 @@ impl<R: Runtime> Future for PeerTask<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let Some(waker) = this.busy_poll.woken(cx.waker()).or_else(|| {
-            let looked = catch_unwind(AssertUnwindSafe(|| this.look_again(cx)));
-            looked.unwrap_or_else(|_| {
-                this.recover();
-                this.busy_poll.waker()
-            })
-        }) else {
+        let Some(waker) = this.busy_poll.woken(cx.waker()).or_else(|| this.look_again(cx)) else {
             return Poll::Pending;
         };
         let inner = &mut Context::from_waker(&waker);
         (this.read, this.written) = (0, 0);
         for _ in 0..BUDGET {
-            let turn = catch_unwind(AssertUnwindSafe(|| this.turn(inner)));
-            match turn.unwrap_or_else(|_| {
-                this.recover();
-                Turn::Again
-            }) {
+            match this.guarded(|this| this.turn(inner)).unwrap_or(Turn::Again) {
                 Turn::Again if this.read.max(this.written) < SHARE => {}
                 Turn::Again | Turn::Yield => break,
                 Turn::Waiting if !this.stays_awake(cx) => {}
@@ -210,7 +200,12 @@ impl<R: Runtime> PeerTask<R> {
         }
     }
 
-    /// A panic is a bug of ours: the link is dropped, the node goes on.
+    /// A panic in `act`, which gives `None`, is a bug of ours: the link is dropped, the node goes on.
+    fn guarded<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| act(self)));
+        outcome.inspect_err(|_| self.recover()).ok()
+    }
+
     fn recover(&mut self) {
         self.shared.log_bug();
         self.active = None;
@@ -241,25 +236,35 @@ impl<R: Runtime> PeerTask<R> {
             self.busy_poll.set_yields(false);
             return self.busy_poll.waker().filter(|_| self.unheard);
         }
-        if self.unheard && self.try_read(now) {
-            return self.busy_poll.found();
+        if self.unheard && self.guarded(|this| this.try_read(now)).unwrap_or(true) {
+            return self.busy_poll.waker();
         }
         if self.stays_awake(cx) { None } else { self.busy_poll.waker() }
     }
 
     fn try_read(&mut self, now: Instant) -> bool {
         let Some(active) = &mut self.active else { return false };
-        let Active { connection, transport, .. } = &mut **active;
-        match transport.try_read(connection.read_buf()) {
-            None | Some(Poll::Pending) => return false,
-            Some(Poll::Ready(Ok(0))) => connection.handle_eof(),
-            Some(Poll::Ready(Ok(bytes))) => {
-                self.read += bytes;
-                connection.handle_read(now, bytes);
+        match active.transport.try_read(active.connection.read_buf()) {
+            None | Some(Poll::Pending) => false,
+            Some(Poll::Ready(read)) => {
+                self.take_in(now, read);
+                true
             }
-            Some(Poll::Ready(Err(error))) => connection.handle_failure(error.into()),
         }
-        true
+    }
+
+    /// What a read has given.
+    fn take_in(&mut self, now: Instant, read: std::io::Result<usize>) {
+        let Some(active) = &mut self.active else { return };
+        self.busy_poll.heard(now);
+        match read {
+            Ok(0) => active.connection.handle_eof(),
+            Ok(bytes) => {
+                self.read += bytes;
+                active.connection.handle_read(now, bytes);
+            }
+            Err(error) => active.connection.handle_failure(error.into()),
+        }
     }
 
     /// Takes the connection back; otherwise this task is woken when it is free.
@@ -298,14 +303,15 @@ impl<R: Runtime> PeerTask<R> {
     fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         self.unheard = false;
         let Some(active) = &mut self.active else { return false };
-        let Active { connection, transport, .. } = &mut **active;
-        if connection.undelivered() > 0 || connection.decode_more() {
+        if active.connection.undelivered() > 0 || active.connection.decode_more() {
             return true;
         }
         // Most reads take all that there is: the second one finds that out before the exchange.
         let awake = self.busy_poll.stays(now, self.merging);
         let mut progress = false;
         for _ in 0..READS {
+            let Some(active) = &mut self.active else { return false };
+            let Active { connection, transport, .. } = &mut **active;
             if !connection.wants_read() || connection.has_more() {
                 return progress;
             }
@@ -314,13 +320,7 @@ impl<R: Runtime> PeerTask<R> {
             self.unheard = tried.is_some();
             match tried.unwrap_or_else(|| transport.poll_read(cx, connection.read_buf())) {
                 Poll::Pending => return false,
-                Poll::Ready(Ok(0)) => connection.handle_eof(),
-                Poll::Ready(Ok(bytes)) => {
-                    self.read += bytes;
-                    self.busy_poll.heard(now);
-                    connection.handle_read(now, bytes);
-                }
-                Poll::Ready(Err(error)) => connection.handle_failure(error.into()),
+                Poll::Ready(read) => self.take_in(now, read),
             }
         }
         progress
