@@ -164,10 +164,11 @@ impl<R: Runtime> Builder<R> {
     /// than that. It gives way to other tasks meanwhile: to put a thread to sleep and to wake it takes
     /// longer than a short wait.
     ///
-    /// Unless set, 50 µs, and only on links so busy that several messages share a frame, or on a runtime
-    /// that [is slow to wake](Runtime::is_slow_to_wake). A duration set here is for single messages, too:
-    /// one that is well over a round trip makes calls to another process that follow each other faster,
-    /// and takes all of a thread's time while they do. Where waking is slow, a wait that the task has
+    /// Unless set, 50 µs, and only on links so busy that several messages share a frame, or that several
+    /// calls were open at a time lately and the last 8 waits were all so short, or on a runtime that
+    /// [is slow to wake](Runtime::is_slow_to_wake). A duration set here is for one call at a time, too: one
+    /// that is well over a round trip makes calls to another process that follow each other faster, and
+    /// takes all of a thread's time while they do. Where waking is slow, a wait that the task has
     /// slept through counts 50 µs less. Zero turns it off; at most 10 ms, which [`Self::build`] checks.
     #[must_use]
     pub fn busy_poll(mut self, longest: Duration) -> Self {

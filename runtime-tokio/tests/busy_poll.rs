@@ -4,9 +4,11 @@ mod standing;
 
 use std::convert::Infallible;
 use std::future::{IntoFuture, pending};
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::FutureExt;
 use gridmux_tokio::error::CallError;
 use gridmux_tokio::payload::Payload;
 use gridmux_tokio::route::Unary;
@@ -15,6 +17,7 @@ use gridmux_tokio::testing::TestGrid;
 use self::standing::Standing;
 
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
+const HOLD: Unary<Payload, Payload> = Unary::new(2, "hold");
 
 /// Two nodes, their clock, and how to make so many calls at the same time.
 struct Two {
@@ -29,7 +32,9 @@ impl Two {
 
     async fn on(runtime: Standing, busy_poll: Option<Duration>) -> Self {
         let grid = TestGrid::in_memory(&runtime, 2, move |_, builder| {
-            let builder = builder.serve(ECHO, |request, _| async { Ok::<_, Infallible>(request) });
+            let builder = builder
+                .serve(ECHO, |request, _| async { Ok::<_, Infallible>(request) })
+                .serve(HOLD, |_, _| pending::<Result<Payload, Infallible>>());
             match busy_poll {
                 Some(short) => builder.busy_poll(short),
                 None => builder,
@@ -97,6 +102,27 @@ async fn the_tasks_of_single_messages_stay_awake_where_that_is_set_or_the_runtim
         two.yields(4).await;
         assert_eq!(two.yields(100).await, 0, "{slow_to_wake} {busy_poll:?}: they sleep");
         two.calls(2, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn the_tasks_of_single_messages_stay_awake_where_other_calls_are_open_and_waits_always_short()
+{
+    let two = Two::new(None).await;
+    two.calls(20, 1).await;
+    assert_eq!(two.yields(100).await, 0, "one call at a time");
+    let (peer, request) = (two.grid.peer(0, 1), Payload::from(vec![7; 100]));
+    let mut held = pin!(peer.call(HOLD, &request).into_future());
+    assert!(held.as_mut().now_or_never().is_none());
+    for _ in 0..2 {
+        two.pass(Duration::from_micros(50));
+        two.calls(4, 1).await;
+        assert_eq!(two.yields(100).await, 0, "the wait before these was long");
+        two.calls(10, 1).await;
+        assert!(two.yields(100).await >= 100);
+        two.pass(Duration::from_micros(50));
+        two.yields(2).await;
+        assert_eq!(two.yields(100).await, 0, "they sleep");
     }
 }
 

@@ -1,9 +1,11 @@
 //! A link's task on a busy link stays awake for a moment instead of sleeping.
 //!
 //! To put a thread to sleep and to wake it takes longer than many a wait for the next frame. A wait is
-//! taken to be as long as the one before: if that was short, the task yields until something has
-//! woken it or that much time has passed, and only then sleeps. While it yields, the runtime's thread
-//! runs other tasks, and looks for what has become readable when there are none.
+//! taken to be as long as the one before, or as those before where messages leave one by one: if that was
+//! short, the task yields until something has woken it or that much time has passed, and only then
+//! sleeps. While it yields, the runtime's thread runs other tasks, and looks for what has become readable
+//! when there are none. One call at a time is best left to a thread that sleeps in between: nothing but
+//! its own messages wakes that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +21,9 @@ const SHORT: Duration = Duration::from_micros(50);
 /// How long it takes, about, until a task that sleeps runs on a runtime that is slow to wake.
 const WAKING: Duration = Duration::from_micros(50);
 
+/// So many short waits, one after the other, show that a link is busy whose messages leave one by one.
+const STREAK: u32 = 8;
+
 /// Longer than this would be a mistake.
 const MAX: Duration = Duration::from_millis(10);
 
@@ -26,13 +31,24 @@ const MAX: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     short: Duration,
-    /// On a link whose messages leave one by one, too.
+    /// Whatever the traffic.
     lone: bool,
     /// How much longer a wait is for a task that sleeps.
     waking: Duration,
 }
 
-/// On links whose messages share frames.
+/// What goes over a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Traffic {
+    /// One call at a time.
+    Lone,
+    /// Several calls at a time, whose messages leave one by one.
+    Several,
+    /// Messages that share frames.
+    Dense,
+}
+
+/// On links with several calls at a time.
 impl Default for Policy {
     fn default() -> Self {
         Self { short: SHORT, lone: false, waking: Duration::ZERO }
@@ -53,6 +69,16 @@ impl Policy {
         let waking = if self.short.is_zero() { Duration::ZERO } else { WAKING };
         Self { lone: true, waking, ..self }
     }
+
+    /// How many short waits there must have been, one after the other; `None`: no number is enough.
+    const fn streak(self, traffic: Traffic) -> Option<u32> {
+        match traffic {
+            Traffic::Dense => Some(1),
+            _ if self.lone => Some(1),
+            Traffic::Several => Some(STREAK),
+            Traffic::Lone => None,
+        }
+    }
 }
 
 /// What one task waits for, and how long.
@@ -64,8 +90,8 @@ pub(super) struct BusyPoll {
     waiting: Option<Instant>,
     /// When the one began that has just ended.
     ended: Option<Instant>,
-    /// The last wait was short.
-    short: bool,
+    /// So many of the last waits were short.
+    streak: u32,
     /// The task has slept in the wait that is not over yet, or has just ended.
     slept: bool,
     /// The task yields, instead of sleeping.
@@ -97,7 +123,7 @@ impl BusyPoll {
             wakes: None,
             waiting: None,
             ended: None,
-            short: false,
+            streak: 0,
             slept: false,
             yields: false,
         }
@@ -130,7 +156,8 @@ impl BusyPoll {
         if let Some(began) = self.ended.take() {
             let slept = std::mem::take(&mut self.slept);
             let waking = if slept { self.policy.waking } else { Duration::ZERO };
-            self.short = now.since(began) < self.policy.short + waking;
+            let short = now.since(began) < self.policy.short + waking;
+            self.streak = if short { self.streak.saturating_add(1) } else { 0 };
         }
     }
 
@@ -140,24 +167,24 @@ impl BusyPoll {
         self.resume(now);
     }
 
-    /// The task has nothing to do; whether it is to stay awake. `dense`: several messages share a
-    /// frame.
-    pub(super) fn wait(&mut self, now: Instant, dense: bool) -> bool {
+    /// The task has nothing to do; whether it is to stay awake.
+    pub(super) fn wait(&mut self, now: Instant, traffic: Traffic) -> bool {
         self.waiting.get_or_insert(now);
         self.yields = false;
-        let stays = self.stays(now, dense);
+        let stays = self.stays(now, traffic);
         self.slept |= !stays;
         stays
     }
 
     /// Whether the task is to stay awake if it has nothing to do.
-    pub(super) fn stays(&self, now: Instant, dense: bool) -> bool {
-        self.short && (dense || self.policy.lone) && (self.waiting.is_none() || self.goes_on(now))
+    pub(super) fn stays(&self, now: Instant, traffic: Traffic) -> bool {
+        let busy = self.policy.streak(traffic).is_some_and(|streak| self.streak >= streak);
+        busy && (self.waiting.is_none() || self.goes_on(now))
     }
 
     /// It cannot stay awake: this wait is one to sleep for.
     pub(super) fn give_up(&mut self) {
-        self.short = false;
+        self.streak = 0;
     }
 
     /// The waker for all that the task waits for.
@@ -178,6 +205,7 @@ impl BusyPoll {
 
 #[cfg(test)]
 mod tests {
+    use super::Traffic::{Dense, Lone, Several};
     use super::*;
 
     struct Task;
@@ -195,9 +223,9 @@ mod tests {
     }
 
     /// The task waits from `begin` to `end` for something that wakes it; whether it stays awake.
-    fn wait(poll: &mut BusyPoll, task: &Waker, (begin, end): (u64, u64), dense: bool) -> bool {
+    fn wait(poll: &mut BusyPoll, task: &Waker, (begin, end): (u64, u64), traffic: Traffic) -> bool {
         let waker = poll.wakes.as_ref().map(|(_, waker)| waker.clone());
-        let stays = poll.wait(at(begin), dense);
+        let stays = poll.wait(at(begin), traffic);
         waker.expect("it has run").wake();
         poll.woken(task).expect("it was woken");
         poll.resume(at(end));
@@ -213,11 +241,11 @@ mod tests {
     #[test]
     fn a_task_stays_awake_where_its_last_wait_was_short() {
         let (mut poll, task) = started(Policy::default());
-        assert!(!wait(&mut poll, &task, (0, 49), true), "nothing is known yet");
-        assert!(wait(&mut poll, &task, (100, 150), true), "a short one");
-        assert!(!wait(&mut poll, &task, (200, 201), true), "50 is not short");
-        assert!(wait(&mut poll, &task, (300, 9000), true));
-        assert!(!wait(&mut poll, &task, (9100, 9101), true));
+        assert!(!wait(&mut poll, &task, (0, 49), Dense), "nothing is known yet");
+        assert!(wait(&mut poll, &task, (100, 150), Dense), "a short one");
+        assert!(!wait(&mut poll, &task, (200, 201), Dense), "50 is not short");
+        assert!(wait(&mut poll, &task, (300, 9000), Dense));
+        assert!(!wait(&mut poll, &task, (9100, 9101), Dense));
     }
 
     #[test]
@@ -226,19 +254,37 @@ mod tests {
         let asked = Policy::up_to(short).expect("a good duration");
         for (policy, stays) in [(Policy::default(), false), (asked, true)] {
             let (mut poll, task) = started(policy);
-            wait(&mut poll, &task, (0, 10), false);
-            assert_eq!(wait(&mut poll, &task, (20, 30), false), stays);
+            wait(&mut poll, &task, (0, 10), Lone);
+            assert_eq!(wait(&mut poll, &task, (20, 30), Lone), stays);
         }
         let (mut poll, task) = started(Policy::up_to(Duration::ZERO).expect("it turns it off"));
-        wait(&mut poll, &task, (0, 0), true);
-        assert!(!wait(&mut poll, &task, (0, 0), true));
+        wait(&mut poll, &task, (0, 0), Dense);
+        assert!(!wait(&mut poll, &task, (0, 0), Dense));
+    }
+
+    #[test]
+    fn a_task_of_several_calls_stays_awake_after_a_row_of_short_waits() {
+        let (mut poll, task) = started(Policy::default());
+        let mut row = |from: u64, count: u64| -> Vec<_> {
+            let mut short = |at| wait(&mut poll, &task, (at, at + 49), Several);
+            let stays = (0..count).map(|number| short(from + 100 * number)).collect();
+            wait(&mut poll, &task, (from + 100 * count, from + 100 * count + 50), Several);
+            stays
+        };
+        let stays = [[false; 8].as_slice(), &[true; 4]].concat();
+        assert_eq!(row(0, 12), stays);
+        assert_eq!(row(2000, 12), stays, "a long one begins it anew");
+        for number in 0..100 {
+            assert!(!wait(&mut poll, &task, (4000 + number, 4001 + number), Lone));
+        }
+        assert!(wait(&mut poll, &task, (5000, 5001), Several), "their waits count all the same");
     }
 
     #[test]
     fn a_task_that_only_yields_sleeps_when_its_time_is_over() {
         let (mut poll, task) = started(Policy::default());
-        wait(&mut poll, &task, (0, 10), true);
-        assert!(poll.wait(at(100), true));
+        wait(&mut poll, &task, (0, 10), Dense);
+        assert!(poll.wait(at(100), Dense));
         poll.set_yields(true);
         for micros in [100, 120, 149] {
             assert!(poll.woken(&task).is_none(), "nothing has happened");
@@ -253,13 +299,13 @@ mod tests {
     #[test]
     fn a_task_with_another_waker_runs_and_its_wait_goes_on() {
         let (mut poll, first) = started(Policy::default());
-        wait(&mut poll, &first, (0, 10), true);
-        assert!(poll.wait(at(100), true));
+        wait(&mut poll, &first, (0, 10), Dense);
+        assert!(poll.wait(at(100), Dense));
         poll.set_yields(true);
         let second = task();
         let waker = poll.woken(&second).expect("what it waits for has to know");
         poll.resume(at(140));
-        assert!(poll.wait(at(140), true));
+        assert!(poll.wait(at(140), Dense));
         poll.set_yields(true);
         assert!(poll.woken(&second).is_none());
         assert!(!poll.goes_on(at(150)), "it began at 100");
@@ -270,9 +316,9 @@ mod tests {
     #[test]
     fn a_task_that_has_another_waker_each_time_sleeps_when_its_time_is_over() {
         let (mut poll, first) = started(Policy::default());
-        wait(&mut poll, &first, (0, 10), true);
+        wait(&mut poll, &first, (0, 10), Dense);
         for (micros, stays) in [(100, true), (120, true), (149, true), (150, false)] {
-            assert_eq!(poll.wait(at(micros), true), stays, "{micros}");
+            assert_eq!(poll.wait(at(micros), Dense), stays, "{micros}");
             poll.set_yields(stays);
             poll.woken(&task()).expect("what it waits for has to know");
             poll.resume(at(micros));
@@ -283,27 +329,27 @@ mod tests {
     fn where_waking_is_slow_a_wait_that_was_slept_through_may_last_longer() {
         let policy = Policy::default().where_waking_is_slow();
         let (mut poll, task) = started(policy);
-        assert!(!wait(&mut poll, &task, (0, 99), false));
-        assert!(wait(&mut poll, &task, (100, 149), false), "with time to be woken");
-        assert!(wait(&mut poll, &task, (200, 260), false));
-        assert!(!wait(&mut poll, &task, (300, 400), false), "it was awake: 60 is not short");
-        assert!(!wait(&mut poll, &task, (500, 599), false), "100 is not, even asleep");
-        assert!(wait(&mut poll, &task, (600, 649), false));
+        assert!(!wait(&mut poll, &task, (0, 99), Lone));
+        assert!(wait(&mut poll, &task, (100, 149), Lone), "with time to be woken");
+        assert!(wait(&mut poll, &task, (200, 260), Lone));
+        assert!(!wait(&mut poll, &task, (300, 400), Lone), "it was awake: 60 is not short");
+        assert!(!wait(&mut poll, &task, (500, 599), Lone), "100 is not, even asleep");
+        assert!(wait(&mut poll, &task, (600, 649), Lone));
         let (mut poll, task) =
             started(Policy { short: Duration::ZERO, ..policy }.where_waking_is_slow());
-        wait(&mut poll, &task, (0, 0), true);
-        assert!(!wait(&mut poll, &task, (0, 0), true), "that turns it off here, too");
+        wait(&mut poll, &task, (0, 0), Dense);
+        assert!(!wait(&mut poll, &task, (0, 0), Dense), "that turns it off here, too");
     }
 
     #[test]
     fn bytes_end_a_wait_though_nothing_has_woken_the_task() {
         let (mut poll, task) = started(Policy::default());
-        wait(&mut poll, &task, (0, 10), true);
-        assert!(poll.wait(at(100), true));
+        wait(&mut poll, &task, (0, 10), Dense);
+        assert!(poll.wait(at(100), Dense));
         poll.heard(at(149));
-        assert!(poll.wait(at(200), true), "that was a short one, and this is another");
+        assert!(poll.wait(at(200), Dense), "that was a short one, and this is another");
         poll.heard(at(250));
-        assert!(!poll.wait(at(300), true));
+        assert!(!poll.wait(at(300), Dense));
     }
 
     #[test]

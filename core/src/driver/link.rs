@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::active::{Active, SHARE};
-use super::busy_poll::{self, BusyPoll};
+use super::busy_poll::{self, BusyPoll, Traffic};
 use super::runtime::{BoxFuture, Connector, Runtime, Timer, Transport};
 use crate::connection::Connection;
 use crate::error::LinkError;
@@ -33,6 +33,9 @@ const READS: usize = 2;
 
 /// Lone messages after which a yield is tried, to find out whether there are more by now.
 const PROBE_EVERY: u32 = 64;
+
+/// For so many turns a link on which several calls were open counts as one that has several at a time.
+const SEVERAL: u32 = 16;
 
 /// Calls that this task answers in one turn: those of one or two turns leave together, so that their
 /// callers go on while it answers others. These wait as messages, of which the machine is not told yet.
@@ -65,6 +68,8 @@ pub(crate) struct PeerTask<R> {
     /// Whether the last frame held more than one message, and how many lone ones there were since.
     merging: bool,
     lone: u32,
+    /// Turns for which the link counts as one that has several calls at a time.
+    several: u32,
     /// Among the last calls were some that this task has answered itself.
     answering: bool,
     /// Nothing wakes this task when bytes come: it stays awake, and looks.
@@ -161,6 +166,7 @@ impl<R: Runtime> PeerTask<R> {
             yielded: false,
             merging: false,
             lone: 0,
+            several: 0,
             answering: false,
             unheard: false,
         }
@@ -193,7 +199,7 @@ impl<R: Runtime> PeerTask<R> {
             Found::End => Turn::Over,
             Found::Nothing => match armed {
                 Some(at) if self.timer.poll_until(at, cx).is_ready() => Turn::Again,
-                _ if self.busy_poll.wait(now.instant, self.merging) => Turn::Waiting,
+                _ if self.busy_poll.wait(now.instant, self.traffic()) => Turn::Waiting,
                 _ if self.unheard => Turn::Again,
                 _ => Turn::Parked,
             },
@@ -307,7 +313,7 @@ impl<R: Runtime> PeerTask<R> {
             return true;
         }
         // Most reads take all that there is: the second one finds that out before the exchange.
-        let awake = self.busy_poll.stays(now, self.merging);
+        let awake = self.busy_poll.stays(now, self.traffic());
         let mut progress = false;
         for _ in 0..READS {
             let Some(active) = &mut self.active else { return false };
@@ -436,6 +442,8 @@ impl<R: Runtime> PeerTask<R> {
                 self.lone = if self.merging { 0 } else { self.lone + 1 };
             }
         }
+        let several = state.peer.open_calls() > 1;
+        self.several = if several { SEVERAL } else { self.several.saturating_sub(1) };
         state.drain_all(&mut self.batch);
         if joining {
             self.yielded = true;
@@ -483,6 +491,14 @@ impl<R: Runtime> PeerTask<R> {
     /// something to send.
     fn answers(&self, call: &IncomingCall) -> bool {
         !matches!(self.services.get(call.route.as_usize()), Some(Service::Task(_)))
+    }
+
+    const fn traffic(&self) -> Traffic {
+        match (self.merging, self.several) {
+            (true, _) => Traffic::Dense,
+            (false, 1..) => Traffic::Several,
+            (false, 0) => Traffic::Lone,
+        }
     }
 
     fn is_due(&self, now: Instant) -> bool {

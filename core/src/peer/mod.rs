@@ -171,6 +171,13 @@ impl Peer {
         stats
     }
 
+    /// Calls that are open, in both directions.
+    pub(crate) fn open_calls(&self) -> usize {
+        let ((ours, our_streams), (theirs, their_streams)) =
+            (self.outgoing.open(), self.incoming.open());
+        ours + our_streams + theirs + their_streams
+    }
+
     // ---- outputs ----
 
     /// The next thing to do about the connection.
