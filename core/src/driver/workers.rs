@@ -5,7 +5,6 @@
 //! done waits a while for the next future of the same type instead of ending.
 
 use std::any::{Any, TypeId};
-use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -20,7 +19,8 @@ const PERIOD: u32 = 4096;
 /// what that gives back.
 #[derive(Default)]
 pub struct Workers {
-    crews: Mutex<BTreeMap<TypeId, Arc<dyn AnyCrew>>>,
+    /// In the order in which they were asked for first.
+    crews: Mutex<Vec<(TypeId, Arc<dyn AnyCrew>)>>,
 }
 
 impl std::fmt::Debug for Workers {
@@ -63,25 +63,30 @@ impl Workers {
         Some(work(crew.clone(), Arc::new(Seat { desk })))
     }
 
-    /// Ends the workers that wait.
+    /// Ends the workers that wait, and those that are done before another future comes.
     pub fn rest(&self) {
-        let crews: Vec<_> = lock(&self.crews).values().cloned().collect();
-        crews.into_iter().for_each(|crew| crew.rest());
+        let crews = lock(&self.crews).clone();
+        crews.into_iter().for_each(|(_, crew)| crew.rest());
     }
 
     fn crew<F: Send + 'static>(&self) -> Arc<Crew<F>> {
         let mut crews = lock(&self.crews);
-        let crew = crews.entry(TypeId::of::<F>()).or_insert_with(|| Arc::new(Crew::<F>::new()));
-        let crew: Arc<dyn Any + Send + Sync> = crew.clone();
-        drop(crews);
-        crew.downcast().unwrap_or_else(|_| Arc::new(Crew::new()))
+        let known = crews.iter().find(|(of, _)| *of == TypeId::of::<F>());
+        if let Some((_, crew)) = known {
+            let crew: Arc<dyn Any + Send + Sync> = crew.clone();
+            drop(crews);
+            return crew.downcast().unwrap_or_else(|_| Arc::new(Crew::new()));
+        }
+        let crew = Arc::new(Crew::new());
+        crews.push((TypeId::of::<F>(), crew.clone()));
+        crew
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
         let crews = std::mem::take(self.crews.get_mut().unwrap_or_else(PoisonError::into_inner));
-        crews.into_values().for_each(|crew| crew.close());
+        crews.into_iter().for_each(|(_, crew)| crew.close());
     }
 }
 
@@ -101,6 +106,8 @@ struct Waiting<F> {
     /// The fewest that have waited in this period, and what is left of it.
     fewest: usize,
     left: u32,
+    /// Those that wait were ended, and no future has come since.
+    rests: bool,
     closed: bool,
 }
 
@@ -130,7 +137,12 @@ trait AnyCrew: Any + Send + Sync {
 
 impl<F: Send + 'static> AnyCrew for Crew<F> {
     fn rest(&self) {
-        end_all(std::mem::take(&mut lock(&self.waiting).seats));
+        let seats = {
+            let mut waiting = lock(&self.waiting);
+            waiting.rests = true;
+            std::mem::take(&mut waiting.seats)
+        };
+        end_all(seats);
     }
 
     fn close(&self) {
@@ -141,7 +153,8 @@ impl<F: Send + 'static> AnyCrew for Crew<F> {
 
 impl<F> Crew<F> {
     fn new() -> Self {
-        let waiting = Waiting { seats: Vec::new(), fewest: 0, left: PERIOD, closed: false };
+        let waiting =
+            Waiting { seats: Vec::new(), fewest: 0, left: PERIOD, rests: false, closed: false };
         Self { waiting: Mutex::new(waiting) }
     }
 
@@ -183,7 +196,7 @@ impl<F> Crew<F> {
                 *desk = State::Waiting(cx.waker().clone(), room);
                 drop(desk);
                 let mut waiting = lock(&self.waiting);
-                if waiting.closed {
+                if waiting.closed || waiting.rests {
                     return Poll::Ready(false);
                 }
                 waiting.seats.push(seat.clone());
@@ -196,6 +209,7 @@ impl<F> Crew<F> {
 impl<F> Waiting<F> {
     /// The worker that has waited for the shortest time; and those that are not needed.
     fn pop(&mut self) -> (Option<Arc<Seat<F>>>, Seats<F>) {
+        self.rests = false;
         let seat = self.seats.pop();
         self.fewest = self.fewest.min(self.seats.len());
         self.left -= 1;
@@ -348,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_that_wait_end_when_they_are_told_to_rest_and_others_go_on() {
+    fn workers_that_wait_end_when_they_are_told_to_rest_and_others_when_they_are_done() {
         let mut bench = Bench::default();
         bench.spawn();
         bench.poll();
@@ -356,8 +370,11 @@ mod tests {
         assert_eq!((bench.woken(), bench.poll()), (1, 0));
         bench.spawn();
         bench.workers.rest();
-        assert_eq!(bench.poll(), 1, "its future runs to its end");
-        assert_eq!(bench.ran(), 2);
+        assert_eq!((bench.poll(), bench.ran()), (0, 2), "its future runs to its end");
+        (0..2).for_each(|_| bench.spawn());
+        bench.workers.rest();
+        bench.spawn();
+        assert_eq!((bench.poll(), bench.ran()), (3, 5), "there is work again");
     }
 
     #[test]

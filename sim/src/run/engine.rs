@@ -422,8 +422,9 @@ impl<'a> Engine<'a> {
         let until = self.now() + QUIET_WITHIN;
         let quiet = self.go_until_that(until, Self::is_quiet);
         self.farewell.quiet = quiet.then(|| self.now());
-        // Whatever was on its way has come.
-        self.go_until(self.now() + SECOND / 2 + 2 * self.turn());
+        // Whatever was on its way has come, and links' tasks have sent home the workers that wait.
+        let rest = if self.script.knobs.workers { 2 * SECOND } else { 0 };
+        self.go_until(self.now() + SECOND / 2 + rest + 2 * self.turn());
         self.phases.quiet = self.now();
         self.check_invariants();
     }

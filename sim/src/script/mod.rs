@@ -78,6 +78,7 @@
 //! | `laziness=TIME` | … by up to so long | up to 10 s | 0s |
 //! | `spurious-per-million=NUMBER` | of a million timers that fire, so many wake a task for nothing | up to a million | 0 |
 //! | `busy-poll=TIME` | links' tasks stay awake for waits up to so long | up to 10 ms | 0s |
+//! | `workers=yes` or `no` | handlers run on tasks that wait for the next call of their route | | `no` |
 //! | `grain=TIME` | clocks move in steps of so much | up to 100 ms | 1ns |
 //! | `drift=NUMBER` | clocks differ in rate by up to so many millionths | up to 500,000 | 0 |
 //! | `origin=TIME` | monotonic clocks show up to so much at first | with all jumps, up to 100 days before 2^64 ns | 0s |

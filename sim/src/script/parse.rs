@@ -251,6 +251,7 @@ impl Draft {
                 .field("spurious-per-million", &U64)?
                 .unwrap_or(calm.spurious_per_million),
             busy_poll: words.field("busy-poll", &TIME)?.unwrap_or(calm.busy_poll),
+            workers: words.field("workers", &YES)?.unwrap_or(calm.workers),
             grain: words.field("grain", &TIME)?.unwrap_or(calm.grain),
             drift: words.field("drift", &U64)?.unwrap_or(calm.drift),
             origin: words.field("origin", &TIME)?.unwrap_or(calm.origin),

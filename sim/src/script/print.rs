@@ -183,6 +183,7 @@ fn knobs(f: &mut Formatter<'_>, knobs: &Knobs) -> Result {
         laziness,
         spurious_per_million,
         busy_poll,
+        workers,
         grain,
         drift,
         origin,
@@ -200,6 +201,7 @@ fn knobs(f: &mut Formatter<'_>, knobs: &Knobs) -> Result {
     time(f, "laziness", *laziness)?;
     field(f, "spurious-per-million", spurious_per_million, &calm.spurious_per_million)?;
     time(f, "busy-poll", *busy_poll)?;
+    field(f, "workers", &yes(*workers), &yes(calm.workers))?;
     field(f, "grain", &show_time(*grain), &show_time(calm.grain))?;
     field(f, "drift", drift, &calm.drift)?;
     time(f, "origin", *origin)?;

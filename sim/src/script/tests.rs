@@ -187,6 +187,7 @@ impl Dice {
             laziness: self.within(0, bounds::LAZINESS),
             spurious_per_million: self.within(0, bounds::MILLION),
             busy_poll: self.within(0, bounds::BUSY_POLL),
+            workers: self.coin(),
             grain: self.within(0, bounds::GRAIN),
             drift: self.within(0, bounds::DRIFT),
             origin: self.within(0, 1 << 63),

@@ -35,6 +35,7 @@ pub(crate) fn draw(draw: Draw) -> Knobs {
         laziness: draw.pick("laziness", &[MILLI, 50 * MILLI, 500 * MILLI]),
         spurious_per_million: draw.pick("spurious", &[0, 0, 100_000]),
         busy_poll: draw.weighted("busy-poll", &[(18, 0), (1, MILLI), (1, 10 * MILLI)]),
+        workers: draw.one_in("workers", 3),
         grain: draw.weighted("grain", &[(4, 1), (2, 1_000), (1, MILLI), (1, 15_600_000)]),
         drift: draw.weighted("drift", &[(3, 0), (3, 200), (1, 100_000)]),
         // The last: anywhere, with room for the jumps of a seed.

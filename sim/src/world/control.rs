@@ -31,7 +31,8 @@ impl Shared {
         let life = world.lives.begin(node, clock);
         world.digest(&[8, now, node as u64]);
         drop(world);
-        SimRuntime { shared: self.clone(), life }
+        let workers = knobs.workers.then(Arc::default);
+        SimRuntime { shared: self.clone(), life, workers }
     }
 
     /// A second process of a node's name starts, which does not take the first one's place.

@@ -24,6 +24,8 @@ pub struct Knobs {
     /// Links' tasks, those with single messages too, stay awake for waits up to so many nanoseconds; 0
     /// for a runtime that has no yielding.
     pub busy_poll: u64,
+    /// Handlers run on tasks that wait for the next call of their route.
+    pub workers: bool,
     /// Clocks move in steps of so many nanoseconds.
     pub grain: u64,
     /// Clocks of the nodes differ in rate by up to so many millionths.
@@ -48,6 +50,7 @@ impl Default for Knobs {
             laziness: 0,
             spurious_per_million: 0,
             busy_poll: 0,
+            workers: false,
             grain: 1,
             drift: 0,
             origin: 0,

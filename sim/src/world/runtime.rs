@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use gridmux_core::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
+use gridmux_core::driver::workers::{Post, Workers};
 use gridmux_core::node::authority;
 use gridmux_core::time::{Instant, Now};
 use gridmux_core::wire::Timestamp;
@@ -24,6 +25,8 @@ use crate::keyed::{Keyed, mix};
 pub struct SimRuntime {
     pub(crate) shared: Arc<Shared>,
     pub(crate) life: LifeId,
+    /// Tasks that run one handler after another, in the runs that have them.
+    pub(crate) workers: Option<Arc<Workers>>,
 }
 
 impl std::fmt::Debug for SimRuntime {
@@ -89,6 +92,12 @@ impl SimRuntime {
         self.spawn_as(Role::Grid, key, future);
     }
 
+    fn spawn_next(&self, role: Role, future: impl Future<Output = ()> + Send + 'static) {
+        let mut world = self.world();
+        let key = world.next_key(self.life, |made| &mut made.tasks);
+        world.spawn(self.life, role, key, Box::pin(future));
+    }
+
     fn spawn_as(&self, role: Role, key: u64, future: impl Future<Output = ()> + Send + 'static) {
         let mut world = self.world();
         let key = mix(world.lives.get(self.life).key() ^ key);
@@ -151,10 +160,18 @@ impl Runtime for SimRuntime {
         // What the grid spawns of its own is told from handlers by its name.
         let name = type_name::<F>();
         let grid = name.starts_with("gridmux_core::driver::");
-        let role = if grid { Role::Grid } else { Role::Handler };
-        let mut world = self.world();
-        let key = world.next_key(self.life, |made| &mut made.tasks);
-        world.spawn(self.life, role, key, Box::pin(future));
+        self.spawn_next(if grid { Role::Grid } else { Role::Handler }, future);
+    }
+
+    fn spawn_short<F: Future<Output = ()> + Send + 'static>(&self, post: &Post<F>, future: F) {
+        let Some(workers) = &self.workers else { return self.spawn(future) };
+        if let Some(worker) = workers.take(post, future) {
+            self.spawn_next(Role::Handler, worker);
+        }
+    }
+
+    fn rest(&self) {
+        self.workers.iter().for_each(|workers| workers.rest());
     }
 
     fn yield_now(&self, _: &mut Context<'_>) -> bool {

@@ -68,7 +68,7 @@ pub(crate) struct SimListener {
 
 impl Listener for SimListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Box<dyn Transport>>> {
-        let runtime = SimRuntime { shared: self.shared.clone(), life: self.life };
+        let runtime = SimRuntime { shared: self.shared.clone(), life: self.life, workers: None };
         accept_transport(&runtime, self.node, cx)
             .map(|transport| Ok(Box::new(transport) as Box<dyn Transport>))
     }
