@@ -87,6 +87,10 @@ impl Transport for TcpTransport {
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
+    fn remote_addr(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr().ok()
+    }
+
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_close(cx)
     }

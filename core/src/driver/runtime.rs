@@ -86,6 +86,12 @@ pub trait Transport: Send + 'static {
         self.poll_write(cx, first)
     }
 
+    /// Where the other end is, if the transport knows: for limits on strangers, and for logs. A transport
+    /// that wraps another one passes it on.
+    fn remote_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+
     /// Ends our direction.
     ///
     /// # Errors
