@@ -15,6 +15,13 @@ use super::mask::{self, MaskSource, PayloadMask};
 /// (DESIGN.md section 3.4). Smaller ones are slices of the read buffer.
 pub const DIRECT_READ_LEN: usize = 64 * 1024;
 
+/// A message may have this many fragments that hold less than [`SMALL_FRAGMENT`]: each costs more
+/// than its bytes, and empty ones would never reach the limit on bytes.
+pub(super) const MAX_SMALL_FRAGMENTS: u32 = 1024;
+
+/// In bytes.
+pub(super) const SMALL_FRAGMENT: usize = 1024;
+
 /// Which end of the connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -57,6 +64,8 @@ pub struct Channel {
     message: Option<Kind>,
     /// Bytes that the headers of that message have claimed so far.
     message_len: usize,
+    /// Small fragments of that message so far.
+    small_fragments: u32,
     /// Payload of the newest unanswered ping.
     ping: Option<Vec<u8>>,
     close: Close,
@@ -125,6 +134,7 @@ impl Channel {
             frame: Frame::Whole,
             message: None,
             message_len: 0,
+            small_fragments: 0,
             ping: None,
             close: Close::None,
             close_received: false,
@@ -340,17 +350,18 @@ impl Channel {
             }
         };
         let len = total - self.message_len;
+        if len < SMALL_FRAGMENT && self.small_fragments == MAX_SMALL_FRAGMENTS {
+            return Err(WebSocketError::TooManyFragments { limit: MAX_SMALL_FRAGMENTS });
+        }
 
         if kind == Kind::Text {
             self.received.advance(header.len);
-            self.message = Some(kind);
-            self.message_len = total;
+            self.begin_or_continue(kind, total, len);
             self.frame = Frame::Skipped { fin: header.fin, left: len };
             return Ok(Step::Continue);
         }
         if len > DIRECT_READ_LEN {
-            self.message = Some(kind);
-            self.message_len = total;
+            self.begin_or_continue(kind, total, len);
             self.start_direct(header, len);
             return Ok(Step::Continue);
         }
@@ -360,10 +371,16 @@ impl Channel {
         if header.fin && self.message.is_none() {
             return Ok(Step::Give(Incoming::Message(payload)));
         }
-        self.message = Some(kind);
-        self.message_len = total;
+        self.begin_or_continue(kind, total, len);
         self.assembly.append(&payload);
         Ok(self.end_assembled_frame(header.fin))
+    }
+
+    /// The message has one more fragment, of `len` bytes, and `total` bytes with it.
+    fn begin_or_continue(&mut self, kind: Kind, total: usize, len: usize) {
+        self.message = Some(kind);
+        self.message_len = total;
+        self.small_fragments += u32::from(len < SMALL_FRAGMENT);
     }
 
     /// Takes a whole frame off `received`; `None` if it is not all there.
@@ -402,6 +419,12 @@ impl Channel {
     fn end_message(&mut self) {
         self.message = None;
         self.message_len = 0;
+        self.small_fragments = 0;
+    }
+
+    /// Whether the beginning of a message has come and its end has not.
+    pub(crate) fn is_within_message(&self) -> bool {
+        self.message.is_some() || self.received.len() > 0
     }
 
     fn on_control(&mut self, header: Header, control: Control) -> Result<Step, WebSocketError> {

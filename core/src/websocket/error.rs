@@ -55,6 +55,12 @@ pub enum WebSocketError {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// A message comes in too many small pieces. Nothing forbids that; it costs more than it carries.
+    #[error("a message has more than {limit} fragments of less than 1 KiB")]
+    TooManyFragments {
+        /// How many are taken.
+        limit: u32,
+    },
 }
 
 impl WebSocketError {
@@ -62,6 +68,7 @@ impl WebSocketError {
     pub fn close_code(&self) -> CloseCode {
         match self {
             Self::TooLarge { .. } => CloseCode::Size,
+            Self::TooManyFragments { .. } => CloseCode::Policy,
             Self::ReservedBits
             | Self::UnknownOpcode(_)
             | Self::FragmentedControl

@@ -95,6 +95,14 @@ pub enum DecodeError {
         /// The number of parts that are there.
         found: u32,
     },
+    /// A merged message has more parts than a reader takes; those that fit were read.
+    #[error("merged message: at most {max} parts allowed, found {found}")]
+    TooManyParts {
+        /// The number of parts announced.
+        found: u32,
+        /// The number of parts allowed.
+        max: u32,
+    },
     /// A message is longer than allowed.
     #[error("message: at most {max} bytes allowed, found {found}")]
     TooLong {

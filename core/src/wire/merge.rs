@@ -7,9 +7,12 @@ use super::{DecodeError, MessageRef, Op};
 /// The length of what [`write_merge_header`] writes.
 pub const MERGE_HEADER_LEN: usize = 9;
 
-/// The most parts that we put into one message (PROTOCOL.md section 3). A reader takes any
-/// number.
+/// The most parts that we put into one message, as a Go node does (PROTOCOL.md section 3).
 pub const MAX_PARTS: usize = 51;
+
+/// The most parts that a reader takes in one message: many times what any node sends. Without this
+/// limit a frame of 16 MiB could hold 1.5 million messages, which one turn would have to handle.
+pub const MAX_PARTS_READ: u32 = 1024;
 
 /// The count is one byte long only up to this number.
 const _: () = assert!(MAX_PARTS < 0x80);
@@ -44,8 +47,9 @@ pub fn write_part_header(part_len: usize, out: &mut Vec<u8>) {
 /// itself, or the parts of a merged one (PROTOCOL.md section 3).
 ///
 /// Parts beyond the announced count, and a merged message among the parts, are passed over. A
-/// count of 0 or 1 is legal. A message or a part may be `max_message` bytes long; a merged frame
-/// may be longer than that, and is limited by who reads the frame.
+/// count of 0 or 1 is legal; more than [`MAX_PARTS_READ`] parts are an error, after those that fit.
+/// A message or a part may be `max_message` bytes long; a merged frame may be longer than that, and
+/// is limited by who reads the frame.
 ///
 /// # Errors
 /// If the frame or a part is not a message or is too long, or parts are missing. Messages before
@@ -66,6 +70,9 @@ pub fn for_each_message<'a>(
     for found in 0..expected {
         if left.is_empty() {
             return Err(DecodeError::MissingParts { expected, found });
+        }
+        if found == MAX_PARTS_READ {
+            return Err(DecodeError::TooManyParts { found: expected, max: MAX_PARTS_READ });
         }
         let (part, behind) = match common_bin(left) {
             Some(part) => part,

@@ -138,6 +138,31 @@ fn close_codes_that_must_not_be_sent() {
 }
 
 #[test]
+fn more_than_a_thousand_small_fragments_of_one_message() {
+    let too_many = Some(WebSocketError::TooManyFragments { limit: 1024 });
+    for (opcode, piece, error) in [
+        (BINARY, &[][..], too_many),
+        (TEXT, &[], too_many),
+        (BINARY, &[7; 1023], too_many),
+        (BINARY, &[7; 1024], None),
+    ] {
+        let mut bytes = frame(opcode, piece);
+        (1..1024).for_each(|_| bytes.extend(frame(CONTINUE, piece)));
+        let (incoming, end) = feed(&mut server(), [&bytes[..]]);
+        assert_eq!((incoming, end), (vec![], None), "as many as there may be");
+        let last = frame(FIN | CONTINUE, piece);
+        let (incoming, end) = feed(&mut server(), [&bytes[..], &last]);
+        assert_eq!((incoming.len(), end), (usize::from(error.is_none()), error));
+    }
+    // Each message has as many of its own.
+    let mut bytes = frame(BINARY, b"a");
+    (0..1000).for_each(|_| bytes.extend(frame(CONTINUE, b"")));
+    bytes.extend(frame(FIN | CONTINUE, b"b"));
+    let (incoming, end) = feed(&mut server(), [&bytes[..], &bytes]);
+    assert_eq!((incoming, end), (vec![message(b"ab"), message(b"ab")], None));
+}
+
+#[test]
 fn messages_before_the_violation_are_given_and_none_after_it() {
     let mut bytes = frame(FIN | BINARY, b"before");
     bytes.extend(frame(FIN | CONTINUE, b"wrong"));

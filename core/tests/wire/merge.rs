@@ -1,7 +1,7 @@
 //! Several messages in one: what is given, what is passed over, and what is refused.
 
 use gridmux_core::wire::{
-    DecodeError, Flags, Header, MAX_PARTS, MERGE_HEADER_LEN, MessageRef, Op, SubrouteId,
+    DecodeError, Flags, Header, MAX_PARTS, MAX_PARTS_READ, MERGE_HEADER_LEN, MessageRef, Op, SubrouteId,
     encode_trailers, for_each_message, part_header_len, write_merge_header, write_part_header,
 };
 
@@ -53,6 +53,20 @@ fn more_parts_than_we_send_are_read() {
     // A count of two bytes.
     frame.splice(2..3, [0xcd, 0x03, 0xe8]);
     assert_eq!(read(&frame), (vec![1; 1000], Ok(())));
+}
+
+#[test]
+fn parts_beyond_the_limit_of_a_reader_are_refused_after_those_that_fit() {
+    let max = usize::try_from(MAX_PARTS_READ).unwrap();
+    for (parts, end) in [
+        (max, Ok(())),
+        (max + 1, Err(DecodeError::TooManyParts { found: MAX_PARTS_READ + 1, max: MAX_PARTS_READ })),
+    ] {
+        let mut frame = merged(0, &vec![part(1); parts]);
+        let count = u16::try_from(parts).unwrap().to_be_bytes();
+        frame.splice(2..3, [0xcd, count[0], count[1]]);
+        assert_eq!(read(&frame), (vec![1; max], end));
+    }
 }
 
 #[test]
