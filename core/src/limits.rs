@@ -8,7 +8,7 @@ pub const MERGE_ALLOWANCE: usize = 64 * 1024;
 /// Every limit, all settings; [`Builder::build`](crate::builder::Builder::build) checks them.
 /// Change some with `Limits { queued_bytes: 4 << 20, ..Limits::default() }`. Reaching one is an error for what reached it and harms nothing else.
 ///
-/// A link's memory is at most `queued_bytes + message + reply_bytes + received_bytes` plus
+/// A link's memory is at most `queued_bytes + message + reply_bytes + answer_bytes + received_bytes` plus
 /// one read buffer (256 KiB under load, or one message), some 300 bytes a live stream, and up to 16 KiB
 /// for each answered call whose future was not polled since.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub struct Limits {
     /// Bytes of queued replies that the core makes itself (pongs, refusals, answers to unknown
     /// muxes); default 1 MiB. Beyond it the link is dropped: "peer does not read".
     pub reply_bytes: usize,
+    /// Bytes of queued acks, credits and answers to cancels, which one peer's calls and items have caused;
+    /// default 16 MiB. Beyond it the link is dropped: "peer does not read".
+    pub answer_bytes: usize,
     /// Bytes received from one peer and not yet taken by the application; default 64 MiB. The
     /// call whose item passes it ends with a limit error; the link stays. Outcomes of at most 4 KiB
     /// do not count any more once they are laid where their callers find them.
@@ -47,6 +50,7 @@ impl Default for Limits {
             incoming_muxes: 131_072,
             queued_bytes: 16 << 20,
             reply_bytes: 1 << 20,
+            answer_bytes: 16 << 20,
             received_bytes: 64 << 20,
         }
     }
@@ -72,6 +76,7 @@ impl Limits {
         check("incoming_muxes", self.incoming_muxes, 1, 1 << 30)?;
         check("queued_bytes", self.queued_bytes, 1, 1 << 40)?;
         check("reply_bytes", self.reply_bytes, 1 << 10, 1 << 40)?;
+        check("answer_bytes", self.answer_bytes, 1 << 10, 1 << 40)?;
         check("received_bytes", self.received_bytes, 1 << 10, 1 << 40)
     }
 

@@ -12,7 +12,7 @@
 
 use super::caller::Received;
 use super::common::{Common, Draft, Refusal};
-use super::credit::Credits;
+use super::credit::{Credits, Window};
 use super::id::OutgoingKey;
 use super::items::Items;
 use super::seq::{ReceiveSeq, SendSeq};
@@ -25,7 +25,7 @@ use crate::wire::{Flags, Message, Op};
 pub(super) struct CalleeStream {
     send_seq: SendSeq,
     receive_seq: ReceiveSeq,
-    in_capacity: u32,
+    window: Window,
     credits: Credits,
     items: Items,
     input_ended: bool,
@@ -60,7 +60,7 @@ impl CalleeStream {
         Self {
             send_seq: SendSeq::starting_at(first),
             receive_seq: ReceiveSeq::starting_at(first.wrapping_add(1)),
-            in_capacity,
+            window: Window::new(in_capacity),
             credits: Credits::full(out_capacity),
             items: Items::default(),
             input_ended: input_ended || in_capacity == 0,
@@ -76,7 +76,7 @@ impl CalleeStream {
             return;
         }
         let seq = self.send_seq.next();
-        common.send(owner, Draft::bare(Op::AckMux, seq), Class::Data);
+        common.send(owner, Draft::bare(Op::AckMux, seq), Class::Answer);
     }
 
     /// From now on the caller has to ping.
@@ -133,7 +133,7 @@ impl CalleeStream {
             }
             return Effect::Readable;
         }
-        if self.items.len() >= self.in_capacity as usize {
+        if !self.window.take(owner, &common.outbox) {
             return Effect::Violation(Violation::OverCapacity.to_string());
         }
         if self.input_dropped {
@@ -155,7 +155,8 @@ impl CalleeStream {
         let useless = self.input_ended && OutgoingKey::from_mux_id(owner.mux).is_some();
         if self.cancelled.is_none() && !useless {
             let seq = self.send_seq.next();
-            common.send(owner, Draft::bare(Op::UnblockClMux, seq), Class::Data);
+            let at = common.send(owner, Draft::bare(Op::UnblockClMux, seq), Class::Answer);
+            self.window.give_back(at, owner, &common.outbox);
         }
     }
 
@@ -242,7 +243,7 @@ impl CalleeStream {
             Err(text) => Draft::error(Op::MuxServerMsg, seq, text),
         };
         common.send_checked(owner, draft.with_flags(Flags::EOF));
-        common.send(owner, Draft::bare(Op::DisconnectClientMux, 0), Class::Data);
+        common.send(owner, Draft::bare(Op::DisconnectClientMux, 0), Class::Answer);
     }
 
     /// The handler is cancelled: nothing more is sent for it.

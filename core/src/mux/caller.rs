@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::common::{Common, Draft, Refusal};
-use super::credit::Credits;
+use super::credit::{Credits, Window};
 use super::items::Items;
 use super::seq::{ReceiveSeq, SendSeq};
 use crate::error::{CallError, LimitKind, Violation};
@@ -51,7 +51,7 @@ pub(super) struct CallerStream {
     credits: Credits,
     acked: bool,
     input_closed: bool,
-    out_capacity: u32,
+    window: Window,
     items: Items,
     end: Option<Result<(), CallError>>,
     /// The callee has given the call up near its deadline, which ends it here too when it fires:
@@ -85,7 +85,7 @@ impl CallerStream {
             },
             acked: false,
             input_closed: in_capacity == 0 && !planted!(CloseOfInputlessStream),
-            out_capacity,
+            window: Window::new(out_capacity),
             items: Items::default(),
             end: None,
             callee_gone: false,
@@ -158,6 +158,9 @@ impl CallerStream {
         if flags.contains(Flags::EOF) {
             return Effect::Ended(Ok(()));
         }
+        if !self.window.take(owner, &common.outbox) {
+            return Effect::Failed(CallError::PeerViolation(Violation::OverCapacity));
+        }
         if message.is_nil() {
             // Not an item, though it cost the peer a credit (PROTOCOL.md section 5.2), which
             // goes back at once: with a capacity of 1 the stream would stand still.
@@ -165,9 +168,6 @@ impl CallerStream {
                 self.return_credit(owner, common);
             }
             return Effect::Nothing;
-        }
-        if self.items.len() >= self.out_capacity as usize {
-            return Effect::Failed(CallError::PeerViolation(Violation::OverCapacity));
         }
         if !common.hold(message.payload.len()) {
             return Effect::Failed(CallError::Limit(LimitKind::ReceivedBytes));
@@ -181,7 +181,8 @@ impl CallerStream {
 
     fn return_credit(&mut self, owner: Owner, common: &mut Common) {
         let seq = self.send_seq.next();
-        common.send(owner, Draft::bare(Op::UnblockSrvMux, seq), Class::Data);
+        let at = common.send(owner, Draft::bare(Op::UnblockSrvMux, seq), Class::Answer);
+        self.window.give_back(at, owner, &common.outbox);
     }
 
     /// The callee has given up; the call waits for its own deadline.

@@ -210,7 +210,7 @@ impl Incoming {
         // bounded by the calls that may begin: none may, while far more waits than senders can queue.
         let backlog = node.limits.queued_bytes.saturating_mul(BACKLOG_FACTOR)
             + BACKLOG_MESSAGES * node.limits.message;
-        if self.used >= node.limits.incoming_muxes || common.outbox.data_bytes() > backlog {
+        if self.used >= node.limits.incoming_muxes || common.outbox.owed_bytes() > backlog {
             return Err("too many calls");
         }
         if !common.hold(message.payload.len()) {
@@ -669,7 +669,7 @@ fn refuse(header: Header, reason: &str, common: &mut Common) {
 }
 
 fn send_disconnect(mux: u64, common: &mut Common) {
-    common.send(owner(mux), Draft::bare(Op::DisconnectClientMux, 0), Class::Data);
+    common.send(owner(mux), Draft::bare(Op::DisconnectClientMux, 0), Class::Answer);
 }
 
 const fn owner(mux: u64) -> Owner {

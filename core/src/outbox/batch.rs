@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::class::ClassBytes;
 use super::{BATCH_LIMIT, Class, FRAME_ROOM};
 use crate::wire::{MAX_PARTS, MERGE_HEADER_LEN, Prepared, part_header_len, write_merge_header};
 
@@ -16,8 +17,7 @@ struct Batch {
     buf: Vec<u8>,
     parts: u8,
     first_part_header: usize,
-    data_bytes: usize,
-    reply_bytes: usize,
+    bytes: ClassBytes,
 }
 
 /// A batch that leaves.
@@ -26,8 +26,7 @@ pub(super) struct Leaving {
     pub(super) buf: Vec<u8>,
     pub(super) start: usize,
     pub(super) messages: usize,
-    pub(super) data_bytes: usize,
-    pub(super) reply_bytes: usize,
+    pub(super) bytes: ClassBytes,
 }
 
 #[derive(Debug)]
@@ -81,18 +80,14 @@ impl Batches {
                 buf,
                 parts: 0,
                 first_part_header: part_header,
-                data_bytes: 0,
-                reply_bytes: 0,
+                bytes: ClassBytes::default(),
             });
         }
         let number = self.next_number() - 1;
         if let Some(batch) = self.waiting.back_mut() {
             message.encode_part(&mut batch.buf);
             batch.parts += 1;
-            match class {
-                Class::Data => batch.data_bytes += len,
-                Class::Reply => batch.reply_bytes += len,
-            }
+            batch.bytes.add(class, len);
         }
         number
     }
@@ -107,13 +102,7 @@ impl Batches {
             write_merge_header(&mut batch.buf[FRAME_ROOM..PARTS_START], batch.parts);
             FRAME_ROOM
         };
-        Some(Leaving {
-            buf: batch.buf,
-            start,
-            messages: batch.parts.into(),
-            data_bytes: batch.data_bytes,
-            reply_bytes: batch.reply_bytes,
-        })
+        Some(Leaving { buf: batch.buf, start, messages: batch.parts.into(), bytes: batch.bytes })
     }
 
     /// An empty buffer, reused where there is one.
@@ -138,8 +127,10 @@ impl Batches {
         self.waiting.clear();
     }
 
-    /// Bytes of data and of replies that wait here.
-    pub(super) fn bytes(&self) -> (usize, usize) {
-        self.waiting.iter().fold((0, 0), |(d, r), b| (d + b.data_bytes, r + b.reply_bytes))
+    /// Bytes that wait here.
+    pub(super) fn bytes(&self) -> ClassBytes {
+        let mut bytes = ClassBytes::default();
+        self.waiting.iter().for_each(|batch| bytes += batch.bytes);
+        bytes
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::class::ClassBytes;
 use super::{Class, LargeMessage, Owner};
 
 #[derive(Debug)]
@@ -98,11 +99,10 @@ impl Lanes {
         lane.into_iter().map(|entry| (entry.len, entry.class)).collect()
     }
 
-    /// Bytes of data and of replies that wait here.
-    pub(super) fn bytes(&self) -> (usize, usize) {
-        self.lanes.values().flatten().fold((0, 0), |(d, r), entry| match entry.class {
-            Class::Data => (d + entry.len, r),
-            Class::Reply => (d, r + entry.len),
-        })
+    /// Bytes that wait here.
+    pub(super) fn bytes(&self) -> ClassBytes {
+        let mut bytes = ClassBytes::default();
+        self.lanes.values().flatten().for_each(|entry| bytes.add(entry.class, entry.len));
+        bytes
     }
 }

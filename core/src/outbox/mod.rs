@@ -7,6 +7,7 @@
 //! go first, at most eight, so that neither starves.
 
 mod batch;
+mod class;
 mod control;
 mod large;
 mod pieces;
@@ -14,9 +15,12 @@ mod pieces;
 use bytes::Bytes;
 
 use self::batch::Batches;
+pub(crate) use self::class::Class;
+use self::class::ClassBytes;
 use self::control::Control;
 use self::large::Lanes;
 pub(crate) use self::pieces::Pieces;
+use crate::limits::Limits;
 use crate::payload::Payload;
 use crate::wire::{Flags, Header, MessageRef, Prefix, SubrouteId};
 
@@ -87,15 +91,6 @@ pub(crate) enum Side {
 pub(crate) struct Owner {
     pub(crate) side: Side,
     pub(crate) mux: u64,
-}
-
-/// How a queued message is accounted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// What the application sends: counted as queued bytes.
-    Data,
-    /// What the core answers of itself: counted as reply bytes.
-    Reply,
 }
 
 /// Where a message waits, so that one can tell whether it has left.
@@ -172,8 +167,7 @@ pub(crate) struct Outbox {
     /// Large messages handed out so far.
     larges: u64,
     in_flight: InFlight,
-    data_bytes: usize,
-    reply_bytes: usize,
+    bytes: ClassBytes,
 }
 
 impl Outbox {
@@ -185,8 +179,7 @@ impl Outbox {
             batches_since_large: 0,
             larges: 0,
             in_flight: InFlight::Nothing,
-            data_bytes: 0,
-            reply_bytes: 0,
+            bytes: ClassBytes::default(),
         }
     }
 
@@ -206,12 +199,18 @@ impl Outbox {
 
     /// Bytes of the application's messages that wait.
     pub(crate) fn data_bytes(&self) -> usize {
-        self.data_bytes
+        self.bytes.of(Class::Data)
     }
 
-    /// Bytes of the core's own replies that wait.
-    pub(crate) fn reply_bytes(&self) -> usize {
-        self.reply_bytes + self.control.bytes()
+    /// Bytes that wait and are bounded by the calls that may begin.
+    pub(crate) fn owed_bytes(&self) -> usize {
+        self.bytes.of(Class::Data) + self.bytes.of(Class::Answer)
+    }
+
+    /// Whether more waits that the peer has caused, and does not read, than the limits allow.
+    pub(crate) fn is_over(&self, limits: &Limits) -> bool {
+        self.bytes.of(Class::Reply) + self.control.bytes() > limits.reply_bytes
+            || self.bytes.of(Class::Answer) > limits.answer_bytes
     }
 
     /// The messages that overtake.
@@ -232,10 +231,7 @@ impl Outbox {
         let mut prefix = Prefix::empty();
         let prepared = message.prepare(&mut prefix);
         let len = prepared.encoded_len();
-        match class {
-            Class::Data => self.data_bytes += len,
-            Class::Reply => self.reply_bytes += len,
-        }
+        self.bytes.add(class, len);
         if len <= BATCH_LIMIT && !self.lanes.holds(owner) {
             return Position::Batch(self.batches.push(prepared, class));
         }
@@ -260,10 +256,20 @@ impl Outbox {
         }
     }
 
+    /// The batches of lower numbers have been handed out.
+    pub(crate) fn first_batch(&self) -> u64 {
+        self.batches.first_number()
+    }
+
+    /// Whether messages of this mux wait behind or as a large one.
+    pub(crate) fn holds_lane(&self, owner: Owner) -> bool {
+        self.lanes.holds(owner)
+    }
+
     /// Forgets what waits behind or as a large message of this mux.
     pub(crate) fn discard_lane(&mut self, owner: Owner) {
         for (len, class) in self.lanes.discard(owner) {
-            self.release(len, class);
+            self.bytes.remove(class, len);
         }
     }
 
@@ -299,8 +305,7 @@ impl Outbox {
         let batch = self.batches.take()?;
         self.batches_since_large = self.batches_since_large.saturating_add(1);
         self.in_flight = InFlight::Batches;
-        self.data_bytes -= batch.data_bytes;
-        self.reply_bytes -= batch.reply_bytes;
+        self.bytes -= batch.bytes;
         Some(Transmit::Frame { buf: batch.buf, start: batch.start, messages: batch.messages })
     }
 
@@ -309,7 +314,7 @@ impl Outbox {
         self.batches_since_large = 0;
         self.larges += 1;
         self.in_flight = InFlight::Large(self.larges);
-        self.release(large.len, large.class);
+        self.bytes.remove(large.class, large.len);
         left(owner, Position::Large(self.larges));
         while let Some(small) =
             self.lanes.take_small(owner, BATCH_LIMIT, self.batches.next_number())
@@ -317,13 +322,6 @@ impl Outbox {
             self.batches.push(small.message.message().prepare(&mut Prefix::empty()), small.class);
         }
         Some(Transmit::Large(large.message))
-    }
-
-    fn release(&mut self, len: usize, class: Class) {
-        match class {
-            Class::Data => self.data_bytes -= len,
-            Class::Reply => self.reply_bytes -= len,
-        }
     }
 
     /// Takes a buffer back for a later batch.
@@ -346,8 +344,7 @@ impl Outbox {
         self.lanes = Lanes::default();
         self.batches_since_large = 0;
         self.in_flight = InFlight::Nothing;
-        self.data_bytes = 0;
-        self.reply_bytes = 0;
+        self.bytes = ClassBytes::default();
     }
 
     /// Internal consistency, for tests and simulation.
@@ -355,10 +352,9 @@ impl Outbox {
     /// # Panics
     /// If the counters and the queues disagree.
     pub(crate) fn check_invariants(&self) {
-        let (data, reply) = self.batches.bytes();
-        let (lane_data, lane_reply) = self.lanes.bytes();
-        assert_eq!(self.data_bytes, data + lane_data, "queued bytes");
-        assert_eq!(self.reply_bytes, reply + lane_reply, "reply bytes");
+        let mut bytes = self.batches.bytes();
+        bytes += self.lanes.bytes();
+        assert_eq!(self.bytes, bytes, "queued bytes");
     }
 }
 

@@ -140,14 +140,13 @@ impl Peer {
             liveness.on_received(now.instant);
         }
         self.read_ahead(inbound.messages.iter().take(count));
-        let reply_limit = self.node().limits.reply_bytes;
         let Inbound { messages, answered, .. } = inbound;
         for (first_of_frame, message) in messages.drain(..count) {
             *answered &= !first_of_frame;
             match self.link {
                 Link::Handshaking { .. } => self.on_connect_response(now, check_response(&message)),
                 // One frame may hold a million pings: the limit is for their answers too.
-                Link::Up { .. } if self.common.outbox.reply_bytes() > reply_limit => {
+                Link::Up { .. } if self.common.outbox.is_over(&self.common.node.limits) => {
                     self.drop_link(now, LinkError::PeerDoesNotRead);
                 }
                 Link::Up { .. } => self.on_message(now, message, answered),
@@ -158,7 +157,7 @@ impl Peer {
         if matches!(self.link, Link::Handshaking { .. } | Link::Up { .. }) {
             if let Some(error) = error {
                 self.drop_link(now, LinkError::Malformed(error));
-            } else if self.common.outbox.reply_bytes() > self.node().limits.reply_bytes {
+            } else if self.common.outbox.is_over(&self.common.node.limits) {
                 self.drop_link(now, LinkError::PeerDoesNotRead);
             }
         }

@@ -23,8 +23,8 @@ pub use body::{Connect, ConnectResponse, MuxConnectError, Ping, Pong};
 pub use error::DecodeError;
 pub use flags::Flags;
 pub use merge::{
-    MAX_PARTS, MAX_PARTS_READ, MERGE_HEADER_LEN, for_each_message, part_header_len, write_merge_header,
-    write_part_header,
+    MAX_PARTS, MAX_PARTS_READ, MERGE_HEADER_LEN, for_each_message, part_header_len,
+    write_merge_header, write_part_header,
 };
 pub(crate) use message::{Crc, Prefix, Prepared};
 pub use message::{Decoded, Header, Message, MessageRef, encode_prefix, encode_trailers};

@@ -360,6 +360,30 @@ fn a_handler_reads_what_came_before_a_violation_and_then_the_reason() {
 }
 
 #[test]
+fn items_whose_credits_have_not_left_are_over_the_capacity_though_all_before_were_taken() {
+    let mut solo = Solo::acceptor();
+    let key = solo.serve(1, 15);
+    for seq in 1..=6 {
+        solo.give(&item(1, seq, b"a"));
+        assert_eq!(solo.take_input(key), taken(b"a"), "each credit leaves at once");
+    }
+    solo.said();
+    // The other node does not read any more, and goes on.
+    solo.stalled = true;
+    for seq in 7..=8 {
+        solo.give(&item(1, seq, b"b"));
+        assert_eq!(solo.take_input(key), taken(b"b"));
+    }
+    solo.give(&item(1, 9, b"c"));
+    assert_eq!(solo.take_input(key), Received::Failed(CancelReason::Violation));
+    solo.stalled = false;
+    let credits = (7..=8).map(|seq| format!("UnblockClMux mux=1 seq={seq} CRC nil"));
+    let end = ["MuxServerMsg mux=1 seq=9 CRC EOF PAYLOAD_IS_ERR text".to_owned()];
+    let over = ["DisconnectClientMux mux=1 seq=0 CRC nil".to_owned()];
+    assert_eq!(solo.said(), credits.chain(end).chain(over).collect::<Vec<_>>());
+}
+
+#[test]
 fn an_id_that_was_refused_may_be_used_again() {
     let mut solo = Solo::acceptor();
     let key = solo.serve(1, 11);

@@ -366,6 +366,25 @@ fn more_items_than_the_capacity_end_the_call_and_the_peer_is_told_once() {
 }
 
 #[test]
+fn items_whose_credits_have_not_left_are_over_the_capacity_though_all_before_were_taken() {
+    let mut solo = Solo::dialler();
+    let key = solo.open_acked((0, 2), None);
+    for seq in 1..=6 {
+        solo.give(&item(key, seq, b"a"));
+        assert_eq!(solo.receive(key), taken(b"a"), "each credit leaves at once");
+    }
+    // The other node does not read any more, and goes on.
+    solo.stalled = true;
+    for seq in 7..=8 {
+        solo.give(&item(key, seq, b"b"));
+        assert_eq!(solo.receive(key), taken(b"b"));
+    }
+    solo.give(&item(key, 9, b"c"));
+    let error = CallError::PeerViolation(Violation::OverCapacity);
+    assert_eq!(solo.receive(key), Received::Failed(error));
+}
+
+#[test]
 fn every_counted_message_must_carry_the_next_number() {
     for op in [Op::MuxServerMsg, Op::UnblockClMux, Op::AckMux] {
         let mut solo = Solo::dialler();

@@ -1,8 +1,9 @@
 //! Several messages in one: what is given, what is passed over, and what is refused.
 
 use gridmux_core::wire::{
-    DecodeError, Flags, Header, MAX_PARTS, MAX_PARTS_READ, MERGE_HEADER_LEN, MessageRef, Op, SubrouteId,
-    encode_trailers, for_each_message, part_header_len, write_merge_header, write_part_header,
+    DecodeError, Flags, Header, MAX_PARTS, MAX_PARTS_READ, MERGE_HEADER_LEN, MessageRef, Op,
+    SubrouteId, encode_trailers, for_each_message, part_header_len, write_merge_header,
+    write_part_header,
 };
 
 const LIMIT: usize = 1 << 20;
@@ -60,7 +61,10 @@ fn parts_beyond_the_limit_of_a_reader_are_refused_after_those_that_fit() {
     let max = usize::try_from(MAX_PARTS_READ).unwrap();
     for (parts, end) in [
         (max, Ok(())),
-        (max + 1, Err(DecodeError::TooManyParts { found: MAX_PARTS_READ + 1, max: MAX_PARTS_READ })),
+        (
+            max + 1,
+            Err(DecodeError::TooManyParts { found: MAX_PARTS_READ + 1, max: MAX_PARTS_READ }),
+        ),
     ] {
         let mut frame = merged(0, &vec![part(1); parts]);
         let count = u16::try_from(parts).unwrap().to_be_bytes();
