@@ -2,6 +2,7 @@
 
 mod frames;
 mod large_frame;
+mod stall;
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use bytes::BytesMut;
 
 use self::frames::{Frames, TOGETHER};
 use self::large_frame::LargeFrame;
+use self::stall::Stall;
 use crate::error::LinkError;
 use crate::event::{CloseHow, LinkId};
 use crate::limits::MERGE_ALLOWANCE;
 use crate::node::{Node, authority};
 use crate::outbox::{LargeMessage, Transmit};
-use crate::peer::{Inbound, PAUSE, Peer};
+use crate::peer::{Inbound, Peer};
 use crate::rng::Rng;
 use crate::time::{Instant, Now};
 use crate::websocket::{Channel, ClientUpgrade, CloseCode, DIRECT_READ_LEN, Incoming, Role};
@@ -59,8 +61,7 @@ pub struct Connection {
     /// Memory for the pieces of large messages.
     piece: Vec<u8>,
     bytes_out: u64,
-    stall: Duration,
-    last_progress: Instant,
+    stall: Stall,
     last_read: Instant,
     idle: bool,
     failed: Option<LinkError>,
@@ -179,8 +180,7 @@ impl Connection {
             spent: Vec::new(),
             piece: Vec::new(),
             bytes_out: 0,
-            stall: node.timings.write_stall,
-            last_progress: now,
+            stall: Stall::new(node.timings.write_stall, now),
             last_read: now,
             idle: false,
             failed: None,
@@ -215,7 +215,7 @@ impl Connection {
         self.inbound.add_bytes(bytes as u64);
         if self.is_written() {
             // What is read may make the WebSocket layer answer: that write begins now at the earliest.
-            self.last_progress = now;
+            self.stall.begin(now);
         }
         if let Phase::Upgrading { upgrade, head, mask_seed } = &mut self.phase {
             match upgrade.handle(head) {
@@ -256,7 +256,7 @@ impl Connection {
                 return;
             }
             match channel.poll_message() {
-                Ok(None) => return,
+                Ok(None) => return self.inbound.set_within_message(channel.is_within_message()),
                 Ok(Some(Incoming::Message(frame))) => {
                     let held = match frame.len() {
                         len if len > DIRECT_READ_LEN => len,
@@ -318,6 +318,9 @@ impl Connection {
         }
         if !self.inbound.is_empty() {
             peer.handle_messages(now, self.link, &mut self.inbound, count);
+            if self.inbound.take_answers() {
+                self.stall.on_answer(now.instant);
+            }
         }
         if self.undelivered() > 0 {
             return;
@@ -382,7 +385,7 @@ impl Connection {
             Transmit::Large(message) => (Fetched::Large(message), 1),
         };
         self.writing = Writing::Fetched(fetched);
-        self.last_progress = now.instant;
+        self.stall.begin(now.instant);
         Some(messages)
     }
 
@@ -459,7 +462,7 @@ impl Connection {
             }
             CloseHow::Graceful(wait) => {
                 if self.is_written() {
-                    self.last_progress = now;
+                    self.stall.begin(now);
                 }
                 self.closing.get_or_insert(now.after(wait));
                 if let Phase::Open { channel, .. } = &mut self.phase {
@@ -539,7 +542,7 @@ impl Connection {
         }
         if let Writing::Frames = self.writing {
             self.bytes_out += bytes as u64;
-            self.last_progress = now;
+            self.stall.on_written(now, bytes);
             self.frames.advance(bytes, &mut self.spent);
             if self.frames.is_empty() {
                 self.writing = Writing::Nothing;
@@ -551,7 +554,7 @@ impl Connection {
         *written = (*written + bytes + usize::from(skipped)).min(buf.len());
         *untouched = false;
         self.bytes_out += bytes as u64;
-        self.last_progress = now;
+        self.stall.on_written(now, bytes);
         let more = matches!(then, Then::More(frame) if !frame.is_done());
         if more || *written < buf.len() {
             return;
@@ -588,8 +591,8 @@ impl Connection {
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let writing = !self.is_written();
-        let stall = writing.then(|| self.last_progress.after(self.stall));
-        let idle = (!self.idle).then(|| self.last_read.max(self.last_progress).after(IDLE_AFTER));
+        let stall = writing.then(|| self.stall.poll_timeout());
+        let idle = (!self.idle).then(|| self.idle_at());
         [stall, idle, self.closing].into_iter().flatten().min()
     }
 
@@ -598,16 +601,10 @@ impl Connection {
         if self.closing.is_some_and(|until| now >= until) {
             return self.handle_failure(LinkError::ShutDown);
         }
-        let writing = !self.is_written();
-        let stalled_at = self.last_progress.after(self.stall);
-        if writing && now >= stalled_at {
-            if now.since(stalled_at) < PAUSE {
-                return self.handle_failure(LinkError::WriteStalled);
-            }
-            // It was this process that stood still, and the transport may take bytes now.
-            self.last_progress = now;
+        if !self.is_written() && self.stall.handle_timeout(now) {
+            return self.handle_failure(LinkError::WriteStalled);
         }
-        if !self.idle && now >= self.last_read.max(self.last_progress).after(IDLE_AFTER) {
+        if !self.idle && now >= self.idle_at() {
             self.idle = true;
             self.inbound.shrink();
             self.piece = Vec::new();
@@ -617,6 +614,17 @@ impl Connection {
                 channel.idle();
             }
         }
+    }
+
+    fn idle_at(&self) -> Instant {
+        self.last_read.max(self.stall.last_progress()).after(IDLE_AFTER)
+    }
+
+    /// The system holds this many bytes of the connection that the other end's system has not
+    /// acknowledged; `None` if it does not tell. To be told before [`Self::handle_timeout`]: a socket
+    /// that takes nothing for seconds may still send all the time, for it becomes writable in steps.
+    pub fn handle_unsent(&mut self, now: Instant, unsent: Option<usize>) {
+        self.stall.on_unsent(now, unsent);
     }
 
     /// Whether nothing has come or gone for a while, so that the peer's buffers can be given back too.
@@ -643,7 +651,7 @@ mod tests {
         let start = Instant::from_millis(1000);
         let mut connection = Connection::accepted(&node, LinkId(1), channel, Vec::new(), start);
         // Nothing has been written for longer than a write may stand still.
-        let later = start.after(node.timings.write_stall).after(PAUSE / 2);
+        let later = start.after(node.timings.write_stall).after(Duration::from_millis(500));
         let ping = [0x89, 0x80, 0, 0, 0, 0];
         connection.read_buf().extend_from_slice(&ping);
         connection.handle_read(later, ping.len());

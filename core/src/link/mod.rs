@@ -1,6 +1,7 @@
 //! The life of the one connection between two nodes: PROTOCOL.md section 4.
 
 mod accept;
+mod backlog;
 mod dial;
 mod duplicates;
 mod handshake;

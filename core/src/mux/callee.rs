@@ -10,6 +10,8 @@
 //!            after the items that came before)
 //! ```
 
+use std::time::Duration;
+
 use super::caller::Received;
 use super::common::{Common, Draft, Refusal};
 use super::credit::{Credits, Window};
@@ -34,8 +36,8 @@ pub(super) struct CalleeStream {
     finishing: Option<Result<(), String>>,
     /// Why the handler was cancelled.
     cancelled: Option<CancelReason>,
-    /// When the caller was last heard, if it has to ping.
-    last_ping: Option<Instant>,
+    /// When the caller counts as silent, if it has to ping.
+    silent_at: Option<Instant>,
 }
 
 /// What a received message does to the call, beyond the stream's own state.
@@ -67,7 +69,7 @@ impl CalleeStream {
             input_dropped: false,
             finishing: None,
             cancelled: None,
-            last_ping: None,
+            silent_at: None,
         }
     }
 
@@ -80,13 +82,13 @@ impl CalleeStream {
     }
 
     /// From now on the caller has to ping.
-    pub(super) fn watch(&mut self, now: Instant) {
-        self.last_ping = Some(now);
+    pub(super) fn watch(&mut self, now: Instant, common: &Common) {
+        self.silent_at = Some(now.after(common.node.timings.mux_ping_silence));
     }
 
     /// Of what a message needs, a part of each line of memory.
     pub(super) fn read_ahead(&self) -> usize {
-        self.items.len() + usize::from(self.last_ping.is_some())
+        self.items.len() + usize::from(self.silent_at.is_some())
     }
 
     pub(super) fn on_message(
@@ -99,6 +101,10 @@ impl CalleeStream {
         if let Err(violation) = self.receive_seq.check(message.header.seq) {
             return Effect::Violation(violation.to_string());
         }
+        if let Some(silent_at) = &mut self.silent_at {
+            // Any message of the caller is life, its credits and items too.
+            *silent_at = now.after(common.node.timings.mux_ping_silence);
+        }
         match message.header.op {
             Op::MuxClientMsg => self.on_input(owner, message, common),
             Op::UnblockSrvMux => {
@@ -106,9 +112,6 @@ impl CalleeStream {
                 Effect::Credit
             }
             Op::Ping => {
-                if let Some(last) = &mut self.last_ping {
-                    *last = now;
-                }
                 if planted!(NoPongWhileEnding, self.finishing.is_some()) {
                     return Effect::Nothing;
                 }
@@ -269,15 +272,30 @@ impl CalleeStream {
         self.items.give_back(&mut common.item_memory);
     }
 
-    /// When the caller counts as silent.
-    pub(super) fn silent_at(&self, common: &Common) -> Option<Instant> {
-        self.last_ping.map(|last| last.after(common.node.timings.mux_ping_silence))
+    /// When to ask [`Self::is_silent`].
+    pub(super) const fn silent_at(&self) -> Option<Instant> {
+        self.silent_at
+    }
+
+    /// Whether the caller has not been heard for too long, though its queue was empty after its ping
+    /// was due: behind data on a slow path a ping may take longer (PROTOCOL.md section 5.3).
+    pub(super) fn is_silent(&mut self, now: Instant, common: &Common) -> bool {
+        let timings = &common.node.timings;
+        let Some(silent_at) = self.silent_at.as_mut().filter(|at| now >= **at) else {
+            return false;
+        };
+        let ping_due = timings.mux_ping_silence.saturating_sub(timings.mux_ping_interval);
+        if common.drained_at > silent_at.before(ping_due) {
+            return true;
+        }
+        *silent_at = now.after(timings.ping_interval);
+        false
     }
 
     /// Time during which this node could not run does not count as the caller's silence.
-    pub(super) fn forgive(&mut self, now: Instant, lost: std::time::Duration) {
-        if let Some(last) = &mut self.last_ping {
-            *last = last.after(lost).min(now);
+    pub(super) fn forgive(&mut self, now: Instant, lost: Duration, silence: Duration) {
+        if let Some(silent_at) = &mut self.silent_at {
+            *silent_at = silent_at.after(lost).min(now.after(silence));
         }
     }
 }

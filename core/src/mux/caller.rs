@@ -41,7 +41,13 @@ pub enum Received<E> {
 #[derive(Debug, Clone, Copy)]
 struct Liveness {
     next_ping: Instant,
-    last_heard: Instant,
+    /// When the callee counts as silent, if it has been asked by then.
+    silent_at: Instant,
+    /// Where a ping of ours was queued: since `asked`, the oldest that the callee has not answered.
+    ping: Option<Position>,
+    asked: bool,
+    /// It was not asked in time: once it is, it has a little longer.
+    asked_late: bool,
 }
 
 #[derive(Debug)]
@@ -94,8 +100,10 @@ impl CallerStream {
     }
 
     /// Begins to ping; the first time after half to one interval, so that streams spread.
-    pub(super) fn start_pings(&mut self, now: Instant, first: Duration) {
-        self.liveness = Some(Liveness { next_ping: now.after(first), last_heard: now });
+    pub(super) fn start_pings(&mut self, now: Instant, first: Duration, silence: Duration) {
+        let (next_ping, silent_at) = (now.after(first), now.after(silence));
+        self.liveness =
+            Some(Liveness { next_ping, silent_at, ping: None, asked: false, asked_late: false });
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -120,6 +128,7 @@ impl CallerStream {
         if let Err(violation) = self.receive_seq.check(message.header.seq) {
             return Effect::Failed(CallError::PeerViolation(violation));
         }
+        self.on_heard(now, common);
         match message.header.op {
             Op::AckMux if !self.acked => {
                 self.acked = true;
@@ -137,19 +146,12 @@ impl CallerStream {
                 }
                 Effect::Writable
             }
-            Op::MuxServerMsg => self.on_item(now, owner, message, common),
+            Op::MuxServerMsg => self.on_item(owner, message, common),
             _ => Effect::Nothing,
         }
     }
 
-    fn on_item(
-        &mut self,
-        now: Instant,
-        owner: Owner,
-        message: Message,
-        common: &mut Common,
-    ) -> Effect {
-        self.on_heard(now);
+    fn on_item(&mut self, owner: Owner, message: Message, common: &mut Common) -> Effect {
         let flags = message.header.flags;
         if flags.contains(Flags::PAYLOAD_IS_ERR) {
             let text = String::from_utf8_lossy(&message.payload).into_owned();
@@ -191,12 +193,14 @@ impl CallerStream {
         self.liveness = None;
     }
 
-    pub(super) fn on_heard(&mut self, now: Instant) {
+    /// Any message for the call is life.
+    pub(super) fn on_heard(&mut self, now: Instant, common: &Common) {
         if planted!(PongIgnoredWhileUnread, self.items.len() > 0) {
             return;
         }
         if let Some(liveness) = &mut self.liveness {
-            liveness.last_heard = now;
+            liveness.silent_at = now.after(common.node.timings.mux_silence);
+            (liveness.asked, liveness.asked_late) = (false, false);
         }
     }
 
@@ -308,32 +312,60 @@ impl CallerStream {
         common: &mut Common,
     ) -> Result<(), CallError> {
         let Some(liveness) = &mut self.liveness else { return Ok(()) };
-        let (interval, silence) =
-            (common.node.timings.mux_ping_interval, common.node.timings.mux_silence);
-        if now >= liveness.last_heard.after(silence) {
-            return Err(CallError::Disconnected { may_have_run: true });
+        let timings = &common.node.timings;
+        let (interval, retry) = (timings.mux_ping_interval, timings.ping_interval);
+        if now >= liveness.silent_at {
+            let was_asked = liveness.was_asked(owner, common);
+            if was_asked && !liveness.asked_late {
+                return Err(CallError::Disconnected { may_have_run: true });
+            }
+            // The link itself is watched, so the answer that tells comes, or the link ends.
+            liveness.asked_late = !was_asked;
+            liveness.silent_at = now.after(retry);
         }
         if now >= liveness.next_ping {
             liveness.next_ping = now.after(interval);
             if planted!(NoPingWhileUnread, self.items.len() > 0) {
                 return Ok(());
             }
-            let seq = self.send_seq.next();
-            common.send(owner, Draft::bare(Op::Ping, seq), Class::Data);
+            let waits = |at| !common.outbox.has_left(at, 0);
+            if !liveness.ping.is_some_and(waits) {
+                let seq = self.send_seq.next();
+                let at = common.send(owner, Draft::bare(Op::Ping, seq), Class::Data);
+                liveness.ping = liveness.ping.filter(|_| liveness.asked).or(Some(at));
+            }
+            liveness.asked = true;
         }
         Ok(())
     }
 
     /// When [`Self::tick`] has something to do.
-    pub(super) fn next_tick(&self, silence: Duration) -> Option<Instant> {
+    pub(super) fn next_tick(&self) -> Option<Instant> {
         let liveness = self.liveness.as_ref()?;
-        Some(liveness.next_ping.min(liveness.last_heard.after(silence)))
+        Some(liveness.next_ping.min(liveness.silent_at))
     }
 
     /// Time during which this node could not run does not count as the peer's silence.
-    pub(super) fn forgive(&mut self, now: Instant, lost: Duration) {
+    pub(super) fn forgive(&mut self, now: Instant, lost: Duration, silence: Duration) {
         if let Some(liveness) = &mut self.liveness {
-            liveness.last_heard = liveness.last_heard.after(lost).min(now);
+            // As if it had been heard later by the time that was lost, but not later than now.
+            let heard_now = now.after(silence);
+            liveness.silent_at = liveness.silent_at.after(lost).min(heard_now);
+        }
+    }
+}
+
+impl Liveness {
+    /// Whether the peer has read a ping of ours since it was last heard: it has answered a link ping that left behind it.
+    /// Before that, silence says nothing: the ping may wait in our queue, or its pong in the peer's.
+    fn was_asked(&mut self, owner: Owner, common: &Common) -> bool {
+        if self.ping == Some(Position::Lane) && !common.outbox.holds_lane(owner) {
+            // It went on with a batch, of which the newest is the last that it can be in.
+            self.ping = Some(Position::Batch(common.outbox.next_batch()));
+        }
+        match self.ping.filter(|_| self.asked) {
+            Some(Position::Batch(number)) => number < common.answered_batch,
+            Some(Position::Lane | Position::Large(_)) | None => false,
         }
     }
 }

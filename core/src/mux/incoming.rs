@@ -156,7 +156,7 @@ impl Incoming {
                 let mut stream = CalleeStream::new(header.seq, capacities, input_ended);
                 let silence = common.node.timings.mux_ping_silence;
                 if deadline.is_none_or(|deadline| deadline.since(now) > silence) {
-                    stream.watch(now);
+                    stream.watch(now, common);
                 }
                 Kind::Stream(Box::new(stream))
             }
@@ -409,8 +409,8 @@ impl Incoming {
         let mux = served.mux;
         let expired = served.deadline.is_some_and(|deadline| now >= deadline);
         let is_stream = matches!(served.kind, Kind::Stream(_));
-        let silent = match &served.kind {
-            Kind::Stream(stream) => stream.silent_at(common).is_some_and(|at| now >= at),
+        let silent = match &mut served.kind {
+            Kind::Stream(stream) => stream.is_silent(now, common),
             Kind::Request { .. } => false,
         };
         if !expired && !silent {
@@ -429,10 +429,10 @@ impl Incoming {
     }
 
     /// Time during which this node could not run does not count as the peers' silence.
-    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration) {
+    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration, silence: Duration) {
         for (_, slot) in &mut self.slots {
             if let Slot::Served(Served { kind: Kind::Stream(stream), .. }) = slot {
-                stream.forgive(now, lost);
+                stream.forgive(now, lost, silence);
             }
         }
     }
@@ -600,7 +600,7 @@ impl Incoming {
     fn arm(&mut self, key: IncomingKey, common: &mut Common) {
         let Some(served) = self.served_mut(key) else { return };
         let silent = match &served.kind {
-            Kind::Stream(stream) => stream.silent_at(common),
+            Kind::Stream(stream) => stream.silent_at(),
             Kind::Request { .. } => None,
         };
         if let Some(at) = [served.deadline, silent].into_iter().flatten().min() {

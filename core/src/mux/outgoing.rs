@@ -157,7 +157,7 @@ impl Outgoing {
         if timeout.is_none_or(|timeout| timeout > interval) {
             let nanos = interval.as_nanos() as u64;
             let first = Duration::from_nanos(self.rng.range(nanos / 2, nanos));
-            stream.start_pings(now, first);
+            stream.start_pings(now, first, common.node.timings.mux_silence);
         }
         let flags = if in_capacity == 0 { Flags::EOF } else { Flags::empty() };
         let kind = Kind::Stream(Box::new(stream));
@@ -396,7 +396,7 @@ impl Outgoing {
         } else if let Some(text) = pong.error {
             self.end_by_peer(key, Err(CallError::Remote(text)), common);
         } else if let Some(stream) = self.stream_mut(key) {
-            stream.on_heard(now);
+            stream.on_heard(now, common);
         }
     }
 
@@ -496,10 +496,10 @@ impl Outgoing {
     }
 
     /// Time during which this node could not run does not count as the peers' silence.
-    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration) {
+    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration, silence: Duration) {
         for slot in &mut self.slots {
             if let Kind::Stream(stream) = &mut slot.kind {
-                stream.forgive(now, lost);
+                stream.forgive(now, lost, silence);
             }
         }
     }
@@ -616,7 +616,7 @@ impl Outgoing {
     fn arm(&self, key: OutgoingKey, common: &mut Common) {
         let slot = &self.slots[key.slot()];
         let tick = match &slot.kind {
-            Kind::Stream(stream) if slot.open => stream.next_tick(common.node.timings.mux_silence),
+            Kind::Stream(stream) if slot.open => stream.next_tick(),
             _ => None,
         };
         let next = [slot.deadline, tick].into_iter().flatten().min();

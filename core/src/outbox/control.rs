@@ -50,6 +50,10 @@ impl Control {
         self.ping = Some(encode(message));
     }
 
+    pub(super) fn has_ping(&self) -> bool {
+        self.ping.is_some()
+    }
+
     pub(crate) fn push_mux_pong(&mut self, message: &MessageRef<'_>) {
         let buf = encode(message);
         self.bytes += buf.len() - FRAME_ROOM;

@@ -167,6 +167,10 @@ pub(crate) struct Outbox {
     /// Large messages handed out so far.
     larges: u64,
     in_flight: InFlight,
+    /// The batches below this number had left before what was handed out last.
+    left_before: u64,
+    /// The same for a link ping that has been handed out, until that is asked for.
+    ping_left: Option<u64>,
     bytes: ClassBytes,
 }
 
@@ -179,6 +183,8 @@ impl Outbox {
             batches_since_large: 0,
             larges: 0,
             in_flight: InFlight::Nothing,
+            left_before: 0,
+            ping_left: None,
             bytes: ClassBytes::default(),
         }
     }
@@ -261,6 +267,11 @@ impl Outbox {
         self.batches.first_number()
     }
 
+    /// The batch that a message may join now, or a lower one.
+    pub(crate) fn next_batch(&self) -> u64 {
+        self.batches.next_number()
+    }
+
     /// Whether messages of this mux wait behind or as a large one.
     pub(crate) fn holds_lane(&self, owner: Owner) -> bool {
         self.lanes.holds(owner)
@@ -276,7 +287,8 @@ impl Outbox {
     /// The next thing to hand to the socket. `left` is told the owner of a large message that
     /// leaves, and where that is now.
     pub(crate) fn poll(&mut self, mut left: impl FnMut(Owner, Position)) -> Option<Transmit> {
-        if let Some((buf, start)) = self.control.take() {
+        self.left_before = self.batches.first_number();
+        if let Some((buf, start)) = self.take_control() {
             self.in_flight = InFlight::Nothing;
             return Some(Transmit::Frame { buf, start, messages: 1 });
         }
@@ -291,7 +303,21 @@ impl Outbox {
     /// The next of the messages that overtake, to leave before what was handed out last and has not
     /// been begun.
     pub(crate) fn poll_control(&mut self) -> Option<(Vec<u8>, usize)> {
-        self.control.take()
+        self.take_control()
+    }
+
+    fn take_control(&mut self) -> Option<(Vec<u8>, usize)> {
+        let has_ping = self.control.has_ping();
+        let taken = self.control.take();
+        if has_ping && !self.control.has_ping() {
+            self.ping_left = Some(self.left_before);
+        }
+        taken
+    }
+
+    /// The link ping has just been handed out: the batches below this number are in front of it.
+    pub(crate) fn take_ping_left(&mut self) -> Option<u64> {
+        self.ping_left.take()
     }
 
     /// The next batch, if nothing can join it any more and it may follow the one before at once.
@@ -344,6 +370,7 @@ impl Outbox {
         self.lanes = Lanes::default();
         self.batches_since_large = 0;
         self.in_flight = InFlight::Nothing;
+        self.ping_left = None;
         self.bytes = ClassBytes::default();
     }
 

@@ -143,6 +143,7 @@ impl Peer {
     fn bring_up(&mut self, now: Instant, link: LinkId) {
         let liveness = Liveness::new(now, &self.common.node.timings);
         self.link = Link::Up { link, since: now, liveness };
+        self.acknowledged = None;
         self.links_made += 1;
         self.attempted = true;
         self.peer_leaves &= planted!(LeavingMarkSurvives, self.peer_leaves);
@@ -255,7 +256,7 @@ impl Peer {
                 self.drop_link(now, LinkError::TimedOut("waiting for the ConnectResponse"));
             }
             Link::Up { liveness, .. } if now.instant >= liveness.next_ping() => {
-                match liveness.tick(now, &self.common.node.timings) {
+                match liveness.tick(now, self.acknowledged, &self.common.node.timings) {
                     Verdict::Ping(time) => self.send_ping(time),
                     Verdict::Silent => self.drop_link(now, LinkError::PeerSilent),
                     Verdict::NoAnswer => self.drop_link(now, LinkError::PeerDoesNotAnswer),
@@ -294,6 +295,7 @@ impl Peer {
 
     fn next_link(&mut self) -> LinkId {
         self.last_link += 1;
+        self.link_bytes_out = 0;
         LinkId(self.last_link)
     }
 

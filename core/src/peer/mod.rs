@@ -80,6 +80,10 @@ pub struct Peer {
     links_made: u64,
     /// The peer has said that it is shutting down.
     peer_leaves: bool,
+    /// Bytes that were handed to the transport on the current link, and those of them that the peer's
+    /// system has, if ours tells.
+    link_bytes_out: u64,
+    acknowledged: Option<u64>,
     /// Something is being written: the next transmit cannot be handed out yet.
     in_flight: bool,
     /// Already logged, so that a lasting problem is logged once.
@@ -119,6 +123,8 @@ impl Peer {
             attempted: false,
             links_made: 0,
             peer_leaves: false,
+            link_bytes_out: 0,
+            acknowledged: None,
             in_flight: false,
             last_failure: None,
             state: LinkState::Unconnected,
@@ -211,6 +217,9 @@ impl Peer {
             return None;
         }
         self.in_flight = false;
+        if let Link::Up { liveness, .. } = &mut self.link {
+            liveness.on_written(self.link_bytes_out);
+        }
         if self.common.outbox.is_empty() {
             self.drive_drain(now);
             return None;
@@ -222,6 +231,7 @@ impl Peer {
                 outgoing.on_left(owner.mux, at);
             }
         });
+        self.note_ping_left();
         match &transmit {
             Some(_) => {
                 self.in_flight = true;
@@ -240,7 +250,17 @@ impl Peer {
 
     /// A message that overtakes what [`Self::poll_full_frame`] has given.
     pub(crate) fn poll_control(&mut self, link: LinkId) -> Option<(Vec<u8>, usize)> {
-        (self.link.id() == Some(link)).then(|| self.common.outbox.poll_control()).flatten()
+        let control = (self.link.id() == Some(link)).then(|| self.common.outbox.poll_control());
+        self.note_ping_left();
+        control.flatten()
+    }
+
+    fn note_ping_left(&mut self) {
+        if let Some(behind) = self.common.outbox.take_ping_left()
+            && let Link::Up { liveness, .. } = &mut self.link
+        {
+            liveness.on_ping_leaving(behind);
+        }
     }
 
     /// One more frame that may leave in the same write as what [`Self::poll_transmit`] has just
@@ -269,7 +289,23 @@ impl Peer {
     pub fn handle_written(&mut self, link: LinkId, bytes: u64) {
         if self.link.id() == Some(link) {
             self.common.stats.bytes_out += bytes;
+            self.link_bytes_out += bytes;
         }
+    }
+
+    /// The system holds this many bytes of the connection that the peer's system has not acknowledged;
+    /// `None` if it does not tell. To be told when [`Self::is_ping_due`], before
+    /// [`Self::handle_timeout`]: a ping that still waits there has asked nothing (PROTOCOL.md section 7.6).
+    pub fn handle_unsent(&mut self, link: LinkId, unsent: Option<usize>) {
+        if self.link.id() == Some(link) {
+            let out = self.link_bytes_out;
+            self.acknowledged = unsent.map(|unsent| out.saturating_sub(unsent as u64));
+        }
+    }
+
+    /// Whether [`Self::handle_timeout`] would send a link ping, and judge the silence of the peer.
+    pub fn is_ping_due(&self, now: Instant) -> bool {
+        matches!(&self.link, Link::Up { liveness, .. } if liveness.next_ping() <= now)
     }
 
     /// Gives back memory that an idle link does not need.
@@ -426,6 +462,9 @@ impl Peer {
         }
         self.forgive_pause(now.instant);
         self.drive_link(now);
+        if let Link::Up { liveness, .. } = &self.link {
+            self.common.drained_at = liveness.drained_at(now.instant);
+        }
         while let Some(key) = self.common.timers.pop_due(now.instant) {
             let slot = key >> 1;
             if key & 1 == 0 {
@@ -449,8 +488,9 @@ impl Peer {
         }
         if let Link::Up { liveness, .. } = &mut self.link {
             liveness.forgive(now, lost);
-            self.outgoing.forgive(now, lost);
-            self.incoming.forgive(now, lost);
+            let timings = &self.common.node.timings;
+            self.outgoing.forgive(now, lost, timings.mux_silence);
+            self.incoming.forgive(now, lost, timings.mux_ping_silence);
         }
     }
 

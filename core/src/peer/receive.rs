@@ -30,6 +30,10 @@ pub struct Inbound {
     answered: bool,
     error: Option<DecodeError>,
     bytes: u64,
+    /// The bytes ended within a message.
+    within_message: bool,
+    /// The peer has answered something of ours since this was asked for.
+    answers: bool,
     chunks: Chunks,
 }
 
@@ -42,6 +46,16 @@ impl Inbound {
     /// Bytes were received, whatever they were: they count as life (PROTOCOL.md section 7.6).
     pub const fn add_bytes(&mut self, bytes: u64) {
         self.bytes += bytes;
+    }
+
+    /// Whether what has been received so far ends within a message.
+    pub(crate) const fn set_within_message(&mut self, within: bool) {
+        self.within_message = within;
+    }
+
+    /// Whether the peer has answered something of ours since the last call: then it has read it.
+    pub(crate) const fn take_answers(&mut self) -> bool {
+        std::mem::replace(&mut self.answers, false)
     }
 
     /// Decodes one frame's payload. After an error nothing more is taken in: the link is to be
@@ -137,12 +151,18 @@ impl Peer {
         if let Link::Up { liveness, .. } = &mut self.link
             && bytes > 0
         {
-            liveness.on_received(now.instant);
+            liveness.on_received(now.instant, inbound.within_message);
         }
         self.read_ahead(inbound.messages.iter().take(count));
-        let Inbound { messages, answered, .. } = inbound;
+        let Inbound { messages, answered, answers, .. } = inbound;
+        let (mut others, mut mux_answers) = (false, false);
         for (first_of_frame, message) in messages.drain(..count) {
             *answered &= !first_of_frame;
+            let Header { op, mux, .. } = message.header;
+            let of_mux = mux != 0 || !matches!(op, Op::Ping | Op::Pong);
+            others |= of_mux;
+            mux_answers |= of_mux && op.is_answer();
+            *answers |= op.is_answer();
             match self.link {
                 Link::Handshaking { .. } => self.on_connect_response(now, check_response(&message)),
                 // One frame may hold a million pings: the limit is for their answers too.
@@ -152,6 +172,14 @@ impl Peer {
                 Link::Up { .. } => self.on_message(now, message, answered),
                 // Too early, or too late: an error before it or our close has ended the link.
                 Link::Down | Link::Dialling { .. } | Link::Closing { .. } => {}
+            }
+        }
+        if let Link::Up { liveness, .. } = &mut self.link {
+            if others {
+                liveness.on_other(now.instant);
+            }
+            if mux_answers {
+                liveness.on_answer(now.instant);
             }
         }
         if matches!(self.link, Link::Handshaking { .. } | Link::Up { .. }) {
@@ -234,6 +262,9 @@ impl Peer {
     }
 
     fn on_link_ping(&mut self, now: Now, message: &Message) {
+        if let Link::Up { liveness, .. } = &mut self.link {
+            liveness.on_link_message(now.instant);
+        }
         if message.header.op == Op::Pong {
             let Ok(pong) = Pong::decode(&message.payload) else { return };
             if let Link::Up { liveness, .. } = &mut self.link {
@@ -241,7 +272,9 @@ impl Peer {
                     true => now.instant.before(now.wall.abs_diff(pong.time)),
                     false => now.instant,
                 };
-                liveness.on_pong(at, pong.time);
+                if let Some(behind) = liveness.on_pong(at, pong.time) {
+                    self.common.answered_batch = behind.max(self.common.answered_batch);
+                }
             }
             return;
         }

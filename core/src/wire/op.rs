@@ -97,6 +97,20 @@ impl Op {
         }
     }
 
+    /// Whether only a node that has read what we sent it has a reason to send this.
+    #[inline]
+    pub(crate) const fn is_answer(self) -> bool {
+        matches!(
+            self,
+            Self::Pong
+                | Self::MuxConnectError
+                | Self::UnblockSrvMux
+                | Self::UnblockClMux
+                | Self::AckMux
+                | Self::Response
+        )
+    }
+
     /// The name that the protocol gives this operation; `Unknown` for the others.
     pub const fn name(self) -> &'static str {
         match self {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::support::{
-    ECHO, MS, SECOND, builder, in_bytes, messages, outcome, request, respond, round_trip, routes,
-    served, talk,
+    ECHO, MS, SECOND, TALK, builder, in_bytes, messages, outcome, request, respond, round_trip,
+    routes, served, talk,
 };
 use gridmux_core::error::LinkError;
 use gridmux_core::event::{CloseHow, LinkCommand};
@@ -200,6 +200,80 @@ fn a_minute_without_a_pong_drops_the_link_though_bytes_arrive() {
     assert_eq!(node.peer().state(), LinkState::Connected, "59 s after the Pong");
     node.advance(6 * SECOND);
     assert_eq!(dropped(&mut node), LinkError::PeerDoesNotAnswer);
+}
+
+/// The peer sends, reads and does not answer: within so many seconds the link is given up.
+#[track_caller]
+fn until_dropped(node: &mut Lone, seconds: u32) {
+    for _ in 0..seconds {
+        node.receive(Header::new(Op::Unknown(99)), &[]);
+        node.sent();
+        node.advance(SECOND);
+        if node.peer().state() != LinkState::Connected {
+            return assert_eq!(dropped(node), LinkError::PeerDoesNotAnswer);
+        }
+    }
+    panic!("still connected after {seconds} s");
+}
+
+#[test]
+fn a_ping_that_has_not_left_asks_nothing() {
+    let mut node = lone();
+    let alive = |node: &mut Lone, seconds| {
+        for _ in 0..seconds {
+            node.receive(Header::new(Op::Unknown(99)), &[]);
+            node.advance(SECOND);
+        }
+    };
+    // What was handed out before it is still being written.
+    let (now, link) = (node.clocks(), node.peer().link().expect("a link"));
+    node.peer().request(now.instant, ECHO, Data::Borrowed(b"x"), None).expect("connected");
+    assert!(node.peer().poll_transmit(now, link).is_some());
+    alive(&mut node, 200);
+    assert_eq!(node.peer().state(), LinkState::Connected);
+    for _ in 0..59 {
+        node.sent();
+        alive(&mut node, 1);
+    }
+    assert_eq!(node.peer().state(), LinkState::Connected);
+    until_dropped(&mut node, 11);
+}
+
+#[test]
+fn a_ping_that_the_system_still_holds_asks_nothing() {
+    let mut node = lone();
+    let link = node.peer().link().expect("a link");
+    let mut second = |node: &mut Lone, unsent| {
+        node.now = node.now.after(SECOND);
+        let now = node.clocks();
+        node.peer().handle_unsent(link, unsent);
+        node.peer().handle_timeout(now);
+        node.receive(Header::new(Op::Unknown(99)), &[]);
+        node.peer().handle_written(link, 100);
+        node.sent();
+    };
+    (0..200).for_each(|_| second(&mut node, Some(100_000)));
+    assert_eq!(node.peer().state(), LinkState::Connected);
+    for _ in 0..50 {
+        second(&mut node, Some(0));
+    }
+    assert_eq!(node.peer().state(), LinkState::Connected);
+    until_dropped(&mut node, 21);
+}
+
+#[test]
+fn a_peer_that_answers_our_calls_reads_though_no_pong_comes() {
+    let mut node = lone();
+    let (now, data) = (node.now, Data::Borrowed(b"x"));
+    let key = node.peer().open(now, TALK, (200, 1), data, None).expect("connected");
+    node.receive_mux(Op::AckMux, key.mux_id(), 0, Flags::empty(), b"");
+    for seq in 1..100 {
+        node.advance(2 * SECOND);
+        node.receive_mux(Op::UnblockClMux, key.mux_id(), seq, Flags::empty(), b"");
+        node.sent();
+    }
+    assert_eq!(node.peer().state(), LinkState::Connected, "credits are answers");
+    until_dropped(&mut node, 71);
 }
 
 #[test]

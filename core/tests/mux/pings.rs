@@ -73,13 +73,10 @@ fn a_single_request_is_not_pinged() {
 }
 
 #[test]
-fn thirty_seconds_without_pong_or_item_end_the_call() {
+fn thirty_seconds_without_a_message_of_the_callee_end_the_call() {
     let mut solo = Solo::dialler();
     let key = solo.open_acked((5, 5), None);
-    solo.advance(10 * SECOND);
-    // Credits do not count as life.
-    solo.give(&message(Op::UnblockClMux, key.mux_id(), 1));
-    solo.advance(20 * SECOND - Duration::from_millis(1));
+    solo.advance(30 * SECOND - Duration::from_millis(1));
     assert_eq!(solo.receive(key), Received::Pending);
     solo.said();
     solo.advance(Duration::from_millis(3));
@@ -89,16 +86,58 @@ fn thirty_seconds_without_pong_or_item_end_the_call() {
 }
 
 #[test]
-fn a_pong_and_an_item_each_count_as_life() {
+fn every_message_of_the_callee_is_life() {
     let mut solo = Solo::dialler();
     let (ponged, fed) = (solo.open_acked((0, 9), None), solo.open_acked((0, 9), None));
+    let (credited, acked) = (solo.open_acked((9, 1), None), solo.open((9, 1), None));
     for seq in 1..6 {
         solo.advance(29 * SECOND);
         solo.give(&pong(ponged, false, None));
         solo.give(&message(Op::MuxServerMsg, fed.mux_id(), seq).payload(b"a"));
+        solo.give(&message(Op::UnblockClMux, credited.mux_id(), seq));
+        solo.give(&message(Op::AckMux, acked.mux_id(), seq - 1));
     }
-    assert_eq!(solo.receive(ponged), Received::Pending);
+    for key in [ponged, credited, acked] {
+        assert_eq!(solo.receive(key), Received::Pending);
+    }
     assert!(matches!(solo.receive(fed), Received::Item(_)));
+}
+
+#[test]
+fn a_callee_whose_ping_still_waits_here_is_not_silent() {
+    let mut solo = Solo::dialler();
+    let key = solo.open_acked((0, 1), None);
+    // The path takes nothing, and the other node says that it lives.
+    solo.stalled = true;
+    let alive = message(Op::Unknown(99), 0, 0);
+    for _ in 0..100 {
+        solo.advance(SECOND);
+        solo.give(&alive);
+    }
+    assert_eq!(solo.receive(key), Received::Pending);
+    let waiting = solo.peer().stats(Instant::ZERO).queued_bytes;
+    assert!((1..60).contains(&waiting), "one ping, not one each interval: {waiting}");
+    // Now it is asked, and does not answer, though it answers the link's pings.
+    solo.stalled = false;
+    solo.advance(9 * SECOND);
+    assert_eq!(solo.receive(key), Received::Pending);
+    solo.advance(25 * SECOND);
+    assert_eq!(solo.receive(key), Received::Failed(GONE));
+}
+
+#[test]
+fn a_callee_that_has_not_answered_the_link_since_is_not_silent() {
+    let mut solo = Solo::dialler();
+    let key = solo.open_acked((0, 1), None);
+    let alive = message(Op::Unknown(99), 0, 0);
+    for _ in 0..58 {
+        // Pings and their pongs are under way somewhere, behind other bytes.
+        let next = solo.now.after(SECOND);
+        solo.jump_without_answer(next);
+        solo.give(&alive);
+    }
+    assert_eq!(solo.receive(key), Received::Pending);
+    assert!(solo.closed.is_empty());
 }
 
 #[test]
@@ -153,6 +192,38 @@ fn a_minute_without_a_ping_cancels_a_served_stream() {
     assert!(solo.saw(Event::Cancelled(key, CancelReason::CallerSilent)));
     solo.gone(key);
     assert!(solo.peer().is_quiescent());
+}
+
+#[test]
+fn every_message_of_the_caller_is_life() {
+    let mut solo = Solo::acceptor();
+    let (fed, credited) = (solo.serve(1, 11), solo.serve(2, 13));
+    for seq in 1..4 {
+        solo.advance(59 * SECOND);
+        solo.give(&message(Op::MuxClientMsg, 1, seq).payload(b"a"));
+        solo.give(&message(Op::UnblockSrvMux, 2, seq));
+    }
+    assert!(solo.peer().is_live(fed) && solo.peer().is_live(credited));
+    solo.advance(61 * SECOND);
+    assert!(!solo.peer().is_live(fed) && !solo.peer().is_live(credited));
+}
+
+#[test]
+fn a_caller_whose_ping_may_wait_in_its_queue_is_not_silent() {
+    let mut solo = Solo::acceptor();
+    let (waiting, other) = (solo.serve(1, 11), solo.serve(2, 15));
+    // Items of another stream come all the time, as from a full queue on a slow path.
+    for seq in 1..60 {
+        solo.advance(3 * SECOND);
+        solo.give(&message(Op::MuxClientMsg, 2, seq).payload(b"a"));
+        solo.take_input(other);
+    }
+    assert!(solo.peer().is_live(waiting));
+    // The queue is empty: nothing follows a link ping or pong.
+    solo.advance(21 * SECOND);
+    assert!(!solo.peer().is_live(waiting));
+    assert!(solo.saw(Event::Cancelled(waiting, CancelReason::CallerSilent)));
+    assert!(solo.peer().is_live(other));
 }
 
 #[test]

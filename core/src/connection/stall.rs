@@ -1,0 +1,175 @@
+//! When a write has stalled: PROTOCOL.md section 4.
+//!
+//! A socket becomes writable in large steps, so on a slow path seconds pass between two writes while
+//! bytes leave all the time. Progress is what leaves the system, where the system tells; otherwise what
+//! it takes, and what the peer answers.
+
+use std::time::Duration;
+
+use crate::peer::PAUSE;
+use crate::time::Instant;
+
+/// How often the system is asked what it still holds, while it takes nothing more.
+const LOOK: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+pub(super) struct Stall {
+    limit: Duration,
+    last_progress: Instant,
+    last_look: Instant,
+    /// Bytes that were written, in all.
+    written: u64,
+    system: System,
+}
+
+/// What the system tells of the bytes that it has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum System {
+    /// It has not been asked.
+    Unknown,
+    Silent,
+    /// The other end's system has acknowledged this many.
+    Acknowledged(u64),
+}
+
+impl Stall {
+    /// `limit` is [`Timings::write_stall`](crate::timings::Timings::write_stall).
+    pub(super) const fn new(limit: Duration, now: Instant) -> Self {
+        Self { limit, last_progress: now, last_look: now, written: 0, system: System::Unknown }
+    }
+
+    pub(super) const fn last_progress(&self) -> Instant {
+        self.last_progress
+    }
+
+    /// A write begins: what was before says nothing about it.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.last_progress = now;
+    }
+
+    pub(super) fn on_written(&mut self, now: Instant, bytes: usize) {
+        self.written += bytes as u64;
+        self.last_progress = now;
+    }
+
+    /// The peer has read something of ours.
+    pub(super) fn on_answer(&mut self, now: Instant) {
+        if self.system == System::Silent {
+            self.last_progress = now;
+        }
+    }
+
+    /// The system holds this many bytes that the other end's has not acknowledged.
+    pub(super) fn on_unsent(&mut self, now: Instant, unsent: Option<usize>) {
+        self.last_look = now;
+        let Some(unsent) = unsent else {
+            self.system = System::Silent;
+            return;
+        };
+        let acknowledged = self.written.saturating_sub(unsent as u64);
+        if let System::Acknowledged(before) = self.system
+            && acknowledged > before
+        {
+            self.last_progress = now;
+        }
+        self.system = System::Acknowledged(acknowledged);
+    }
+
+    /// When a write that makes no progress is given up. A system that tells is believed for a fifth
+    /// longer: after an outage of under 3 s, the retransmission that ends it may come 3.2 s after it
+    /// began.
+    fn given_up_at(&self) -> Instant {
+        let limit = match self.system {
+            System::Acknowledged(_) => self.limit * 6 / 5,
+            System::Unknown | System::Silent => self.limit,
+        };
+        self.last_progress.after(limit)
+    }
+
+    /// When to tell what the system holds, and then to call [`Self::handle_timeout`], while a write
+    /// waits.
+    pub(super) fn poll_timeout(&self) -> Instant {
+        let look_at = self.last_look.max(self.last_progress).after(LOOK);
+        match self.system {
+            System::Silent => self.given_up_at(),
+            System::Unknown | System::Acknowledged(_) => self.given_up_at().min(look_at),
+        }
+    }
+
+    /// A write waits, and time has passed; `true` if it is to be given up.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
+        if self.system == System::Unknown && now >= self.poll_timeout() {
+            // Whoever drives the connection does not tell.
+            self.system = System::Silent;
+        }
+        let given_up_at = self.given_up_at();
+        if now < given_up_at {
+            return false;
+        }
+        if now.since(given_up_at) < PAUSE {
+            return true;
+        }
+        // It was this process that stood still, and the transport may take bytes now.
+        self.last_progress = now;
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(3);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_millis(ms)
+    }
+
+    /// Looks every quarter of a second at a system that holds `unsent(ms)` bytes of a million, and
+    /// says when the write is given up, until a minute has passed.
+    fn given_up(unsent: impl Fn(u64) -> Option<usize>) -> Option<u64> {
+        let mut stall = Stall::new(LIMIT, at(0));
+        stall.on_written(at(0), 1_000_000);
+        let mut now = at(0);
+        while now < at(60_000) {
+            now = stall.poll_timeout();
+            let ms = now.as_nanos() / 1_000_000;
+            stall.on_unsent(now, unsent(ms));
+            if stall.handle_timeout(now) {
+                return Some(ms);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_is_given_up_within_four_seconds() {
+        assert_eq!(given_up(|_| None), Some(3000));
+        assert_eq!(given_up(|_| Some(1_000_000)), Some(3600));
+        // The last byte leaves just after a look.
+        let stops = |ms: u64| Some(1_000_000 - ms.min(10_100) as usize);
+        assert!(given_up(stops).is_some_and(|ms| (13_600..14_100).contains(&ms)));
+    }
+
+    #[test]
+    fn a_write_whose_bytes_leave_is_not_given_up_however_slowly() {
+        assert_eq!(given_up(|ms| Some(1_000_000 - (ms / 3000) as usize)), None);
+        assert_eq!(given_up(|ms| Some(1_000_000 - (ms / 3300) as usize * 50_000)), None);
+    }
+
+    #[test]
+    fn where_the_system_is_silent_an_answer_of_the_peer_is_progress() {
+        let mut stall = Stall::new(LIMIT, at(0));
+        stall.on_written(at(0), 1000);
+        stall.on_unsent(at(250), None);
+        stall.on_answer(at(2000));
+        assert!(!stall.handle_timeout(at(4999)));
+        assert!(stall.handle_timeout(at(5000)));
+        // One that tells is the better witness: a peer may send and not read.
+        let mut stall = Stall::new(LIMIT, at(0));
+        stall.on_written(at(0), 1000);
+        stall.on_unsent(at(250), Some(1000));
+        stall.on_answer(at(2000));
+        assert!(stall.handle_timeout(at(3600)));
+    }
+}
