@@ -325,6 +325,16 @@ impl Socket {
         }
     }
 
+    /// The system holds this many bytes of what was written that the other end's system has not
+    /// acknowledged; `None` if it does not tell. To be told at [`Self::poll_timeout`], before
+    /// [`Self::drive`]: see [`Connection::handle_unsent`]. Without it a write that the transport does not
+    /// take for 3 s counts as stalled, on slow paths too.
+    pub fn handle_unsent(&mut self, now: Instant, unsent: Option<usize>) {
+        if let Stage::Linked { connection, .. } = &mut self.stage {
+            connection.handle_unsent(now, unsent);
+        }
+    }
+
     // ---- readiness ----
 
     /// The transport does not block, and has become ready, as mio's events or epoll's edges tell:

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use gridmux_core::driver::runtime::{self, BoxFuture, Connector, Listener, Transport};
+use gridmux_core::driver::tcp_progress::TcpProgress;
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
@@ -26,6 +27,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct TcpTransport {
     stream: TcpStream,
+    progress: TcpProgress,
 }
 
 impl TcpTransport {
@@ -38,7 +40,15 @@ impl TcpTransport {
         socket.set_tcp_nodelay(true)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         socket.set_tcp_notsent_lowat(runtime::UNSENT)?;
-        Ok(Self { stream })
+        let progress = TcpProgress::new(&stream);
+        Ok(Self { stream, progress })
+    }
+
+    fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.progress.on_written(bytes);
+        }
+        written
     }
 }
 
@@ -76,7 +86,8 @@ impl Transport for TcpTransport {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.count(written)
     }
 
     fn poll_write_vectored(
@@ -84,7 +95,12 @@ impl Transport for TcpTransport {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.count(written)
+    }
+
+    fn unsent(&self) -> Option<usize> {
+        self.progress.unsent(&self.stream)
     }
 
     fn remote_addr(&self) -> Option<SocketAddr> {

@@ -30,6 +30,12 @@ impl Active {
         changed.then(|| std::mem::replace(&mut self.task, task.clone()))
     }
 
+    /// The connection is due: it is told how much of what was written has left.
+    pub(crate) fn look_at_unsent(&mut self, now: Instant) {
+        let unsent = self.transport.unsent();
+        self.connection.handle_unsent(now, unsent);
+    }
+
     /// Writes as much as the transport takes, until `share` has reached [`SHARE`]; whether that was
     /// anything, the transport failed, or more is to be tried.
     pub(crate) fn poll_write(

@@ -186,6 +186,9 @@ impl<R: Runtime> PeerTask<R> {
         if self.is_due(now.instant) {
             // A write that can go on has not stalled, however late this task has come to try it.
             progress |= self.poll_write(now.instant, cx);
+            if let Some(active) = &mut self.active {
+                active.look_at_unsent(now.instant);
+            }
         }
         let all = self.hear_some(now);
         progress |= !all;
@@ -415,6 +418,12 @@ impl<R: Runtime> PeerTask<R> {
             }
         }
         if state.peer.is_due(now.instant) {
+            if let Some(active) = &self.active
+                && state.peer.is_ping_due(now.instant)
+            {
+                let unsent = active.transport.unsent();
+                state.peer.handle_unsent(active.connection.link(), unsent);
+            }
             state.peer.handle_timeout(now);
         }
         let mut joining = false;

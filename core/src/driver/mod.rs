@@ -10,6 +10,7 @@ pub(crate) mod busy_poll;
 pub mod clock;
 mod link;
 pub mod runtime;
+pub mod tcp_progress;
 pub mod time;
 pub mod workers;
 

@@ -86,6 +86,18 @@ pub trait Transport: Send + 'static {
         self.poll_write(cx, first)
     }
 
+    /// Bytes that [`Self::poll_write`] has taken and that the other end's system has not acknowledged;
+    /// `None`, which it is unless this is overridden, if the system does not tell.
+    ///
+    /// It is asked for a few times a second while the transport takes nothing more, and at link pings. A
+    /// write counts as stalled once nothing has left for 3.6 s; without this, once nothing was taken for
+    /// 3 s, which ends links of less than some 40 KiB/s, for sockets become writable in large steps.
+    /// [`TcpProgress`](super::tcp_progress::TcpProgress) is most of one for TCP. A transport that wraps
+    /// another one passes it on.
+    fn unsent(&self) -> Option<usize> {
+        None
+    }
+
     /// Where the other end is, if the transport knows: for limits on strangers, and for logs. A transport
     /// that wraps another one passes it on.
     fn remote_addr(&self) -> Option<SocketAddr> {

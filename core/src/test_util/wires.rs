@@ -295,6 +295,10 @@ impl Transport for WiredTransport {
         ready!(self.poll_flow(cx))?.poll_write_vectored(cx, bufs)
     }
 
+    fn unsent(&self) -> Option<usize> {
+        self.inner.as_ref().and_then(|inner| inner.unsent())
+    }
+
     fn remote_addr(&self) -> Option<std::net::SocketAddr> {
         self.inner.as_ref().and_then(|inner| inner.remote_addr())
     }
