@@ -1,24 +1,22 @@
 //! A cluster from its operator's side: started, shown, broken and stopped, wherever its nodes run.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use crate::chaos::Chaos;
+use crate::display::Display;
 use crate::outcome::Counts;
-use crate::report::{Display, Lives, Summary};
+use crate::report::{Lives, Summary};
+use crate::tell;
 
 /// Whatever goes wrong outside of the grid.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Between two looks at the nodes.
 const TICK: Duration = Duration::from_millis(100);
-
-/// Between two lines about a node.
-const SHOW_EVERY: Duration = Duration::from_secs(1);
 
 /// Nodes that can be killed and started again.
 pub(crate) trait Cluster {
@@ -31,6 +29,11 @@ pub(crate) trait Cluster {
     /// Looks at every node.
     fn look(&mut self) -> Result<(), Failure>;
 
+    /// Whether a node was asked to end by a signal of its own: then all are to end.
+    fn is_asked_to_end(&self) -> bool {
+        false
+    }
+
     /// The nodes that run here, as last looked at.
     fn nodes(&self) -> Vec<Lives>;
 
@@ -41,22 +44,30 @@ pub(crate) trait Cluster {
     fn stop(&mut self) -> impl Future<Output = Result<(), Failure>>;
 }
 
-/// Runs the cluster for so long, or until Ctrl-C, with or without chaos.
+/// Runs the cluster for this long, or until SIGINT or SIGTERM, with or without chaos. Gives the
+/// nodes at the end as well.
 pub(crate) async fn run<C: Cluster>(
     mut cluster: C,
+    signals: &Notify,
     seconds: Option<u64>,
     mut chaos: Option<Chaos>,
-) -> Result<Summary, Failure> {
-    let interrupt = interrupts();
+) -> Result<(Summary, Vec<Lives>), Failure> {
     let begun = Instant::now();
     let end = seconds.map(Duration::from_secs);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut display = Display::new();
+    // While the nodes drain, one more signal ends everything. The first is still on its way if a
+    // node has got it earlier.
+    let mut signals_to_ignore = 0;
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            () = interrupt.notified() => break,
+            () = signals.notified() => break,
+        }
+        if cluster.is_asked_to_end() {
+            signals_to_ignore = 1;
+            break;
         }
         if end.is_some_and(|end| begun.elapsed() >= end) {
             break;
@@ -65,15 +76,19 @@ pub(crate) async fn run<C: Cluster>(
             chaos.step(&mut cluster).await?;
         }
         cluster.look()?;
-        display.refresh(&cluster.nodes(), SHOW_EVERY);
+        display.refresh(&cluster.nodes());
     }
     let seconds = (begun.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-    display.note("draining");
+    tell("draining");
     tokio::select! {
         stopped = cluster.stop() => stopped?,
-        () = interrupt.notified() => return Err("interrupted while draining".into()),
+        () = async {
+            for _ in 0..=signals_to_ignore {
+                signals.notified().await;
+            }
+        } => return Err("interrupted while draining".into()),
     }
-    display.refresh(&cluster.nodes(), Duration::ZERO);
+    display.finish(&cluster.nodes());
     let nodes = cluster.nodes();
     let (mut counts, mut reconnects) = (Counts::NONE, 0);
     for (one, its_reconnects) in nodes.iter().map(Lives::totals) {
@@ -81,20 +96,8 @@ pub(crate) async fn run<C: Cluster>(
         reconnects += its_reconnects;
     }
     let (overlaps, holds) = cluster.overlaps();
-    display.note(&format!("{holds} holds of locks, {overlaps} pairs of them at odds"));
+    tell(format_args!("{holds} holds of locks, {overlaps} pairs of them at odds"));
     counts.wrong += overlaps;
     let kills = chaos.map_or(0, |chaos| chaos.kills());
-    Ok(Summary { nodes: nodes.len(), seconds, counts, reconnects, kills })
-}
-
-/// Told of every Ctrl-C, whatever is going on when it comes.
-fn interrupts() -> Arc<Notify> {
-    let notify = Arc::new(Notify::new());
-    let interrupt = notify.clone();
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            interrupt.notify_one();
-        }
-    });
-    notify
+    Ok((Summary { nodes: nodes.len(), seconds, counts, reconnects, kills }, nodes))
 }
