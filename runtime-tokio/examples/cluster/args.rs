@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -50,9 +51,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "RUNTIME", default_value_t = Runtimes::Tokio)]
     pub(crate) runtime: Runtimes,
 
-    /// End after this time; without it, at Ctrl-C or SIGTERM.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) seconds: Option<u64>,
+    /// End after this time, or up to 5 s later if nodes have not met yet; without it, at Ctrl-C or
+    /// SIGTERM.
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<NonZeroU64>,
 
     /// Kill nodes and start them again while the load runs.
     #[arg(long, conflicts_with = "node")]
@@ -65,8 +67,8 @@ pub(crate) struct Args {
     pub(crate) bench: bool,
 
     /// How many locks the nodes fight over.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) locks: u16,
+    #[arg(long, default_value = "4")]
+    pub(crate) locks: NonZeroU16,
 
     /// The directory that nodes walk for each other; hidden files and `target` are skipped.
     #[arg(long, value_name = "PATH", default_value = ".", value_parser = readable_directory)]
@@ -150,8 +152,8 @@ mod tests {
             ("--nodes 0".into(), "0 is not in 1..=16"),
             ("--nodes 1".into(), "one node alone has no peer"),
             ("--nodes 1000".into(), "1000 is not in 1..=16"),
-            ("--seconds 0".into(), "0 is not in 1.."),
-            ("--locks 0".into(), "0 is not in 1.."),
+            ("--seconds 0".into(), "'0' for '--seconds <N>'"),
+            ("--locks 0".into(), "'0' for '--locks <LOCKS>'"),
             ("--dir /no/such/directory".into(), "'/no/such/directory'"),
             ("--dir Cargo.toml/".into(), "'Cargo.toml/'"),
             ("--node http://a:1".into(), "--peers <NAMES>"),

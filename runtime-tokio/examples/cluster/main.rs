@@ -38,6 +38,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use gridmux_tokio::auth::{SecretError, SharedSecret};
@@ -49,12 +50,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::Args;
 use crate::chaos::Chaos;
-use crate::cluster::Failure;
+use crate::cluster::{Ends, Failure};
 use crate::in_process::InProcess;
 use crate::node::Plan;
 use crate::outcome::Counts;
 use crate::processes::Processes;
-use crate::report::{Summary, missed};
+use crate::report::Summary;
 use crate::terminal::Stderr;
 
 /// Where the secret that all nodes share is found, if it is not to be a random one.
@@ -111,10 +112,14 @@ async fn run(mut args: Args) -> Result<bool, Failure> {
     let signals = signals::watch()?;
     let nodes = if args.peers.is_empty() { args.nodes.into() } else { args.peers.len() };
     let chaos = args.chaos.then(|| Chaos::new(rng.fork(), nodes));
-    let size = nodes;
+    let ends = Ends {
+        after: args.seconds.map(Into::into).map(Duration::from_secs),
+        size: nodes,
+        guests: args.guest.clone(),
+    };
     let (summary, lives) = if args.node.is_some() {
         let cluster = InProcess::start_all(vec![plan_of_one(&args, &mut rng, false)?]).await?;
-        cluster::run(cluster, &signals, args.seconds, chaos).await?
+        cluster::run(cluster, &signals, &ends, chaos).await?
     } else if args.processes {
         let names = names(&mut args, nodes, &mut rng)?;
         let options = child_options(&args);
@@ -122,16 +127,16 @@ async fn run(mut args: Args) -> Result<bool, Failure> {
         // Here rather than in each child.
         SharedSecret::new(&secret)?;
         let cluster = Processes::start_all(names, secret, args.runtime, options, seed).await?;
-        cluster::run(cluster, &signals, args.seconds, chaos).await?
+        cluster::run(cluster, &signals, &ends, chaos).await?
     } else {
         let names = names(&mut args, nodes, &mut rng)?;
         let secret = SharedSecret::new(secret()?)?;
         let plan = |name: &String| plan(&args, name, &names, &secret, rng.u64(..));
         let cluster = InProcess::start_all(names.iter().map(plan).collect()).await?;
-        cluster::run(cluster, &signals, args.seconds, chaos).await?
+        cluster::run(cluster, &signals, &ends, chaos).await?
     };
     print(serde_json::to_string(&summary)?)?;
-    Ok(is_good(&summary, &missed(&lives, size, &args.guest)))
+    Ok(is_good(&summary, &ends.missed(&lives)))
 }
 
 /// Says what was not well, and whether all was.
@@ -176,7 +181,7 @@ fn plan(args: &Args, name: &str, names: &[String], secret: &SharedSecret, seed: 
         runtime: args.runtime.of_node(node),
         dir: args.dir.clone(),
         shares_directory: true,
-        locks: args.locks,
+        locks: args.locks.get(),
         seed,
     }
 }

@@ -12,6 +12,7 @@ use gridmux_tokio::builder::{BuildError, Builder};
 use gridmux_tokio::driver::runtime::Runtime;
 use gridmux_tokio::driver::time::sleep;
 use gridmux_tokio::handle::{Context, Grid, Input, Output};
+use gridmux_tokio::link::LinkState;
 use gridmux_tokio::node::authority;
 use gridmux_tokio::payload::{NoPayload, Payload};
 use gridmux_tokio::timings::Timings;
@@ -103,11 +104,15 @@ impl<R: Runtime> Node<R> {
 
     pub(crate) fn view(&self) -> View {
         let stats = self.grid.stats();
+        let peers = self.grid.peers();
+        for peer in peers.iter().filter(|peer| peer.state() == LinkState::Connected) {
+            self.progress.meet(peer.name());
+        }
         View {
             counts: self.outcomes.counts(),
             reconnects: stats.reconnects,
             links_up: stats.links_up,
-            links: self.grid.peers().len(),
+            links: peers.len(),
             unmet: self.progress.unmet(),
             round_trip_nanos: stats
                 .round_trip

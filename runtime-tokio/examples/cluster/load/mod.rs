@@ -70,7 +70,8 @@ impl Progress {
         self.unmet.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn meet(&self, name: &str) {
+    /// A link to this peer is up, or was.
+    pub(crate) fn meet(&self, name: &str) {
         self.unmet.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
