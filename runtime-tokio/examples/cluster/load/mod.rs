@@ -18,7 +18,7 @@ use gridmux_tokio::handle::PeerHandle;
 use gridmux_tokio::time::Instant;
 
 use crate::clock;
-use crate::ledger::HoldEvent;
+use crate::ledger::{At, HoldEvent};
 use crate::locks::{Locks, Mode, quorum};
 use crate::node::Plan;
 use crate::outcome::Outcomes;
@@ -168,7 +168,7 @@ impl<R: Runtime> Scene<R> {
         let id = self.progress.holds.fetch_add(1, Ordering::Relaxed);
         self.progress.held.fetch_add(1, Ordering::Relaxed);
         let hold = Hold { scene: self, id, until };
-        let (start, until) = (clock::now().as_nanos(), hold.shared_until());
+        let (start, until) = (clock::now().into(), hold.shared_until());
         (self.witness)(HoldEvent::Begin { hold: id, lock: lock.to_owned(), mode, start, until });
         hold
     }
@@ -183,8 +183,8 @@ struct Hold<'a, R: Runtime> {
 }
 
 impl<R: Runtime> Hold<'_, R> {
-    fn shared_until(&self) -> u64 {
-        clock::shared(&self.scene.runtime, self.until).as_nanos()
+    fn shared_until(&self) -> At {
+        clock::shared(&self.scene.runtime, self.until).into()
     }
 
     fn extend(&mut self, until: Instant) {
@@ -198,7 +198,7 @@ impl<R: Runtime> Hold<'_, R> {
     /// It ends now, or has ended when the holder stopped believing.
     fn end(mut self, until: Instant) {
         self.until = until;
-        let end = clock::now().as_nanos().min(self.shared_until());
+        let end = At::from(clock::now()).min(self.shared_until());
         (self.scene.witness)(HoldEvent::End { hold: self.id, end });
     }
 }
