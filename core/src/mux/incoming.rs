@@ -620,6 +620,7 @@ impl Incoming {
             })
         };
         assert_eq!(served().count(), self.used, "used slots");
+        assert!(self.refused.len() <= REFUSED, "refused ids");
         let live = |stream: bool| {
             served().filter(|s| s.live && matches!(s.kind, Kind::Stream(_)) == stream).count()
         };

@@ -9,6 +9,7 @@ use gridmux_core::auth::SharedSecret;
 use gridmux_core::error::LinkError;
 use gridmux_core::event::{Event, LinkCommand, LinkId};
 use gridmux_core::grid::GridState;
+use gridmux_core::limits::Limits;
 use gridmux_core::link::{LinkState, dials};
 use gridmux_core::mux::OutgoingKey;
 use gridmux_core::node::Node;
@@ -19,7 +20,10 @@ use gridmux_core::route::Unary;
 use gridmux_core::socket::Socket;
 use gridmux_core::time::{Instant, Now};
 use gridmux_core::timings::Timings;
-use gridmux_core::wire::Timestamp;
+use gridmux_core::wire::{
+    Header, MERGE_HEADER_LEN, MessageRef, Op, Timestamp, part_header_len, write_merge_header,
+    write_part_header,
+};
 
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
 const SECOND: Duration = Duration::from_secs(1);
@@ -238,6 +242,65 @@ fn a_transfer_uses_a_transport_only_while_it_is_ready() {
     }
     let echo = scene.dialler.peer().take_response(key).expect("an answer");
     assert_eq!(echo.expect("an echo").as_slice(), [7; 20_000]);
+}
+
+/// A message that is encoded in this number of bytes.
+fn message(len: usize) -> Vec<u8> {
+    let encode = |payload: usize| {
+        let header = Header { mux: 1, ..Header::new(Op::MuxClientMsg) };
+        let mut bytes = Vec::new();
+        MessageRef { header, subroute: None, payload: &vec![7; payload] }.encode(&mut bytes);
+        bytes
+    };
+    let overhead = encode(len).len() - len;
+    let bytes = encode(len - overhead);
+    assert_eq!(bytes.len(), len);
+    bytes
+}
+
+/// A WebSocket frame with a merged message of `len` bytes, the first part of which has `first`.
+fn merged(first: usize, len: usize, is_masked: bool) -> Vec<u8> {
+    let mut frame = vec![0x82, if is_masked { 0xff } else { 0x7f }];
+    frame.extend_from_slice(&(len as u64).to_be_bytes());
+    // A mask that changes nothing.
+    frame.extend_from_slice(if is_masked { &[0; 4] } else { &[] });
+    let begin = frame.len();
+    frame.resize(begin + MERGE_HEADER_LEN, 0);
+    write_merge_header(&mut frame[begin..], 2);
+    write_part_header(first, &mut frame);
+    frame.extend_from_slice(&message(first));
+    let left = len - (frame.len() - begin);
+    let second = left - part_header_len(left);
+    write_part_header(second, &mut frame);
+    frame.extend_from_slice(&message(second));
+    assert_eq!(frame.len() - begin, len);
+    frame
+}
+
+#[test]
+fn a_merged_message_may_be_64_kib_longer_than_the_longest_part_at_both_ends_and_no_more() {
+    let limit = Limits::default().message;
+    for end in [0, 1] {
+        for (len, passes) in [(limit + (64 << 10), true), (limit + (64 << 10) + 1, false)] {
+            let mut scene = Scene::connected();
+            let frame = merged(limit, len, end == 1);
+            let side = if end == 0 { &mut scene.dialler } else { &mut scene.acceptor };
+            scene.sockets[end].receive(scene.now, &mut side.grid, &frame);
+            let is_up = side.peer().state() == LinkState::Connected;
+            assert_eq!(is_up, passes, "{len} bytes at end {end}");
+            let code = close_code(scene.sockets[end].write_buf());
+            assert_eq!(code, (!passes).then_some(1009), "{len} bytes at end {end}");
+        }
+    }
+}
+
+/// The code of the close frame, "message too big" or another, that is to be written.
+fn close_code(bytes: &[u8]) -> Option<u16> {
+    match *bytes {
+        [.., 0x88, 0x82, a, b, _, _, high, low] => Some(u16::from_be_bytes([high ^ a, low ^ b])),
+        [.., 0x88, 0x02, high, low] => Some(u16::from_be_bytes([high, low])),
+        _ => None,
+    }
 }
 
 #[test]
