@@ -90,7 +90,7 @@ pub trait Transport: Send + 'static {
     /// `None`, which it is unless this is overridden, if the system does not tell.
     ///
     /// It is asked for a few times a second while the transport takes nothing more, and at link pings. A
-    /// write counts as stalled once nothing has left for 3.6 s; without this, once nothing was taken for
+    /// write counts as stalled once nothing has left for 3.8 s; without this, once nothing was taken for
     /// 3 s, which ends links of less than some 40 KiB/s, for sockets become writable in large steps.
     /// [`TcpProgress`](super::tcp_progress::TcpProgress) is most of one for TCP. A transport that wraps
     /// another one passes it on.

@@ -154,15 +154,14 @@ impl Peer {
             liveness.on_received(now.instant, inbound.within_message);
         }
         self.read_ahead(inbound.messages.iter().take(count));
-        let Inbound { messages, answered, answers, .. } = inbound;
-        let (mut others, mut mux_answers) = (false, false);
+        let Inbound { messages, answered, .. } = inbound;
+        let (mut others, mut answers) = (false, false);
         for (first_of_frame, message) in messages.drain(..count) {
             *answered &= !first_of_frame;
             let Header { op, mux, .. } = message.header;
             let of_mux = mux != 0 || !matches!(op, Op::Ping | Op::Pong);
             others |= of_mux;
-            mux_answers |= of_mux && op.is_answer();
-            *answers |= op.is_answer();
+            answers |= of_mux && op.is_answer();
             match self.link {
                 Link::Handshaking { .. } => self.on_connect_response(now, check_response(&message)),
                 // One frame may hold a million pings: the limit is for their answers too.
@@ -178,10 +177,11 @@ impl Peer {
             if others {
                 liveness.on_other(now.instant);
             }
-            if mux_answers {
+            if answers {
                 liveness.on_answer(now.instant);
             }
         }
+        inbound.answers |= answers;
         if matches!(self.link, Link::Handshaking { .. } | Link::Up { .. }) {
             if let Some(error) = error {
                 self.drop_link(now, LinkError::Malformed(error));
