@@ -279,13 +279,13 @@ impl CalleeStream {
 
     /// Whether the caller has not been heard for too long, though its queue was empty after its ping
     /// was due: behind data on a slow path a ping may take longer (PROTOCOL.md section 5.3).
-    pub(super) fn is_silent(&mut self, now: Instant, common: &Common) -> bool {
+    pub(super) fn is_silent(&mut self, now: Instant, drained_at: Instant, common: &Common) -> bool {
         let timings = &common.node.timings;
         let Some(silent_at) = self.silent_at.as_mut().filter(|at| now >= **at) else {
             return false;
         };
         let ping_due = timings.mux_ping_silence.saturating_sub(timings.mux_ping_interval);
-        if common.drained_at > silent_at.before(ping_due) {
+        if drained_at > silent_at.before(ping_due) {
             return true;
         }
         *silent_at = now.after(timings.ping_interval);

@@ -314,8 +314,14 @@ impl CallerStream {
         let Some(liveness) = &mut self.liveness else { return Ok(()) };
         let timings = &common.node.timings;
         let (interval, retry) = (timings.mux_ping_interval, timings.ping_interval);
+        if let Some(Position::Lane(number)) = liveness.ping
+            && !common.outbox.is_in_lane(owner, number)
+        {
+            // It went on with a batch, of which the newest is the last that it can be in.
+            liveness.ping = Some(Position::Batch(common.outbox.next_batch()));
+        }
         if now >= liveness.silent_at {
-            let was_asked = liveness.was_asked(owner, common);
+            let was_asked = liveness.was_asked(common);
             if was_asked && !liveness.asked_late {
                 return Err(CallError::Disconnected { may_have_run: true });
             }
@@ -358,19 +364,15 @@ impl CallerStream {
 impl Liveness {
     /// Whether the peer has read a ping of ours since it was last heard: it has answered a link ping that left behind it.
     /// Before that, silence says nothing: the ping may wait in our queue, or its pong in the peer's.
-    fn was_asked(&mut self, owner: Owner, common: &Common) -> bool {
-        if self.ping == Some(Position::Lane) && !common.outbox.holds_lane(owner) {
-            // It went on with a batch, of which the newest is the last that it can be in.
-            self.ping = Some(Position::Batch(common.outbox.next_batch()));
-        }
+    fn was_asked(&self, common: &Common) -> bool {
         match self.ping.filter(|_| self.asked) {
             Some(Position::Batch(number)) => number < common.answered_batch,
-            Some(Position::Lane | Position::Large(_)) | None => false,
+            Some(Position::Lane(_) | Position::Large(_)) | None => false,
         }
     }
 }
 
 /// Whether a position says that the opening message still waits in a lane of its own.
 pub(super) const fn waits_in_lane(position: Position) -> bool {
-    matches!(position, Position::Lane)
+    matches!(position, Position::Lane(_))
 }

@@ -10,7 +10,6 @@ use crate::node::Node;
 use crate::outbox::{Class, Data, Outbox, Owner, Position};
 use crate::payload::Payload;
 use crate::stats::Stats;
-use crate::time::Instant;
 use crate::timer::Wheel;
 use crate::wire::{Flags, Header, MessageRef, Op, Pong, SubrouteId, Timestamp};
 
@@ -83,8 +82,6 @@ pub(crate) struct Common {
     pub(crate) received_bytes: usize,
     /// The peer has answered a link ping that left behind the batches below this number.
     pub(crate) answered_batch: u64,
-    /// The last time at which the peer's queue was known to be empty.
-    pub(crate) drained_at: Instant,
     pub(super) item_memory: ItemMemory,
     /// A sender found the queue full: it is told when there is room.
     queue_wanted: bool,
@@ -102,7 +99,6 @@ impl Common {
             stats: Stats::default(),
             received_bytes: 0,
             answered_batch: 0,
-            drained_at: Instant::ZERO,
             item_memory: ItemMemory::default(),
             queue_wanted: false,
         }

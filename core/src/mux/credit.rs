@@ -63,20 +63,19 @@ pub(crate) struct Window {
 #[derive(Clone, Copy, Debug)]
 struct Group {
     count: u32,
-    /// The batch that it waits in, or [`IN_LANE`].
-    batch: u64,
+    /// Behind a large message of its mux.
+    in_lane: bool,
+    /// The number of its batch, or its own number in the lane.
+    number: u64,
 }
 
-/// It waits behind a large message of its mux.
-const IN_LANE: u64 = u64::MAX;
-
-const NO_GROUP: Group = Group { count: 0, batch: 0 };
+const NO_GROUP: Group = Group { count: 0, in_lane: false, number: 0 };
 
 impl Group {
     fn has_left(self, owner: Owner, outbox: &Outbox) -> bool {
-        match self.batch {
-            IN_LANE => !outbox.holds_lane(owner),
-            batch => batch < outbox.first_batch(),
+        match self.in_lane {
+            true => !outbox.is_in_lane(owner, self.number),
+            false => self.number < outbox.first_batch(),
         }
     }
 }
@@ -100,19 +99,21 @@ impl Window {
     /// The credit for an item has been queued there.
     pub(crate) fn give_back(&mut self, at: Position, owner: Owner, outbox: &Outbox) {
         self.uncredited = self.uncredited.saturating_sub(1);
-        let batch = match at {
-            Position::Batch(batch) => batch,
-            Position::Lane | Position::Large(_) => IN_LANE,
+        let (in_lane, number) = match at {
+            Position::Batch(number) => (false, number),
+            Position::Lane(number) | Position::Large(number) => (true, number),
         };
-        let fits = |group: &Group| group.count == 0 || group.batch == batch;
+        let fits = |group: &Group| {
+            group.count == 0 || (!in_lane && !group.in_lane && group.number == number)
+        };
         if !self.waiting.iter().any(fits) {
             self.settle(owner, outbox);
         }
-        let group = self.waiting.iter().position(fits).unwrap_or(1);
-        if self.waiting[group].count == 0 {
-            self.waiting[group].batch = batch;
+        let group = &mut self.waiting[self.waiting.iter().position(fits).unwrap_or(1)];
+        if group.count == 0 {
+            (group.in_lane, group.number) = (in_lane, number);
         }
-        self.waiting[group].count += 1;
+        group.count += 1;
     }
 
     fn has_room(&self) -> bool {

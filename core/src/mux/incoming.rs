@@ -402,7 +402,14 @@ impl Incoming {
 
     // ---- time and loss ----
 
-    pub(crate) fn on_timer(&mut self, now: Instant, slot: u32, common: &mut Common) {
+    /// `drained_at` is the last time at which the peer's queue was known to be empty.
+    pub(crate) fn on_timer(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        drained_at: Instant,
+        common: &mut Common,
+    ) {
         let Some((generation, _)) = self.slots.get(slot as usize) else { return };
         let key = IncomingKey { slot, generation: *generation };
         let Some(served) = self.served_mut(key) else { return };
@@ -410,7 +417,7 @@ impl Incoming {
         let expired = served.deadline.is_some_and(|deadline| now >= deadline);
         let is_stream = matches!(served.kind, Kind::Stream(_));
         let silent = match &mut served.kind {
-            Kind::Stream(stream) => stream.is_silent(now, common),
+            Kind::Stream(stream) => stream.is_silent(now, drained_at, common),
             Kind::Request { .. } => false,
         };
         if !expired && !silent {

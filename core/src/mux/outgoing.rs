@@ -572,7 +572,7 @@ impl Outgoing {
                 epoch: self.epoch,
                 open: true,
                 callee_gone: false,
-                opener: Position::Lane,
+                opener: Position::Lane(0),
                 deadline: None,
                 hold_back: Instant::ZERO,
             });

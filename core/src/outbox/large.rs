@@ -10,6 +10,7 @@ pub(super) struct Entry {
     pub(super) message: LargeMessage,
     pub(super) len: usize,
     pub(super) class: Class,
+    number: u64,
     /// The batches below this number have to leave first: they may hold messages of the same mux.
     not_before: u64,
 }
@@ -19,6 +20,8 @@ pub(super) struct Entry {
 pub(super) struct Lanes {
     lanes: BTreeMap<Owner, VecDeque<Entry>>,
     turns: VecDeque<Owner>,
+    /// Messages that came to a lane so far.
+    pushed: u64,
 }
 
 impl Lanes {
@@ -31,6 +34,13 @@ impl Lanes {
         !self.turns.is_empty() && self.lanes.contains_key(&owner)
     }
 
+    /// Whether the message of this number, as [`Self::push`] gave it, is still in its lane.
+    pub(super) fn holds_number(&self, owner: Owner, number: u64) -> bool {
+        let front = self.lanes.get(&owner).and_then(VecDeque::front);
+        front.is_some_and(|front| front.number <= number)
+    }
+
+    /// Puts a message at the end of its lane; the result is its number.
     pub(super) fn push(
         &mut self,
         owner: Owner,
@@ -38,12 +48,15 @@ impl Lanes {
         len: usize,
         class: Class,
         not_before: u64,
-    ) {
+    ) -> u64 {
+        self.pushed += 1;
+        let number = self.pushed;
         let lane = self.lanes.entry(owner).or_default();
         if lane.is_empty() {
             self.turns.push_back(owner);
         }
-        lane.push_back(Entry { message, len, class, not_before });
+        lane.push_back(Entry { message, len, class, number, not_before });
+        number
     }
 
     /// The next large message that may leave when all batches below `first_batch` have left.

@@ -98,8 +98,8 @@ pub(crate) struct Owner {
 pub(crate) enum Position {
     /// In the batch of this number.
     Batch(u64),
-    /// Behind or as a large message of its mux.
-    Lane,
+    /// Behind or as a large message of its mux, with this number.
+    Lane(u64),
     /// Handed out as the large message of this number.
     Large(u64),
 }
@@ -242,8 +242,7 @@ impl Outbox {
             return Position::Batch(self.batches.push(prepared, class));
         }
         let message = LargeMessage { header, subroute, payload: data.into_bytes() };
-        self.lanes.push(owner, message, len, class, self.batches.next_number());
-        Position::Lane
+        Position::Lane(self.lanes.push(owner, message, len, class, self.batches.next_number()))
     }
 
     /// Whether what waits at `position` has been handed out, less those `untouched` that were
@@ -251,7 +250,7 @@ impl Outbox {
     pub(crate) fn has_left(&self, position: Position, untouched: usize) -> bool {
         match position {
             Position::Large(number) => untouched == 0 || self.in_flight != InFlight::Large(number),
-            Position::Lane => false,
+            Position::Lane(_) => false,
             Position::Batch(number) => {
                 let untouched = match self.in_flight {
                     InFlight::Batches => untouched as u64,
@@ -272,9 +271,9 @@ impl Outbox {
         self.batches.next_number()
     }
 
-    /// Whether messages of this mux wait behind or as a large one.
-    pub(crate) fn holds_lane(&self, owner: Owner) -> bool {
-        self.lanes.holds(owner)
+    /// Whether a message of this mux with [`Position::Lane`] is still there. It goes on with a batch.
+    pub(crate) fn is_in_lane(&self, owner: Owner, number: u64) -> bool {
+        self.lanes.holds_number(owner, number)
     }
 
     /// Forgets what waits behind or as a large message of this mux.

@@ -462,15 +462,16 @@ impl Peer {
         }
         self.forgive_pause(now.instant);
         self.drive_link(now);
-        if let Link::Up { liveness, .. } = &self.link {
-            self.common.drained_at = liveness.drained_at(now.instant);
-        }
+        let drained_at = match &self.link {
+            Link::Up { liveness, .. } => liveness.drained_at(now.instant),
+            _ => Instant::ZERO,
+        };
         while let Some(key) = self.common.timers.pop_due(now.instant) {
             let slot = key >> 1;
             if key & 1 == 0 {
                 self.outgoing.on_timer(now.instant, slot, &mut self.common);
             } else {
-                self.incoming.on_timer(now.instant, slot, &mut self.common);
+                self.incoming.on_timer(now.instant, slot, drained_at, &mut self.common);
             }
         }
         self.drive_drain(now);

@@ -243,7 +243,7 @@ fn a_ping_that_has_not_left_asks_nothing() {
 fn a_ping_that_the_system_still_holds_asks_nothing() {
     let mut node = lone();
     let link = node.peer().link().expect("a link");
-    let mut second = |node: &mut Lone, unsent| {
+    let second = |node: &mut Lone, unsent| {
         node.now = node.now.after(SECOND);
         let now = node.clocks();
         node.peer().handle_unsent(link, unsent);

@@ -384,6 +384,29 @@ fn items_whose_credits_have_not_left_are_over_the_capacity_though_all_before_wer
 }
 
 #[test]
+fn credits_that_leave_between_large_items_are_out_though_more_of_these_wait() {
+    let mut solo = Solo::acceptor();
+    let key = solo.serve(1, 11);
+    let (now, link) = (solo.clocks(), solo.link.expect("a link"));
+    let large = |solo: &mut Solo| solo.peer().serve_item(key, Data::Borrowed(&[7; 20_000]));
+    // From now on there is always a large item that waits, and something leaves each time.
+    solo.stalled = true;
+    large(&mut solo).expect("a credit");
+    let mut seq = 0;
+    for _ in 0..20 {
+        large(&mut solo).expect("a credit");
+        seq += 1;
+        solo.give(&item(1, seq, b"a"));
+        assert_eq!(solo.take_input(key), taken(b"a"), "{seq}");
+        seq += 1;
+        solo.give(&message(Op::UnblockSrvMux, 1, seq));
+        for _ in 0..2 {
+            assert!(solo.peer().poll_transmit(now, link).is_some(), "an item, or credits");
+        }
+    }
+}
+
+#[test]
 fn an_id_that_was_refused_may_be_used_again() {
     let mut solo = Solo::acceptor();
     let key = solo.serve(1, 11);
