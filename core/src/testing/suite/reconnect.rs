@@ -154,7 +154,9 @@ pub async fn a_peer_can_be_added_and_removed_while_the_grid_runs<R: Runtime>(rt:
     let taken = grid.node(0).add_peer(&new).map(|_| ());
     assert_eq!(taken, Err(ConfigError::NameTaken(new.clone())));
     let own = grid.node(0).add_peer(&name).map(|_| ());
-    assert_eq!(own, Err(ConfigError::NameTaken(name.clone())));
+    assert_eq!(own, Err(ConfigError::OwnName(name.clone())));
+    assert_eq!(grid.node(0).peer(&name).err(), Some(ConfigError::OwnName(name.clone())));
+    assert_eq!(grid.node(0).remove_peer(&name), Err(ConfigError::OwnName(name.clone())));
 
     let mut call = peer.call(HANG, &NoPayload);
     assert!((&mut call).now_or_never().is_none());
