@@ -285,7 +285,7 @@ mod tests {
         ("http://[]:1", "no IPv6"),
         ("http://[127.0.0.1]:1", "no IPv6"),
         ("http://[host]:1", "no IPv6"),
-        ("http://[[::1]]:1", "no IPv6"),
+        ("http://[[::1]]:1", "behind the bracket"),
         ("http://[fe80::1%eth0]:1", "no IPv6"),
         ("http://::1]:1", "colon"),
         ("http://host]:1", "characters"),

@@ -112,11 +112,15 @@ impl std::fmt::Debug for Resolver {
 impl Resolver {
     /// Asks `ask`, which may block, instead of the system.
     pub fn new(ask: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "lookups are timed on threads without a runtime"
-        )]
+        #[allow(clippy::disallowed_methods, reason = "lookups run on threads without a clock")]
         let clock = Instant::now;
+        Self::with_clock(ask, clock)
+    }
+
+    fn with_clock(
+        ask: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+        clock: fn() -> Instant,
+    ) -> Self {
         Self { shared: Arc::new(Shared { ask: Box::new(ask), clock, state: Mutex::default() }) }
     }
 
@@ -353,5 +357,223 @@ impl State {
             };
             self.hosts.retain(|_, host| busy(host));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc;
+    use std::task::Wake;
+    use std::thread::Thread;
+
+    use super::*;
+
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    fn block_on(mut lookup: Lookup) -> io::Result<Vec<SocketAddr>> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        loop {
+            match Pin::new(&mut lookup).poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(answer) => return answer,
+                Poll::Pending => thread::park(),
+            }
+        }
+    }
+
+    fn is_pending(lookup: &mut Lookup) -> bool {
+        Pin::new(lookup).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    /// A name server that the test speaks for.
+    struct Server {
+        resolver: Resolver,
+        /// The hosts that are being looked up, each with the way to answer.
+        asked: mpsc::Receiver<(String, mpsc::Sender<io::Result<Vec<IpAddr>>>)>,
+    }
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "an origin; the tests move their clocks themselves"
+    )]
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    impl Server {
+        fn new(clock: fn() -> Instant) -> Self {
+            let (ask, asked) = mpsc::channel();
+            let look = move |host: &str| {
+                let (answer, answered) = mpsc::channel();
+                ask.send((host.to_owned(), answer)).expect("the test goes on");
+                answered.recv().unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            };
+            Self { resolver: Resolver::with_clock(look, clock), asked }
+        }
+
+        fn still() -> Self {
+            Self::new(|| *ORIGIN)
+        }
+
+        fn lookup(&self, host: &str) -> Lookup {
+            let mut lookup = self.resolver.lookup(host, 9000);
+            assert!(is_pending(&mut lookup), "{host}");
+            lookup
+        }
+
+        /// Waits for a question, and answers it by and by.
+        fn next(&self) -> (String, mpsc::Sender<io::Result<Vec<IpAddr>>>) {
+            self.asked.recv_timeout(Duration::from_secs(10)).expect("a host is looked up")
+        }
+
+        fn running(&self) -> usize {
+            self.resolver.shared.lock().running
+        }
+
+        /// Waits until this many lookups run.
+        fn settle(&self, running: usize) {
+            while self.running() != running {
+                thread::yield_now();
+            }
+        }
+    }
+
+    fn answer(to: &mpsc::Sender<io::Result<Vec<IpAddr>>>) {
+        to.send(Ok(vec![ONE])).expect("it waits");
+    }
+
+    #[test]
+    fn an_address_is_not_looked_up() {
+        let server = Server::still();
+        for (host, address) in [("127.0.0.1", "127.0.0.1:9000"), ("[::1]", "[::1]:9000")] {
+            let found = block_on(server.resolver.lookup(host, 9000)).expect("an address");
+            assert_eq!(found, [address.parse().expect("an address")]);
+        }
+        assert!(server.asked.try_recv().is_err());
+    }
+
+    #[test]
+    fn attempts_of_one_host_share_its_lookup_which_outlives_them() {
+        let server = Server::still();
+        let (first, second) = (server.lookup("a"), server.lookup("a"));
+        let (host, to) = server.next();
+        assert_eq!(host, "a");
+        drop(first);
+        drop(second);
+        let third = server.lookup("a");
+        assert_eq!(server.running(), 1);
+        answer(&to);
+        assert_eq!(block_on(third).expect("found"), [SocketAddr::new(ONE, 9000)]);
+        assert!(server.asked.try_recv().is_err(), "it was looked up once");
+        let again = server.lookup("a");
+        answer(&server.next().1);
+        block_on(again).expect("an answer that was taken is not kept");
+    }
+
+    #[test]
+    fn an_answer_that_came_too_late_is_there_for_the_next_attempt_only() {
+        static SECONDS: AtomicU64 = AtomicU64::new(0);
+        let server = Server::new(|| *ORIGIN + Duration::from_secs(SECONDS.load(Ordering::Acquire)));
+        let late = || {
+            drop(server.lookup("a"));
+            answer(&server.next().1);
+            server.settle(0);
+        };
+        late();
+        SECONDS.fetch_add(4, Ordering::AcqRel);
+        block_on(server.resolver.lookup("a", 9000)).expect("it is kept");
+        late();
+        SECONDS.fetch_add(5, Ordering::AcqRel);
+        let old = server.lookup("a");
+        answer(&server.next().1);
+        block_on(old).expect("it was looked up again");
+    }
+
+    #[test]
+    fn no_more_than_eight_lookups_run_and_those_given_up_are_never_begun() {
+        let server = Server::still();
+        let mut lookups: Vec<_> = (0..20).map(|n| server.lookup(&format!("n{n}"))).collect();
+        let begun: Vec<_> = (0..MAX_LOOKUPS).map(|_| server.next()).collect();
+        assert_eq!(server.running(), MAX_LOOKUPS);
+        assert!(server.asked.try_recv().is_err());
+        let last = lookups.pop().expect("twenty");
+        // The dial attempts of all others are over.
+        lookups.clear();
+        answer(&begun[3].1);
+        let (host, to) = server.next();
+        assert_eq!(host, "n19", "those between wait no more");
+        answer(&to);
+        block_on(last).expect("found");
+        for (_, to) in begun.iter().filter(|(host, _)| host != "n3") {
+            answer(to);
+        }
+        server.settle(0);
+        assert!(server.asked.try_recv().is_err());
+    }
+
+    #[test]
+    fn hosts_that_were_slow_leave_places_to_the_others() {
+        static SECONDS: AtomicU64 = AtomicU64::new(0);
+        let server = Server::new(|| *ORIGIN + Duration::from_secs(SECONDS.load(Ordering::Acquire)));
+        let dead: Vec<_> = (0..12).map(|n| format!("dead{n}")).collect();
+        // Each is found out to be slow.
+        for host in &dead {
+            let lookup = server.lookup(host);
+            let (_, to) = server.next();
+            SECONDS.fetch_add(10, Ordering::AcqRel);
+            drop(to);
+            assert_eq!(block_on(lookup).expect_err("no answer").kind(), io::ErrorKind::TimedOut);
+            server.settle(0);
+        }
+        let waiting: Vec<_> = dead.iter().map(|host| server.lookup(host)).collect();
+        let stuck: Vec<_> = (0..MAX_SLOW_LOOKUPS).map(|_| server.next()).collect();
+        assert_eq!(server.running(), MAX_SLOW_LOOKUPS);
+        let living = server.lookup("living");
+        let (host, to) = server.next();
+        assert_eq!(host, "living", "the others wait for their places");
+        answer(&to);
+        block_on(living).expect("found");
+        drop(waiting);
+        drop(stuck);
+        server.settle(0);
+    }
+
+    #[test]
+    fn what_a_lookup_fails_with_is_told_and_a_panic_harms_no_other_host() {
+        let resolver = Resolver::new(|host| match host {
+            "empty" => Ok(Vec::new()),
+            "panic" => std::panic::resume_unwind(Box::new("a fault of the lookup")),
+            "unknown" => Err(io::Error::other("no such host")),
+            _ => Ok(vec![ONE]),
+        });
+        let failed = |host| block_on(resolver.lookup(host, 1)).expect_err("refused").to_string();
+        assert_eq!(failed("unknown"), "no such host");
+        assert_eq!(failed("empty"), "the host has no address");
+        assert_eq!(failed("panic"), "the lookup panicked");
+        block_on(resolver.lookup("other", 1)).expect("found");
+        assert_eq!(resolver.shared.lock().running, 0);
+    }
+
+    #[test]
+    fn the_system_s_resolver_finds_this_machine() {
+        let found = block_on(Resolver::default().lookup("localhost", 9000)).expect("an address");
+        assert!(found.iter().all(|at| at.ip().is_loopback() && at.port() == 9000), "{found:?}");
+    }
+
+    #[test]
+    fn hosts_of_former_peers_are_not_remembered_for_ever() {
+        let resolver = Resolver::new(|_| Ok(vec![ONE]));
+        for n in 0..2 * MAX_HOSTS {
+            let mut lookup = resolver.lookup(&format!("n{n}"), 1);
+            let _ = is_pending(&mut lookup);
+        }
+        assert!(resolver.shared.lock().hosts.len() <= MAX_HOSTS);
     }
 }
