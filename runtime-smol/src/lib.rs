@@ -256,6 +256,9 @@ use self::timer::SmolTimer;
 /// A node that runs on smol; see [`gridmux_core::handle::Grid`].
 pub type Grid = handle::Grid<Smol>;
 
+/// A node, without keeping it alive; see [`gridmux_core::handle::WeakGrid`].
+pub type WeakGrid = handle::WeakGrid<Smol>;
+
 /// Settings of a [`Grid`]; see [`gridmux_core::builder::Builder`].
 pub type Builder = builder::Builder<Smol>;
 

@@ -240,6 +240,9 @@ use self::timer::TokioTimer;
 /// A node that runs on tokio; see [`gridmux_core::handle::Grid`].
 pub type Grid = handle::Grid<Tokio>;
 
+/// A node, without keeping it alive; see [`gridmux_core::handle::WeakGrid`].
+pub type WeakGrid = handle::WeakGrid<Tokio>;
+
 /// Settings of a [`Grid`]; see [`gridmux_core::builder::Builder`].
 pub type Builder = builder::Builder<Tokio>;
 
