@@ -264,12 +264,24 @@ pub enum ConfigError {
     /// The own name is not in the list of nodes (PROTOCOL.md section 1).
     #[error("the own name {0:?} is not in the list of nodes")]
     OwnNameMissing(String),
-    /// A peer of this name exists, or it is the own name.
+    /// A peer of this name exists.
     #[error("cannot add the peer {0:?}: the name is taken")]
     NameTaken(String),
+    /// A peer was asked for, added or removed by this node's own name.
+    #[error("{0:?} is this node's own name: a node is no peer of itself")]
+    OwnName(String),
     /// No peer has this name.
     #[error("no peer is named {0:?}")]
     UnknownPeer(String),
+    /// A name asks for TLS, and no connector was set: the one of the runtime speaks plain TCP, and would
+    /// send the token unencrypted. See [`Builder::connector`](crate::builder::Builder::connector).
+    #[error(
+        "the name {0:?} asks for TLS: set a connector that does it, or that knows that something else does"
+    )]
+    TlsWithoutConnector(String),
+    /// The node has ended, so that it has no peers any more.
+    #[error("the node has ended")]
+    NodeEnded,
     /// A limit outside its bounds.
     #[error("limit {name} is {value}, not within {low} and {high}")]
     Limit {

@@ -153,17 +153,19 @@ impl GridState {
     /// Adds a peer; it dials or is dialled as any other.
     ///
     /// # Errors
-    /// A bad name, or one that is taken.
+    /// A bad name, the own one, or one that is taken.
     pub fn add_peer(&mut self, name: &str, now: Now) -> Result<&mut Peer, ConfigError> {
         check_name(name)?;
-        let taken = self.peers.contains_key(name) && !planted!(AddPeerReplaces);
-        if name == self.node.name || taken {
+        if name == self.node.name {
+            return Err(ConfigError::OwnName(name.into()));
+        }
+        if self.peers.contains_key(name) && !planted!(AddPeerReplaces) {
             return Err(ConfigError::NameTaken(name.into()));
         }
         self.insert(name, now.instant);
         let (started, draining) = (self.started, self.draining);
         match self.peers.get_mut(name) {
-            None => Err(ConfigError::UnknownPeer(name.into())),
+            None => Err(self.node.no_peer(name)),
             Some(peer) => {
                 match draining {
                     Some(grace) => peer.shutdown(now, grace),
@@ -179,10 +181,10 @@ impl GridState {
     /// drain. The machine is the caller's to drive until it is drained.
     ///
     /// # Errors
-    /// No peer has this name.
+    /// No peer has this name, or it is the own one.
     pub fn remove_peer(&mut self, name: &str, now: Now) -> Result<Peer, ConfigError> {
         let removed = self.peers.remove(name);
-        let mut peer = removed.ok_or_else(|| ConfigError::UnknownPeer(name.into()))?;
+        let mut peer = removed.ok_or_else(|| self.node.no_peer(name))?;
         peer.remove(now);
         self.generations.leave(&peer);
         Ok(peer)

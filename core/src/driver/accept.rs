@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::active::Active;
 use super::runtime::{Listener, Runtime, Timer, Transport};
+use super::tasks::Tasks;
 use crate::error::LinkError;
 use crate::handle::Shared;
 use crate::link::{Accepting, Acceptor, Door, Hello, LINGER};
@@ -33,16 +34,17 @@ const REFUSALS: usize = 16;
 pub(crate) struct Doorway {
     node: Arc<Node>,
     peers: RwLock<BTreeMap<Arc<str>, Arc<Shared>>>,
+    /// Peers that were removed: their handlers may still run.
+    removed: Mutex<Vec<Weak<Shared>>>,
     started: AtomicBool,
-    closed: AtomicBool,
     unauthenticated: AtomicUsize,
     /// That there are too many is logged once, until half of them are gone.
     crowded: AtomicBool,
     seeds: Mutex<Rng>,
     /// Why connections were refused lately, and when that was logged.
     refusals: Mutex<VecDeque<(LinkError, Instant)>>,
-    /// The accept loops, to be told when the doorway closes.
-    loops: Mutex<Vec<Waker>>,
+    /// What runs for the node, the loops that accept and the connections on their way in among it.
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 impl Doorway {
@@ -50,13 +52,13 @@ impl Doorway {
         Self {
             node,
             peers: RwLock::default(),
+            removed: Mutex::default(),
             started: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
             unauthenticated: AtomicUsize::new(0),
             crowded: AtomicBool::new(false),
             seeds: Mutex::new(Rng::new(seed)),
             refusals: Mutex::default(),
-            loops: Mutex::default(),
+            tasks: Arc::default(),
         }
     }
 
@@ -68,11 +70,13 @@ impl Doorway {
         self.started.load(Ordering::Acquire)
     }
 
-    /// Ends the accept loops.
+    /// Ends the accept loops, and the connections that nobody owns yet.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        let loops = std::mem::take(&mut *locked(&self.loops));
-        loops.into_iter().for_each(Waker::wake);
+        self.tasks.close();
+    }
+
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
     }
 
     pub(crate) fn peer(&self, name: &str) -> Option<Arc<Shared>> {
@@ -97,7 +101,19 @@ impl Doorway {
     }
 
     pub(crate) fn remove(&self, name: &str) -> Option<Arc<Shared>> {
-        self.peers.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(name)
+        let mut peers = self.peers.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let removed = peers.remove(name)?;
+        let mut all = locked(&self.removed);
+        all.retain(|former| former.strong_count() > 0);
+        all.push(Arc::downgrade(&removed));
+        Some(removed)
+    }
+
+    /// All peers, and those removed ones of which something is left.
+    pub(crate) fn peers_and_removed(&self) -> Vec<Arc<Shared>> {
+        let mut all = self.peers();
+        all.extend(locked(&self.removed).iter().filter_map(Weak::upgrade));
+        all
     }
 
     /// Whether this was not logged lately: a node that is refused tries again for ever.
@@ -138,7 +154,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Accepts until the doorway closes.
+/// Accepts until it is dropped.
 pub(crate) async fn accept_loop<R: Runtime>(
     runtime: R,
     doorway: Arc<Doorway>,
@@ -147,26 +163,13 @@ pub(crate) async fn accept_loop<R: Runtime>(
     let mut timer = runtime.timer();
     let mut failing = false;
     loop {
-        let accepted = std::future::poll_fn(|cx| {
-            locked(&doorway.loops).push(cx.waker().clone());
-            if doorway.closed.load(Ordering::Acquire) {
-                return Poll::Ready(None);
-            }
-            let polled = listener.poll_accept(cx).map(Some);
-            locked(&doorway.loops).retain(|waker| !waker.will_wake(cx.waker()));
-            if polled.is_pending() {
-                locked(&doorway.loops).push(cx.waker().clone());
-            }
-            polled
-        });
-        match accepted.await {
-            None => return,
-            Some(Ok(transport)) => {
+        match std::future::poll_fn(|cx| listener.poll_accept(cx)).await {
+            Ok(transport) => {
                 failing = false;
                 let acceptor = doorway.acceptor(runtime.instant());
                 admit(&runtime, doorway.clone(), acceptor, transport);
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     tracing::warn!(node = %doorway.node.name, %error, "cannot accept connections");
                 }
@@ -194,6 +197,7 @@ pub(crate) fn admit<R: Runtime>(
         return;
     }
     let timer = runtime.timer();
+    let tasks = slot.0.tasks.clone();
     let task = Admission {
         runtime: runtime.clone(),
         slot,
@@ -203,7 +207,7 @@ pub(crate) fn admit<R: Runtime>(
         fresh: true,
         outcome: None,
     };
-    runtime.spawn(task);
+    tasks.spawn_until_closed(runtime, task);
 }
 
 /// One of the connections that may be unauthenticated at a time.

@@ -1,15 +1,15 @@
 //! One peer's machine under its lock, and the wakers of those who wait for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::Waker;
 
 use super::letter::{self, Letter, Letters};
 use super::loan::Holder;
 use super::sync::{self, Mutex, MutexGuard};
 use super::wakers::{List, Place, WaitList, WakeList, Wakers, set};
-use crate::driver::Active;
 use crate::driver::runtime::Clock;
+use crate::driver::{Active, Doorway};
 use crate::error::{CallError, CancelReason, LinkError};
 use crate::event::{Event, IncomingCall, LinkCommand};
 use crate::mux::{IncomingKey, OutgoingKey, Received, Refusal};
@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) name: Arc<str>,
     pub(crate) node: Arc<Node>,
+    /// The node's other peers, as long as the node has any.
+    pub(crate) doorway: Weak<Doorway>,
     state: Mutex<State>,
 }
 
@@ -52,6 +54,8 @@ struct Incoming {
     cancelled: Option<CancelReason>,
     /// The handler has returned, or was dropped.
     over: bool,
+    /// The handler has not ended yet, and has to once it is cancelled.
+    tied: bool,
 }
 
 impl Incoming {
@@ -162,9 +166,10 @@ impl AfterBug for Received<CancelReason> {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Arc<dyn Clock>, peer: Peer) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, peer: Peer, doorway: Weak<Doorway>) -> Self {
         Self {
             clock,
+            doorway,
             name: peer.name().into(),
             node: peer.node().clone(),
             state: Mutex::new(State {
@@ -311,7 +316,7 @@ impl State {
     /// Everything that the machine gives, for the task that drives it.
     pub(crate) fn drain_all(&mut self, batch: &mut Batch) {
         while let Some(call) = self.peer.poll_call() {
-            self.begin(call.key);
+            self.begin(&call);
             batch.calls.push(call);
         }
         self.drain_events(&mut batch.wakers);
@@ -484,7 +489,9 @@ impl State {
     }
 
     /// A handler is about to run: its call has a place among the wakers.
-    fn begin(&mut self, key: IncomingKey) {
+    fn begin(&mut self, call: &IncomingCall) {
+        let key = call.key;
+        let tied = !self.peer.node().routes.get(call.route).run_to_end;
         if key.slot() >= self.incoming.len() {
             self.incoming.resize_with(key.slot() + 1, Incoming::default);
         }
@@ -493,6 +500,7 @@ impl State {
         serving.generation = key.generation;
         serving.cancelled = None;
         serving.over = false;
+        serving.tied = tied;
     }
 
     /// A handler has ended: whatever it left running, and waits, is told.
@@ -500,9 +508,19 @@ impl State {
         let mut woken = std::mem::take(&mut self.woken);
         if let Some(serving) = self.serving(key) {
             serving.over = true;
+            serving.tied = false;
             serving.wake_all(&mut woken);
         }
+        if self.peer.is_drained() {
+            // A shutdown waits for the last one.
+            self.state.wake_all(&mut woken);
+        }
         self.woken = woken;
+    }
+
+    /// Whether a handler has not ended that has to once it is cancelled.
+    pub(crate) fn has_handlers(&self) -> bool {
+        self.incoming.iter().any(|serving| serving.tied)
     }
 
     /// The link has been idle for a while: what is kept to be used again is given back.

@@ -194,7 +194,9 @@ impl Peer {
         } else {
             self.set_state(LinkState::ConnectionError);
         }
-        self.last_failure = Some(reason);
+        // A link that this side has closed in order did not fail by how the connection went.
+        let closed = matches!(former, Link::Closing { .. });
+        self.last_failure = Some(if closed { LinkError::ShutDown } else { reason });
     }
 
     fn plan_retry(&mut self, now: Instant, former: &Link, reason: &LinkError) {

@@ -156,7 +156,7 @@ async fn open<R: Runtime>(
             .timings(Timings { ping_interval: Duration::from_secs(1), ..Timings::default() });
         let address = authority(&plan.name).unwrap_or_default();
         match serve(builder, runtime, plan, table).bind(address).await {
-            Err(BuildError::Listen(_)) if tries < BIND_TRIES => {
+            Err(BuildError::Listen { .. }) if tries < BIND_TRIES => {
                 sleep(runtime, BIND_PAUSE).await;
             }
             opened => return opened,

@@ -573,11 +573,14 @@ fn open_as(
         // It does not wait.
         Some(address) if node.is_multiple_of(2) && !waits => {
             let bound = builder.bind(address).now_or_never();
-            bound.unwrap_or_else(|| Err(std::io::Error::from(ErrorKind::WouldBlock).into()))
+            bound.unwrap_or_else(|| Err(BuildError::Runtime(ErrorKind::WouldBlock.into())))
         }
         address => {
             let grid = builder.start_gate().build()?;
-            address.map(|address| grid.listen(address)).transpose()?;
+            if let Some(address) = address {
+                let failed = |source| BuildError::Listen { address: address.into(), source };
+                grid.listen(address).map_err(failed)?;
+            }
             if !waits {
                 grid.start();
             }

@@ -44,7 +44,9 @@ impl From<BuildError> for Refusal {
         match error {
             BuildError::Config(error) => Self::Config(error),
             BuildError::NoAuth => Self::NoAuth,
-            BuildError::Runtime(error) | BuildError::Listen(error) => Self::System(error.kind()),
+            BuildError::Runtime(source) | BuildError::Listen { source, .. } => {
+                Self::System(source.kind())
+            }
             other => unreachable!("an error of a later version: {other:?}"),
         }
     }
@@ -54,15 +56,16 @@ impl Tried {
     /// Whether the answer is the error that names the mistake.
     pub fn is_refused(&self) -> bool {
         use ConfigError::{
-            DuplicateName, InvalidName, InvalidRoute, Limit, NameTaken, UnknownPeer,
+            DuplicateName, InvalidName, InvalidRoute, Limit, NameTaken, OwnName, UnknownPeer,
         };
         use Refusal::{Config, NoAuth, Secret, System};
         let Some(answer) = &self.answer else { return false };
         match self.trial {
             Trial::OwnTwice => matches!(answer, Config(DuplicateName(_))),
             Trial::Slash | Trial::Capitals => matches!(answer, Config(InvalidName { .. })),
-            Trial::UnknownPeer | Trial::OwnHandle => matches!(answer, Config(UnknownPeer(_))),
-            Trial::OwnPeer | Trial::SamePeer => matches!(answer, Config(NameTaken(_))),
+            Trial::UnknownPeer => matches!(answer, Config(UnknownPeer(_))),
+            Trial::OwnHandle | Trial::OwnPeer => matches!(answer, Config(OwnName(_))),
+            Trial::SamePeer => matches!(answer, Config(NameTaken(_))),
             Trial::NoAuth => *answer == NoAuth,
             Trial::ShortSecret => matches!(answer, Secret(SecretError::TooShort { .. })),
             Trial::ShortLife => *answer == Secret(SecretError::LifetimeTooShort),
@@ -128,7 +131,7 @@ fn build(trial: Trial, builder: Builder<SimRuntime>) -> Result<Grid<SimRuntime>,
         Trial::Elsewhere => {
             // It does not wait.
             let bound = builder.bind("elsewhere:1").now_or_never();
-            bound.unwrap_or_else(|| Err(std::io::Error::from(ErrorKind::WouldBlock).into()))
+            bound.unwrap_or_else(|| Err(BuildError::Runtime(ErrorKind::WouldBlock.into())))
         }
         _ => builder.build(),
     }

@@ -15,9 +15,9 @@ use super::{Flag, pair, server};
 use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
 use crate::error::{CallError, CancelReason};
-use crate::handle::{Context, Input, InputError, Output, PeerHandle};
+use crate::handle::{Context, Input, InputError, Output, PeerHandle, WeakGrid};
 use crate::limits::Limits;
-use crate::link::dials;
+use crate::link::{LinkState, dials};
 use crate::payload::{NoPayload, Payload};
 use crate::route::{ServerStream, TwoWay, Unary};
 use crate::wire::{
@@ -360,4 +360,42 @@ pub async fn what_a_handler_left_running_is_told_that_it_has_returned<R: Runtime
     grid.cut(0, 1);
     assert_eq!(call.await, Err(CallError::Disconnected { may_have_run: true }));
     eventually(&rt, "the handler was told", || callee.stats().incoming_requests == 0).await;
+}
+
+pub async fn a_handler_reaches_the_peers_without_keeping_its_node_alive<R: Runtime>(rt: R) {
+    const RELAY: Unary<String, Payload> = Unary::new(8, "relay");
+    let own = Arc::new(OnceLock::<WeakGrid<R>>::new());
+    let inside = own.clone();
+    let mut grid = TestGrid::new(&rt, 2, move |index, builder| {
+        let (builder, inside) = (echo(builder), inside.clone());
+        match index {
+            0 => builder,
+            _ => builder.serve(RELAY, move |name: String, context| {
+                let own = inside.get().and_then(WeakGrid::upgrade).map(|grid| grid.name().len());
+                async move {
+                    assert!(own.is_some_and(|len| len > 0), "it runs");
+                    assert_eq!(context.peers().len(), 1);
+                    let peer = context.peer(&name).map_err(|error| error.to_string())?;
+                    let request = Payload::from(vec![7]);
+                    peer.call(ECHO, &request).await.map_err(|error| error.to_string())
+                }
+            }),
+        }
+    });
+    grid.connected().await;
+    let (node, names) = (grid.take(1), grid.names().to_vec());
+    assert!(own.set(node.downgrade()).is_ok());
+    let to = grid.peer(0, 1);
+    assert_eq!(to.call(RELAY, &names[0]).await, Ok(Payload::from(vec![7])));
+    for (name, reason) in [(&names[1], "own name"), (&"http://nobody:1".to_owned(), "no peer")] {
+        let refused = to.call(RELAY, name).await;
+        let said = matches!(&refused, Err(CallError::Remote(text)) if text.contains(reason));
+        assert!(said, "{refused:?}");
+    }
+    let from = node.peer(&names[0]).expect("it knows it");
+    drop(node);
+    assert!(own.get().and_then(WeakGrid::upgrade).is_none(), "nothing holds it");
+    eventually(&rt, "it ends", || from.state() == LinkState::Shutdown).await;
+    grid.restart(1).await;
+    grid.connected().await;
 }

@@ -237,6 +237,7 @@ macro_rules! each_behaviour {
                 a_panic_before_the_first_await_is_caught_too,
                 a_panic_in_the_encoding_is_an_error_and_harms_nothing_else,
                 what_a_handler_left_running_is_told_that_it_has_returned,
+                a_handler_reaches_the_peers_without_keeping_its_node_alive,
             }
             reconnect {
                 the_dialler_finds_a_restarted_acceptor,
@@ -247,6 +248,7 @@ macro_rules! each_behaviour {
                 a_closed_start_gate_lets_nobody_through,
                 a_peer_can_be_added_and_removed_while_the_grid_runs,
                 every_change_of_the_state_can_be_watched,
+                why_there_is_no_link_is_known_to_everyone_who_asks,
             }
             drain {
                 an_acceptor_that_shuts_down_lets_calls_finish_both_ways,
@@ -257,6 +259,10 @@ macro_rules! each_behaviour {
                 a_node_that_shuts_down_refuses_connections_and_then_frees_its_port,
                 dropping_the_last_handle_of_a_grid_closes_its_links,
                 a_node_without_a_link_shuts_down_at_once,
+                the_port_is_free_when_the_shutdown_is_over,
+                a_connection_that_nobody_owns_yet_ends_with_the_node,
+                handlers_have_ended_when_the_shutdown_is_over,
+                a_handler_may_shut_its_own_node_down,
             }
             limits {
                 one_call_too_many_fails_here,
@@ -273,6 +279,8 @@ macro_rules! each_behaviour {
                 an_upgraded_connection_can_be_handed_over,
                 what_the_server_has_read_beyond_the_request_is_not_lost,
                 a_raw_connection_can_be_handed_over,
+                names_with_https_need_a_connector,
+                a_node_listens_only_if_everything_else_can_work,
             }
             bad_input {
                 garbage_on_the_port_is_refused,
