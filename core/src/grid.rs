@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::{ConfigError, LinkError};
 use crate::event::{LinkCommand, LinkId};
-use crate::link::{Acceptor, Door};
+use crate::link::{Acceptor, Denial, Door, DoorLog, unknown_name};
 use crate::node::{Node, check_name, check_names};
 use crate::peer::{Peer, WakeReason};
 use crate::rng::Rng;
@@ -76,6 +76,7 @@ pub struct GridState {
     generations: Generations,
     started: bool,
     draining: Option<Duration>,
+    pub(crate) door_log: DoorLog,
 }
 
 impl GridState {
@@ -100,6 +101,7 @@ impl GridState {
             generations: Generations::from(first_generation),
             started: false,
             draining: None,
+            door_log: DoorLog::new(),
         };
         for name in names {
             if *name != grid.node.name {
@@ -228,10 +230,10 @@ impl GridState {
         now: Now,
         hello: &Connect,
         came: Instant,
-    ) -> Result<LinkId, String> {
+    ) -> Result<LinkId, Denial> {
         match self.peers.get_mut(&*hello.host) {
             Some(peer) => peer.handle_hello(now, hello, came),
-            None => Err(format!("unknown incoming host: {}", hello.host)),
+            None => Err(unknown_name(&hello.host)),
         }
     }
 

@@ -144,6 +144,7 @@ pub mod grid;
 pub mod handle;
 pub mod limits;
 pub mod link;
+mod log;
 pub mod mux;
 pub mod node;
 pub mod outbox;

@@ -29,7 +29,7 @@ use crate::connection::{Connection, WRITE_BUFS};
 use crate::error::LinkError;
 use crate::event::{CloseHow, LinkId};
 use crate::grid::GridState;
-use crate::link::{Accepting, Acceptor, LINGER};
+use crate::link::{Accepting, Acceptor, LINGER, log_failure};
 use crate::time::{Instant, Now};
 
 /// The most that [`Socket::read_from`] reads at a time, in bytes.
@@ -228,12 +228,14 @@ impl Socket {
                     }
                     return;
                 }
-                Err(reason) => acceptor.refuse(&reason),
+                Err(denial) => acceptor.refuse(denial),
             },
             finished @ Accepting::Finished(_) => finished,
         };
         if let Accepting::Finished(error) = refused {
-            tracing::debug!(node = %grid.node().name, %error, "an incoming connection failed");
+            if let Some(told) = grid.door_log.tell_failure(None, &error, now.instant) {
+                log_failure(&grid.node().name, None, &error, told);
+            }
         }
         self.stage = Stage::Refused { acceptor, until: now.instant.after(LINGER) };
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use super::node_log::NodeLog;
 use super::peer::{LinkWait, PeerHandle};
 use super::service::Services;
 use super::shared::Shared;
@@ -69,6 +70,7 @@ pub(crate) struct GridInner<R: Runtime> {
     seeds: Mutex<Rng>,
     generations: Mutex<Generations>,
     local_addr: Mutex<Option<SocketAddr>>,
+    log: Arc<NodeLog>,
     draining: AtomicBool,
 }
 
@@ -103,6 +105,7 @@ impl<R: Runtime> Grid<R> {
                 seeds: Mutex::new(seeds),
                 generations: Mutex::new(first_generation.into()),
                 local_addr: Mutex::new(None),
+                log: Arc::default(),
                 draining: AtomicBool::new(false),
             }),
         };
@@ -366,7 +369,7 @@ impl<R: Runtime> GridInner<R> {
     /// Starts the task of a peer, unless there is one of its name.
     fn adopt(&self, peer: Peer) -> Option<Arc<Shared>> {
         let clock = Arc::new(self.runtime.clone());
-        let shared = Arc::new(Shared::new(clock, peer));
+        let shared = Arc::new(Shared::new(clock, peer, self.log.clone()));
         if !self.doorway.insert(shared.clone()) {
             return None;
         }

@@ -6,12 +6,14 @@ use std::task::Waker;
 
 use super::letter::{self, Letter, Letters};
 use super::loan::Holder;
+use super::node_log::NodeLog;
 use super::sync::{self, Mutex, MutexGuard};
 use super::wakers::{List, Place, WaitList, WakeList, Wakers, set};
 use crate::driver::Active;
 use crate::driver::runtime::Clock;
 use crate::error::{CallError, CancelReason, LinkError};
 use crate::event::{Event, IncomingCall, LinkCommand};
+use crate::link::{Denial, DenialKind};
 use crate::mux::{IncomingKey, OutgoingKey, Received, Refusal};
 use crate::node::Node;
 use crate::payload::Payload;
@@ -23,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) name: Arc<str>,
     pub(crate) node: Arc<Node>,
+    pub(super) log: Arc<NodeLog>,
     state: Mutex<State>,
 }
 
@@ -137,9 +140,9 @@ impl<T> AfterBug for Result<T, Refusal> {
     }
 }
 
-impl<T> AfterBug for Result<T, String> {
+impl<T> AfterBug for Result<T, Denial> {
     fn after_bug() -> Self {
-        Err("internal error".into())
+        Err(Denial::new(DenialKind::Internal, "internal error"))
     }
 }
 
@@ -162,11 +165,12 @@ impl AfterBug for Received<CancelReason> {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Arc<dyn Clock>, peer: Peer) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, peer: Peer, log: Arc<NodeLog>) -> Self {
         Self {
             clock,
             name: peer.name().into(),
             node: peer.node().clone(),
+            log,
             state: Mutex::new(State {
                 peer,
                 outgoing: Vec::new(),
@@ -255,13 +259,6 @@ impl Shared {
         });
     }
 
-    pub(crate) fn log_bug(&self) {
-        #[cfg(any(test, feature = "testing"))]
-        super::fault::count_bug();
-        let (node, peer) = (&self.node.name, &self.name);
-        tracing::error!(%node, %peer, "a bug: the link's machine panicked; the link is dropped");
-    }
-
     /// Looks at the machine, and changes at most who waits for what.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
@@ -304,6 +301,7 @@ impl State {
                     self.changes += 1;
                     self.state.wake_all(wake);
                 }
+                Event::CallRefused { .. } => {}
             }
         }
     }

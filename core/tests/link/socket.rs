@@ -295,7 +295,7 @@ fn what_is_received_is_read_and_driven_to_its_end_and_nothing_is_the_end() {
 fn who_says_nothing_is_refused_in_time() {
     let mut scene = Scene::new();
     let until = scene.sockets[1].poll_timeout().expect("a time limit");
-    assert_eq!(until.since(scene.now.instant), Timings::default().acceptor_handshake);
+    assert_eq!(until.since(scene.now.instant), Timings::default().acceptor_request);
     scene.now.instant = until;
     scene.drive();
     assert!(scene.sockets[1].poll_timeout() > Some(until), "it is on its way out");
