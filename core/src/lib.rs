@@ -88,7 +88,7 @@
 //!     panic!("the caller dials")
 //! };
 //! let mut dialled = Socket::dialled(&mut caller, now, &names[1], link);
-//! let mut accepted = Socket::accepted(&mut callee, now.instant);
+//! let mut accepted = Socket::accepted(&mut callee, now.instant, None);
 //! let mut call = None;
 //!
 //! let answer = loop {

@@ -49,7 +49,8 @@ impl fmt::Display for Origin {
 /// nothing, and a peer that has just connected has sent none either.
 ///
 /// `K` names a connection to the loop that drives it. Nothing here is done to a connection: the loop
-/// closes the one that has to leave.
+/// closes the one that has to leave. [Sockets](crate::socket::Socket) are in a lobby of their grid's by
+/// themselves; this is for loops that have [acceptors](super::Acceptor).
 ///
 /// ```
 /// use std::net::{IpAddr, Ipv4Addr};

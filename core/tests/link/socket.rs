@@ -132,7 +132,7 @@ impl Scene {
 
 fn connect(now: Now, dialler: &mut Side, acceptor: &mut Side) -> [Socket; 2] {
     let link = dialler.turn(now).expect("it is to dial");
-    let accepted = Socket::accepted(&mut acceptor.grid, now.instant);
+    let accepted = Socket::accepted(&mut acceptor.grid, now.instant, None);
     [Socket::dialled(&mut dialler.grid, now, &dialler.other, link), accepted]
 }
 
