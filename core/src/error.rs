@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::link::is_duplicate_reason;
+
 /// How a call or a stream failed. Told apart by type, never by text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -208,12 +210,13 @@ pub enum LinkError {
     /// The dialler's first message was answered by something else than a ConnectResponse.
     #[error("expected ConnectResponse, got {0}")]
     UnexpectedOp(&'static str),
-    /// The peer refused our Connect, with its reason.
+    /// The peer refused our Connect, with the beginning of its reason: at most 256 bytes, in which control
+    /// characters are spaces.
     #[error("rejected by the peer: {0}")]
     Rejected(String),
     /// We refused the peer's Connect, with the reason it was given.
     #[error("rejected: {0}")]
-    Refused(String),
+    Refused(crate::link::Denial),
     /// Dial or handshake took too long.
     #[error("timed out: {0}")]
     TimedOut(&'static str),
@@ -238,6 +241,31 @@ pub enum LinkError {
     /// One of our own bugs; the link was dropped and the node goes on.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl LinkError {
+    /// What is the same of errors that differ in their texts only: repeats of one kind are logged once.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Transport(_) => "transport",
+            Self::ClosedByPeer => "closed by the peer",
+            Self::Upgrade(_) => "upgrade",
+            Self::WebSocket(_) => "websocket",
+            Self::Malformed(_) => "malformed message",
+            Self::UnexpectedOp(_) => "unexpected op",
+            Self::Rejected(reason) if is_duplicate_reason(reason) => "rejected as a duplicate",
+            Self::Rejected(_) => "rejected",
+            Self::Refused(denial) => denial.kind.name(),
+            Self::TimedOut(_) => "timed out",
+            Self::PeerSilent => "silent",
+            Self::PeerDoesNotAnswer => "no answer",
+            Self::PeerDoesNotRead => "does not read",
+            Self::WriteStalled => "write stalled",
+            Self::Replaced => "replaced",
+            Self::ShutDown => "shut down",
+            Self::Internal(_) => "internal",
+        }
+    }
 }
 
 impl From<std::io::Error> for LinkError {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::{ConfigError, LinkError};
 use crate::event::{LinkCommand, LinkId};
-use crate::link::{Acceptor, Door};
+use crate::link::{Acceptor, Denial, Door, DoorLog, Lobby, Origin, log_crowd, unknown_name};
 use crate::node::{Node, check_name, check_names};
 use crate::peer::{Peer, WakeReason};
 use crate::rng::Rng;
@@ -76,6 +76,10 @@ pub struct GridState {
     generations: Generations,
     started: bool,
     draining: Option<Duration>,
+    pub(crate) door_log: DoorLog,
+    /// Sockets that have not proved who they are.
+    lobby: Lobby<u64>,
+    last_stranger: u64,
 }
 
 impl GridState {
@@ -93,6 +97,7 @@ impl GridState {
     ) -> Result<Self, ConfigError> {
         node.validate()?;
         check_names(&node.name, names)?;
+        let lobby = Lobby::new(&node.limits);
         let mut grid = Self {
             node,
             peers: BTreeMap::new(),
@@ -100,6 +105,9 @@ impl GridState {
             generations: Generations::from(first_generation),
             started: false,
             draining: None,
+            door_log: DoorLog::new(),
+            lobby,
+            last_stranger: 0,
         };
         for name in names {
             if *name != grid.node.name {
@@ -216,6 +224,21 @@ impl GridState {
         }
     }
 
+    /// A socket has come in: its number in the lobby.
+    pub(crate) fn enter(&mut self, now: Instant, origin: Origin) -> u64 {
+        self.last_stranger += 1;
+        if let Some((_, origin)) = self.lobby.enter(self.last_stranger, origin)
+            && let Some(told) = self.door_log.tell_crowd(now)
+        {
+            log_crowd(&self.node.name, origin, told);
+        }
+        self.last_stranger
+    }
+
+    pub(crate) const fn lobby(&mut self) -> &mut Lobby<u64> {
+        &mut self.lobby
+    }
+
     pub(crate) fn next_seed(&mut self) -> u64 {
         self.seeds.next_u64()
     }
@@ -230,10 +253,10 @@ impl GridState {
         now: Now,
         hello: &Connect,
         came: Instant,
-    ) -> Result<LinkId, String> {
+    ) -> Result<LinkId, Denial> {
         match self.peers.get_mut(&*hello.host) {
             Some(peer) => peer.handle_hello(now, hello, came),
-            None => Err(format!("unknown incoming host: {}", hello.host)),
+            None => Err(unknown_name(&hello.host)),
         }
     }
 

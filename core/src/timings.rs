@@ -16,6 +16,9 @@ pub struct Timings {
     pub dialler_handshake: Duration,
     /// Acceptor: from TCP accept to a good Connect; 4 s (section 7.5).
     pub acceptor_handshake: Duration,
+    /// Acceptor: from TCP accept to the first byte, and from that to the end of the upgrade request's
+    /// head; 1 s (section 7.5).
+    pub acceptor_request: Duration,
     /// The next attempt starts at least this long after the failed one started; 1 s (section 4).
     pub retry_min: Duration,
     /// … and at most this long; 2 s.
@@ -63,6 +66,7 @@ impl Default for Timings {
             dial: s(2),
             dialler_handshake: s(2),
             acceptor_handshake: s(4),
+            acceptor_request: s(1),
             retry_min: s(1),
             retry_max: s(2),
             duplicate_retry: s(10),
@@ -92,6 +96,7 @@ impl Timings {
             ("dial", self.dial),
             ("dialler_handshake", self.dialler_handshake),
             ("acceptor_handshake", self.acceptor_handshake),
+            ("acceptor_request", self.acceptor_request),
             ("retry_min", self.retry_min),
             ("ping_interval", self.ping_interval),
             ("silence", self.silence),

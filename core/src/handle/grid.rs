@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
+use super::node_log::NodeLog;
 use super::peer::{LinkWait, PeerHandle};
 use super::service::Services;
 use super::shared::Shared;
@@ -77,6 +78,7 @@ pub(crate) struct GridInner<R: Runtime> {
     seeds: Mutex<Rng>,
     generations: Mutex<Generations>,
     local_addr: Mutex<Option<SocketAddr>>,
+    log: Arc<NodeLog>,
     draining: AtomicBool,
 }
 
@@ -185,6 +187,7 @@ impl<R: Runtime> Grid<R> {
                 seeds: Mutex::new(parts.seeds),
                 generations: Mutex::new(parts.first_generation.into()),
                 local_addr: Mutex::new(None),
+                log: Arc::default(),
                 draining: AtomicBool::new(false),
             }),
         };
@@ -482,7 +485,7 @@ impl<R: Runtime> GridInner<R> {
     fn adopt(&self, peer: Peer) -> Option<Arc<Shared>> {
         let clock = Arc::new(self.runtime.clone());
         let doorway = Arc::downgrade(&self.doorway);
-        let shared = Arc::new(Shared::new(clock, peer, doorway));
+        let shared = Arc::new(Shared::new(clock, peer, doorway, self.log.clone()));
         if !self.doorway.insert(shared.clone()) {
             return None;
         }

@@ -16,6 +16,7 @@ mod interleavings;
 mod io_error;
 mod letter;
 mod loan;
+mod node_log;
 mod outlet;
 mod peer;
 #[cfg(all(test, feature = "planted"))]

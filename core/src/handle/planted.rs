@@ -76,7 +76,7 @@ fn a_request_that_is_dropped_is_open_no_more() {
         let node = Lone::connected(Which::Acceptor, |_| {});
         let (_, mut peers) = node.grid.into_parts();
         let peer = peers.pop().expect("the only peer");
-        let shared = Arc::new(Shared::new(Arc::new(Still), peer, Weak::new()));
+        let shared = Arc::new(Shared::new(Arc::new(Still), peer, Weak::new(), Arc::default()));
         let request = Payload::from(vec![7]);
         let target = Target { handler: 1, subroute: None };
         let mut call = Box::pin(Call::<_, Payload>::new(shared.clone(), target, &request));

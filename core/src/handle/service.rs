@@ -1,5 +1,6 @@
 //! Handlers: from a call that has come in to the user's function and back.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::call::with_data;
 use super::incoming::{Context, Input, Output};
+use super::node_log::RouteName;
 use super::shared::{Shared, State};
 use crate::driver::runtime::Runtime;
 use crate::driver::workers::Post;
@@ -79,11 +81,11 @@ where
     let post = Post::default();
     Service::Task(Box::new(StartFn(move |runtime: &R, served: Served| {
         let guard = Guard::new(&served);
-        let request = match decode(served.payload) {
+        let request = match guard.decode(served.payload) {
             Ok(request) => request,
             Err(text) => return guard.respond(Err(&text)),
         };
-        let future = match catch(|| handler(request, served.context)) {
+        let future = match guard.catch(|| handler(request, served.context)) {
             Ok(future) => future,
             Err(text) => return guard.respond(Err(&text)),
         };
@@ -91,7 +93,7 @@ where
             match run(future, &guard, served.route.run_to_end).await {
                 // Encoding the response, or the error's text, is user code too.
                 Ended::Returned(result) => {
-                    if let Err(text) = catch(|| guard.answer(result)) {
+                    if let Err(text) = guard.catch(|| guard.answer(result)) {
                         guard.respond(Err(&text));
                     }
                 }
@@ -166,18 +168,19 @@ where
     let post = Post::default();
     Service::Task(Box::new(StartFn(move |runtime: &R, served: Served| {
         let guard = Guard::new(&served);
-        let request = match decode(served.payload) {
+        let request = match guard.decode(served.payload) {
             Ok(request) => request,
             Err(text) => return guard.finish(Err(text)),
         };
-        let future = match catch(|| handler(request, served.context)) {
+        let future = match guard.catch(|| handler(request, served.context)) {
             Ok(future) => future,
             Err(text) => return guard.finish(Err(text)),
         };
         runtime.spawn_short(&post, async move {
             match run(future, &guard, served.route.run_to_end).await {
                 Ended::Returned(end) => {
-                    let text = |error: E| catch(|| error.to_string()).unwrap_or_else(|text| text);
+                    let text =
+                        |error: E| guard.catch(|| error.to_string()).unwrap_or_else(|text| text);
                     guard.finish(end.map_err(text));
                 }
                 Ended::Panicked(text) => guard.finish(Err(text)),
@@ -189,7 +192,6 @@ where
 
 struct InlineFn<F, Req, Res> {
     handler: F,
-    warned: AtomicBool,
     types: PhantomData<fn(Req) -> Res>,
 }
 
@@ -200,8 +202,7 @@ where
     E: Display,
     F: Fn(Req, &Context) -> Result<Res, E> + Send + Sync + 'static,
 {
-    let warned = AtomicBool::new(false);
-    Service::Inline(Box::new(InlineFn { handler, warned, types: PhantomData }))
+    Service::Inline(Box::new(InlineFn { handler, types: PhantomData }))
 }
 
 impl<F, Req, Res, E> Inline for InlineFn<F, Req, Res>
@@ -215,36 +216,26 @@ where
         let guard = Guard::new(&served);
         let clock = served.context.shared.clock.clone();
         let begun = clock.instant();
-        let request = match decode(served.payload) {
+        let request = match guard.decode(served.payload) {
             Ok(request) => request,
             Err(text) => return guard.respond(Err(&text)),
         };
-        if let Err(text) = catch(|| guard.answer((self.handler)(request, &served.context))) {
+        let answer = || guard.answer((self.handler)(request, &served.context));
+        if let Err(text) = guard.catch(answer) {
             guard.respond(Err(&text));
         }
-        let took = clock.instant().since(begun);
-        if took > SLOW && !self.warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(route = served.route.name, ?took, "an inline handler is slow");
+        let ended = clock.instant();
+        let took = ended.since(begun);
+        if took > SLOW {
+            guard.shared.log_slow(guard.route, took, ended);
         }
     }
 }
 
-/// The request of a call, decoded by user code.
-fn decode<Req: Body>(payload: Payload) -> Result<Req, String> {
-    catch(|| Req::decode(payload))?.map_err(|error| format!("cannot decode the request: {error}"))
-}
-
-/// Runs user code; a panic becomes a text.
-fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no text".into());
-        tracing::error!(panic = %text, "a handler panicked");
-        format!("the handler panicked: {text}")
-    })
+/// What a panic says.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
 /// The duty to say how a handler ended; dropped without that, the handler was dropped.
@@ -252,6 +243,7 @@ fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 struct Guard {
     shared: Arc<Shared>,
     key: IncomingKey,
+    route: RouteName,
     single: bool,
     done: AtomicBool,
 }
@@ -261,9 +253,25 @@ impl Guard {
         Self {
             shared: served.context.shared.clone(),
             key: served.context.key,
+            route: RouteName { handler: served.route.handler, name: served.route.name },
             single: served.route.shape == crate::route::Shape::Single,
             done: AtomicBool::new(false),
         }
+    }
+
+    /// The request of the call, decoded by user code.
+    fn decode<Req: Body>(&self, payload: Payload) -> Result<Req, String> {
+        let decoded = self.catch(|| Req::decode(payload))?;
+        decoded.map_err(|error| format!("cannot decode the request: {error}"))
+    }
+
+    /// Runs user code; a panic becomes a text.
+    fn catch<T>(&self, run: impl FnOnce() -> T) -> Result<T, String> {
+        catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+            let text = panic_text(&*panic);
+            self.shared.log_panic(self.route, text);
+            format!("the handler panicked: {text}")
+        })
     }
 
     fn respond(&self, result: Result<Data<'_>, &str>) {
@@ -360,7 +368,7 @@ async fn run<F: Future>(future: F, guard: &Guard, run_to_end: bool) -> Ended<F::
     std::future::poll_fn(|cx| {
         // Whoever runs to its end is not asked: that takes the lock at every poll.
         let told = !std::mem::take(&mut first) && !run_to_end && guard.is_cancelled();
-        match catch(|| future.as_mut().poll(cx)) {
+        match guard.catch(|| future.as_mut().poll(cx)) {
             Ok(Poll::Ready(result)) => Poll::Ready(Ended::Returned(result)),
             Err(text) => Poll::Ready(Ended::Panicked(text)),
             Ok(Poll::Pending) if run_to_end => Poll::Pending,

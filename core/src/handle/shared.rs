@@ -6,12 +6,14 @@ use std::task::Waker;
 
 use super::letter::{self, Letter, Letters};
 use super::loan::Holder;
+use super::node_log::NodeLog;
 use super::sync::{self, Mutex, MutexGuard};
 use super::wakers::{List, Place, WaitList, WakeList, Wakers, set};
 use crate::driver::runtime::Clock;
 use crate::driver::{Active, Doorway};
 use crate::error::{CallError, CancelReason, LinkError};
 use crate::event::{Event, IncomingCall, LinkCommand};
+use crate::link::{Denial, DenialKind};
 use crate::mux::{IncomingKey, OutgoingKey, Received, Refusal};
 use crate::node::Node;
 use crate::payload::Payload;
@@ -25,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) node: Arc<Node>,
     /// The node's other peers, as long as the node has any.
     pub(crate) doorway: Weak<Doorway>,
+    pub(super) log: Arc<NodeLog>,
     state: Mutex<State>,
 }
 
@@ -141,9 +144,9 @@ impl<T> AfterBug for Result<T, Refusal> {
     }
 }
 
-impl<T> AfterBug for Result<T, String> {
+impl<T> AfterBug for Result<T, Denial> {
     fn after_bug() -> Self {
-        Err("internal error".into())
+        Err(Denial::new(DenialKind::Internal, "internal error"))
     }
 }
 
@@ -166,12 +169,18 @@ impl AfterBug for Received<CancelReason> {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Arc<dyn Clock>, peer: Peer, doorway: Weak<Doorway>) -> Self {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        peer: Peer,
+        doorway: Weak<Doorway>,
+        log: Arc<NodeLog>,
+    ) -> Self {
         Self {
             clock,
             doorway,
             name: peer.name().into(),
             node: peer.node().clone(),
+            log,
             state: Mutex::new(State {
                 peer,
                 outgoing: Vec::new(),
@@ -260,13 +269,6 @@ impl Shared {
         });
     }
 
-    pub(crate) fn log_bug(&self) {
-        #[cfg(any(test, feature = "testing"))]
-        super::fault::count_bug();
-        let (node, peer) = (&self.node.name, &self.name);
-        tracing::error!(%node, %peer, "a bug: the link's machine panicked; the link is dropped");
-    }
-
     /// Looks at the machine, and changes at most who waits for what.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
@@ -309,6 +311,7 @@ impl State {
                     self.changes += 1;
                     self.state.wake_all(wake);
                 }
+                Event::CallRefused { .. } => {}
             }
         }
     }

@@ -8,6 +8,7 @@ use super::callee::{CalleeStream, Effect};
 use super::caller::Received;
 use super::common::{Common, Draft, Refusal};
 use super::id::IncomingKey;
+use super::refused::CallRefusal;
 use crate::error::{CallError, CancelReason};
 use crate::event::{Event, IncomingCall};
 use crate::outbox::{Class, Data, Owner, Side};
@@ -142,7 +143,7 @@ impl Incoming {
         }
         let route = match self.admit(&message, is_stream, accepting, common) {
             Ok(route) => route,
-            Err(reason) => return refuse(header, reason, common),
+            Err(reason) => return refuse(now, header, reason, common),
         };
         self.refused.retain(|id| *id != header.mux);
         let shape = common.node.routes.get(route).shape;
@@ -186,24 +187,24 @@ impl Incoming {
         is_stream: bool,
         accepting: bool,
         common: &mut Common,
-    ) -> Result<RouteIndex, &'static str> {
+    ) -> Result<RouteIndex, CallRefusal> {
         let header = message.header;
         if !accepting {
-            return Err("shutting down");
+            return Err(CallRefusal::ShuttingDown);
         }
         if is_stream && header.flags.contains(Flags::STATELESS) {
-            return Err("Stateless streams not supported");
+            return Err(CallRefusal::Stateless);
         }
         let node = &common.node;
         let route = node.routes.find(header.handler, message.subroute.as_ref());
         let route = route.ok_or(match message.subroute {
-            Some(_) => "no handler for this subroute",
-            None => "no handler with this id",
+            Some(_) => CallRefusal::NoSubroute,
+            None => CallRefusal::NoHandler,
         })?;
         if is_stream != matches!(node.routes.get(route).shape, Shape::Stream { .. }) {
             return Err(match is_stream {
-                true => "this handler serves single requests",
-                false => "this handler serves streams",
+                true => CallRefusal::NotStream,
+                false => CallRefusal::NotSingle,
             });
         }
         // What is never refused for room in the queue (responses, acks, the answers to cancels) is
@@ -211,10 +212,10 @@ impl Incoming {
         let backlog = node.limits.queued_bytes.saturating_mul(BACKLOG_FACTOR)
             + BACKLOG_MESSAGES * node.limits.message;
         if self.used >= node.limits.incoming_muxes || common.outbox.owed_bytes() > backlog {
-            return Err("too many calls");
+            return Err(CallRefusal::TooManyCalls);
         }
         if !common.hold(message.payload.len()) {
-            return Err("too much received data waits to be taken");
+            return Err(CallRefusal::TooMuchReceived);
         }
         Ok(route)
     }
@@ -658,9 +659,10 @@ impl Incoming {
     }
 }
 
-fn refuse(header: Header, reason: &str, common: &mut Common) {
+fn refuse(now: Instant, header: Header, reason: CallRefusal, common: &mut Common) {
+    common.on_call_refused(now, header.handler, reason);
     let mut payload = Vec::new();
-    MuxConnectError { error: reason.into() }.encode(&mut payload);
+    MuxConnectError { error: reason.text().into() }.encode(&mut payload);
     let draft = Draft {
         op: Op::MuxConnectError,
         seq: header.seq,

@@ -9,12 +9,14 @@ mod id;
 mod incoming;
 mod items;
 mod outgoing;
+mod refused;
 mod seq;
 
 pub use self::caller::Received;
 pub use self::common::Refusal;
 pub use self::id::{IncomingKey, OutgoingKey};
 pub use self::outgoing::Target;
+pub use self::refused::CallRefusal;
 
 pub(crate) use self::common::{Common, Draft};
 pub(crate) use self::incoming::Incoming;

@@ -145,7 +145,7 @@ impl Peer {
         if self.link.id() != Some(link) && !planted!(OldConnectionStillHeard, self.link.is_up()) {
             inbound.messages.clear();
             inbound.error = None;
-            return self.count_stale(link);
+            return self.count_stale(now.instant, link);
         }
         self.common.stats.bytes_in += bytes;
         if let Link::Up { liveness, .. } = &mut self.link

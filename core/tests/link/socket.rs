@@ -136,7 +136,7 @@ impl Scene {
 
 fn connect(now: Now, dialler: &mut Side, acceptor: &mut Side) -> [Socket; 2] {
     let link = dialler.turn(now).expect("it is to dial");
-    let accepted = Socket::accepted(&mut acceptor.grid, now.instant);
+    let accepted = Socket::accepted(&mut acceptor.grid, now.instant, None);
     [Socket::dialled(&mut dialler.grid, now, &dialler.other, link), accepted]
 }
 
@@ -358,7 +358,7 @@ fn what_is_received_is_read_and_driven_to_its_end_and_nothing_is_the_end() {
 fn who_says_nothing_is_refused_in_time() {
     let mut scene = Scene::new();
     let until = scene.sockets[1].poll_timeout().expect("a time limit");
-    assert_eq!(until.since(scene.now.instant), Timings::default().acceptor_handshake);
+    assert_eq!(until.since(scene.now.instant), Timings::default().acceptor_request);
     scene.now.instant = until;
     scene.drive();
     assert!(scene.sockets[1].poll_timeout() > Some(until), "it is on its way out");

@@ -10,7 +10,7 @@ use futures::future::pending;
 use futures::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::super::{Raw, TestGrid, eventually, spawn};
+use super::super::{Logs, Raw, TestGrid, eventually, spawn};
 use super::{Flag, pair, server};
 use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
@@ -325,6 +325,57 @@ pub async fn a_panic_in_the_encoding_is_an_error_and_harms_nothing_else<R: Runti
     }
     assert_eq!(peer.call(ECHO, &Payload::EMPTY).await, Ok(Payload::EMPTY));
     assert_eq!(peer.stats().reconnects, 0);
+}
+
+pub async fn panics_of_one_handler_are_logged_once_cut_and_on_one_line<R: Runtime>(rt: R) {
+    let logs = Logs::listen();
+    let grid = pair(&rt, |builder| {
+        builder
+            .serve(PANIC, |text: String, _| async move {
+                panic!("{text}");
+                #[allow(unreachable_code)]
+                Ok::<_, Infallible>(NoPayload)
+            })
+            .serve_inline(PANIC_INLINE, |text: String, _: &Context| {
+                panic!("{text}");
+                #[allow(unreachable_code)]
+                Ok::<_, Infallible>(NoPayload)
+            })
+    })
+    .await;
+    let (peer, node) = (server(&grid), &grid.names()[1]);
+    for n in 0..10 {
+        let text = format!("number {n}\nERROR forged\u{1b}[31m{}", "x".repeat(1000));
+        for route in [PANIC, PANIC_INLINE] {
+            peer.call(route, &text).await.expect_err("it panics");
+        }
+    }
+    let lines = logs.problems(node, "a handler panicked");
+    for route in ["route=\"panic\"", "route=\"panic-inline\""] {
+        let of_route = lines.iter().filter(|line| line.text.contains(route));
+        assert_eq!(of_route.count(), 1, "{route}: {lines:?}");
+    }
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for line in lines {
+        assert!(line.text.contains(&format!("peer={}", grid.names()[0])), "{line:?}");
+        assert!(line.text.len() < 600 && !line.text.contains(char::is_control), "{line:?}");
+    }
+}
+
+pub async fn an_inline_handler_that_is_slow_is_logged_once<R: Runtime>(rt: R) {
+    let logs = Logs::listen();
+    let grid = pair(&rt, |builder| {
+        builder.serve_inline(ECHO, |request: Payload, _: &Context| {
+            std::thread::sleep(Duration::from_millis(2));
+            Ok::<_, Infallible>(request)
+        })
+    })
+    .await;
+    for _ in 0..5 {
+        server(&grid).call(ECHO, &Payload::EMPTY).await.expect("it answers");
+    }
+    let lines = logs.problems(&grid.names()[1], "slow");
+    assert_eq!(lines.len(), 1, "{lines:?}");
 }
 
 pub async fn what_a_handler_left_running_is_told_that_it_has_returned<R: Runtime>(rt: R) {

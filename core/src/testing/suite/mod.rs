@@ -236,6 +236,8 @@ macro_rules! each_behaviour {
                 a_panic_in_a_handler_is_an_error_and_harms_nothing_else,
                 a_panic_before_the_first_await_is_caught_too,
                 a_panic_in_the_encoding_is_an_error_and_harms_nothing_else,
+                panics_of_one_handler_are_logged_once_cut_and_on_one_line,
+                an_inline_handler_that_is_slow_is_logged_once,
                 what_a_handler_left_running_is_told_that_it_has_returned,
                 a_handler_reaches_the_peers_without_keeping_its_node_alive,
             }
@@ -273,7 +275,8 @@ macro_rules! each_behaviour {
                 dropped_waiters_leave_nothing_behind,
                 the_figures_of_all_links_add_up,
                 the_link_is_pinged_and_its_round_trip_is_known,
-                strangers_over_the_limit_are_closed_and_logged_once,
+                of_strangers_over_the_limit_the_oldest_is_closed_and_it_is_logged_once,
+                peers_join_though_strangers_come_all_the_time,
             }
             door {
                 an_upgraded_connection_can_be_handed_over,
@@ -289,6 +292,8 @@ macro_rules! each_behaviour {
                 a_wrong_token_is_refused_in_the_connect,
                 a_node_with_another_secret_is_told_and_both_log_it_once,
                 an_unknown_name_is_refused,
+                refusals_whose_texts_change_are_logged_once_of_each_kind,
+                a_node_without_descriptors_now_and_then_says_so_once,
                 a_name_that_is_to_be_dialled_may_not_dial,
                 a_wrong_clock_is_refused_in_the_upgrade_and_in_the_connect,
                 a_first_message_that_is_no_connect_is_refused,
