@@ -13,7 +13,7 @@ use gridmux_core::payload::NoPayload;
 use gridmux_core::route::Unary;
 
 use crate::script::Trial;
-use crate::world::SimRuntime;
+use crate::world::{Dialling, SimRuntime};
 
 /// A mistake that was tried, and what was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +103,8 @@ pub(super) fn attempt(
         _ => {}
     }
     let builder = Grid::builder_on(runtime.clone(), own).peers(list).start_gate();
+    let dialling = Dialling { shared: runtime.shared.clone(), life: runtime.life };
+    let builder = builder.connector(dialling);
     let builder = match trial {
         Trial::NoAuth => builder,
         _ => builder.auth(secret.clone()),
