@@ -467,3 +467,34 @@ fn a_shutdown_ends_both_sockets_in_good_order() {
     assert!(scene.sockets.iter().all(Socket::is_finished));
     assert_eq!(scene.dialler.peer().last_failure(), Some(&LinkError::ClosedByPeer));
 }
+
+#[test]
+fn of_sockets_that_have_not_proved_who_they_are_the_oldest_makes_room() {
+    let mut scene = Scene::new();
+    let limit = scene.acceptor.grid.node().limits.unauthenticated;
+    let remote = |n: usize| Some(([10, 0, 1, u8::try_from(n % 200).expect("small")], 1).into());
+    // One is in: that of the node that has not been heard yet.
+    let mut strangers: Vec<_> = (0..limit - 1)
+        .map(|n| Socket::accepted(&mut scene.acceptor.grid, scene.now.instant, remote(n)))
+        .collect();
+    let left = |strangers: &mut Vec<Socket>, scene: &mut Scene| {
+        let (now, grid) = (scene.now, &mut scene.acceptor.grid);
+        strangers.iter_mut().for_each(|socket| socket.drive(now, grid));
+        strangers.retain(|socket| !socket.is_finished());
+        strangers.len()
+    };
+    assert_eq!(left(&mut strangers, &mut scene), limit - 1, "all of them");
+    strangers.push(Socket::accepted(&mut scene.acceptor.grid, scene.now.instant, remote(500)));
+    assert_eq!(left(&mut strangers, &mut scene), limit - 1, "one had to leave");
+    scene.settle(usize::MAX);
+    assert_eq!(scene.acceptor.peer().state(), LinkState::Connected);
+    assert_eq!(scene.dialler.peer().state(), LinkState::Connected);
+    // It counts no more.
+    strangers.push(Socket::accepted(&mut scene.acceptor.grid, scene.now.instant, remote(501)));
+    assert_eq!(left(&mut strangers, &mut scene), limit, "there is room for one again");
+    // Nor do those that are gone.
+    strangers[0].handle_eof();
+    assert_eq!(left(&mut strangers, &mut scene), limit - 1);
+    strangers.push(Socket::accepted(&mut scene.acceptor.grid, scene.now.instant, remote(502)));
+    assert_eq!(left(&mut strangers, &mut scene), limit);
+}
