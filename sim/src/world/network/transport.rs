@@ -46,6 +46,10 @@ impl Transport for SimTransport {
         self.poll_write(cx, &bytes)
     }
 
+    fn unsent(&self) -> Option<usize> {
+        usize::try_from(self.shared.world().unsent(self.conn, self.end)).ok()
+    }
+
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.shared.world().finish(self.conn, self.end))
     }
