@@ -50,10 +50,18 @@ pub struct Evidence {
     pub stillborn: Vec<CallId>,
     /// The links that nodes of ours have given up because they missed a sign of life.
     pub silences: Vec<Silence>,
+    /// The links that nodes of ours have given up because their writes stood still.
+    pub stalls: Vec<Stall>,
+    /// The times of more than 3 s in which nodes of ours wanted to write on their links, found no room,
+    /// and nothing moved.
+    pub standstills: Vec<Standstill>,
     /// The pings of links between nodes of ours, in the order in which they were dealt with.
     pub pings: Vec<LinkPing>,
     /// What came of what was read, by connection and end, of nodes of ours.
     pub intakes: Vec<Intake>,
+    /// The calls that nodes of ours have read cancels of, by connection and end, in the order of the
+    /// muxes, with what they have sent for them all the same.
+    pub needless: Vec<Needless>,
     /// The credits that callers have written for items, by call and time, in the order of the
     /// times, as far as the call was known by its opening message.
     pub credits: Vec<(CallId, u64)>,
@@ -183,6 +191,35 @@ pub struct Silence {
     pub falsified: bool,
 }
 
+/// A node has given a link up because its writes stood still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Who.
+    pub node: usize,
+    /// Of whom.
+    pub peer: usize,
+    /// When.
+    pub at: u64,
+    /// When its socket had taken bytes last, at an instant before, or the peer's system had acknowledged
+    /// some.
+    pub moved: u64,
+}
+
+/// A time in which a node wanted to write and nothing moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standstill {
+    /// Who.
+    pub node: usize,
+    /// To whom.
+    pub peer: usize,
+    /// When bytes had moved last, or it had read some, or had found no room.
+    pub from: u64,
+    /// When bytes moved again, or the connection ended.
+    pub until: u64,
+    /// The longest time before on this connection in which nothing it had written moved.
+    pub longest_before: u64,
+}
+
 /// A ping of a link that has come to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkPing {
@@ -194,8 +231,22 @@ pub struct LinkPing {
     pub asked: u64,
     /// When it had written a pong; `None` if it had written all that it had, and no pong.
     pub answered: Option<u64>,
-    /// WebSocket messages which it began to write at a later instant, ahead of the pong.
+    /// WebSocket messages which it began to write at a later instant, ahead of the pong; pings and pongs
+    /// are not counted.
     pub behind: u64,
+}
+
+/// What a node has sent for a call whose caller takes nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needless {
+    /// Who.
+    pub node: usize,
+    /// Whom.
+    pub peer: usize,
+    /// When it had read the cancel.
+    pub at: u64,
+    /// Messages over 16 KiB which it began to write at a later instant.
+    pub messages: u64,
 }
 
 /// What an end of a connection has taken in, and what it has made of it.

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cancels::Cancels;
 use super::credits::{Credits, opened};
+use super::flow::Flow;
 use super::intake::Intakes;
 use super::meal::Meal;
 use super::pulse::{Answer, Pulse};
@@ -13,7 +15,8 @@ use crate::census::FaultId;
 use crate::effects::WireWatch;
 use crate::monitor::{Body, Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
 use crate::oracle::{
-    ConnectionLife, DialAttempt, Hoard, Intake, LinkPing, Mark, Missed, Silence, Stream,
+    ConnectionLife, DialAttempt, Hoard, Intake, LinkPing, Mark, Missed, Needless, Silence, Stall,
+    Standstill, Stream,
 };
 use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
@@ -73,6 +76,10 @@ pub(crate) struct Record {
     pub(crate) watch: WireWatch,
     /// By connection.
     pulses: Vec<Pulse>,
+    /// By connection.
+    cancels: Vec<Cancels>,
+    /// By connection.
+    flows: Vec<Flow>,
     /// By connection and the end that reads.
     meals: Vec<[Meal; 2]>,
     pub(crate) hoards: Vec<Hoard>,
@@ -82,6 +89,7 @@ pub(crate) struct Record {
     kept: Option<BTreeMap<(ConnId, End), Vec<u8>>>,
     pub(crate) pings: Vec<LinkPing>,
     pub(crate) silences: Vec<Silence>,
+    pub(crate) stalls: Vec<Stall>,
     /// Connections that were let go of since this was looked at last, with the ends that did.
     dropped: Vec<(ConnId, End)>,
     points: Vec<(usize, u64)>,
@@ -173,6 +181,16 @@ impl Recorder {
         record.silences.extend(silence);
     }
 
+    /// A node has given up a link because its writes stood still.
+    pub(crate) fn stalled(&self, at: u64, conn: ConnId, end: End) {
+        let mut record = self.record();
+        let way = record.way(conn, end);
+        if record.lives[conn.0 as usize].accepted_at.is_some() {
+            let stall = record.flows[conn.0 as usize].given_up(at, end as usize, way);
+            record.stalls.extend(stall);
+        }
+    }
+
     /// Whether a monitor would like to know now who has [flushed](Self::flushed).
     pub(crate) fn take_doubt(&self) -> bool {
         std::mem::take(&mut self.record().in_doubt)
@@ -239,6 +257,29 @@ impl Record {
         ends.filter(|intake| ours(self.kinds[intake.node])).collect()
     }
 
+    /// What ours have sent for calls that were cancelled.
+    pub(crate) fn needless(&self) -> Vec<Needless> {
+        let connections = self.cancels.iter().enumerate();
+        let ends = connections.flat_map(|(number, cancels)| {
+            let [one, other] = self.lives[number].nodes;
+            [(cancels, 0, [one, other]), (cancels, 1, [other, one])]
+        });
+        let ours = ends.filter(|(_, _, [node, _])| self.kinds[*node] == NodeKind::Ours);
+        ours.flat_map(|(cancels, end, way)| cancels.needless(end, way)).collect()
+    }
+
+    /// The times in which nodes of ours wanted to write on their links and nothing moved.
+    pub(crate) fn standstills(&self) -> Vec<Standstill> {
+        let links = self.flows.iter().enumerate();
+        let links = links.filter(|(number, _)| self.lives[*number].accepted_at.is_some());
+        let ends = links.flat_map(|(number, flow)| {
+            let [one, other] = self.lives[number].nodes;
+            [(flow, 0, [one, other]), (flow, 1, [other, one])]
+        });
+        let ours = ends.filter(|(_, _, [node, _])| self.kinds[*node] == NodeKind::Ours);
+        ours.flat_map(|(flow, end, way)| flow.stood(end, way)).collect()
+    }
+
     /// The credits that callers of ours have given back, by call and time.
     pub(crate) fn credits(&self) -> Vec<(CallMark, u64)> {
         self.credits.given().to_vec()
@@ -279,6 +320,7 @@ impl Record {
         }
         self.watch.wrote(at, conn.0 as usize, end, seen);
         self.intakes[conn.0 as usize].wrote(end as usize, seen);
+        self.cancels[conn.0 as usize].wrote(end as usize, seen);
         let answer = self.pulses[conn.0 as usize].wrote(at, end as usize, seen);
         self.ping(conn, end, answer);
         self.waiting.retain_mut(|waiting| waiting.goes_on(way, seen, hits));
@@ -349,6 +391,8 @@ impl Observer for Recorder {
             .or_insert_with(|| Monitor::new(settings(kinds, nodes, secure)));
         record.watch.connect();
         record.pulses.push(Pulse::default());
+        record.cancels.push(Cancels::default());
+        record.flows.push(Flow::default());
         record.meals.push(Default::default());
         record.intakes.push(Intakes::default());
         record.lines.push(Line { number: monitor.connect(), ..Line::default() });
@@ -362,6 +406,8 @@ impl Observer for Recorder {
         record.lines[conn.0 as usize].written[end as usize] += bytes.len() as u64;
         record.keep(conn, end, bytes);
         record.pulses[conn.0 as usize].writes(at, end as usize, bytes.len() as u64);
+        record.cancels[conn.0 as usize].writes(at, end as usize, bytes.len() as u64);
+        record.flows[conn.0 as usize].moves(at, end as usize);
         let mut all = Vec::new();
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.written(number, role(end), bytes, |seen| all.push(seen.clone()));
@@ -388,6 +434,8 @@ impl Observer for Recorder {
         }
         record.meals[conn.0 as usize][by.other() as usize].taken(offset);
         record.intakes[conn.0 as usize].taken(end as usize, offset);
+        record.cancels[conn.0 as usize].taken(at, end as usize, offset);
+        record.flows[conn.0 as usize].hears(at, end as usize);
         record.pulses[conn.0 as usize].taken(Mark { at, clock }, end as usize, offset);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.delivered(number, role(by), offset);
@@ -408,6 +456,7 @@ impl Observer for Recorder {
     fn falsified(&mut self, conn: ConnId, end: End) {
         let mut record = self.record();
         record.pulses[conn.0 as usize].falsified(end as usize);
+        record.cancels[conn.0 as usize].falsified(end as usize);
         record.meals[conn.0 as usize][end as usize].falsified();
         record.intakes[conn.0 as usize].falsified(end as usize);
         if let Some((monitor, number)) = record.monitor(conn) {
@@ -429,8 +478,17 @@ impl Observer for Recorder {
         }
     }
 
+    fn moved(&mut self, at: u64, conn: ConnId, end: End) {
+        self.record().flows[conn.0 as usize].moves(at, end as usize);
+    }
+
+    fn wants(&mut self, at: u64, conn: ConnId, end: End, wants: bool) {
+        self.record().flows[conn.0 as usize].wants(at, end as usize, wants);
+    }
+
     fn ended(&mut self, at: u64, conn: ConnId, end: End, how: Ending) {
         let mut record = self.record();
+        record.flows[conn.0 as usize].ends(at, end as usize);
         record.pulses[conn.0 as usize].ends(end as usize);
         let life = &mut record.lives[conn.0 as usize];
         if how != Ending::Finished {
