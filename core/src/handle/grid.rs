@@ -19,6 +19,7 @@ use crate::driver::time::timeout;
 use crate::driver::{Doorway, PeerTask, accept_loop, admit};
 use crate::error::{ConfigError, LinkError};
 use crate::grid::{Generations, GridState};
+use crate::log::excerpt;
 use crate::node::{Node, check_name, is_secure};
 use crate::peer::Peer;
 use crate::rng::Rng;
@@ -104,7 +105,7 @@ impl NotConnected {
 
 fn list(peers: &[(String, Option<LinkError>)]) -> String {
     let one = |(name, error): &(String, Option<LinkError>)| match error {
-        Some(error) => format!("{name} ({error})"),
+        Some(error) => format!("{name} ({})", excerpt(error)),
         None => format!("{name} (no link or attempt has ended yet)"),
     };
     peers.iter().map(one).collect::<Vec<_>>().join(", ")

@@ -112,7 +112,9 @@ impl Args {
             return refuse(format!("--peers: {error}"));
         }
         for (number, guest) in self.guest.iter().enumerate() {
-            if let Err(error) = check_name(guest) {
+            if guest != ports::ANY
+                && let Err(error) = check_name(guest)
+            {
                 return refuse(format!("--guest: {error}"));
             }
             if guest == ports::ANY && self.node.is_some() {
