@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(dial_target(name).unwrap_or_default())?;
     let (tasks, inbox) = sync_channel::<Task>(16);
     let mut owner = Owner {
-        grid: GridState::new(Arc::new(node), &names, random(), 0, Instant::ZERO)?,
+        grid: GridState::new(Arc::new(node), &names, [(); 4].map(|()| random()), 0, Instant::ZERO)?,
         origin: std::time::Instant::now(),
         tasks: tasks.clone(),
         open: BTreeMap::new(),

@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (poll, mut listener) = (Poll::new()?, TcpListener::bind(address(name)?)?);
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut mio_loop = MioLoop {
-        grid: GridState::new(Arc::new(node), &names, random(), 0, Instant::ZERO)?,
+        grid: GridState::new(Arc::new(node), &names, [(); 4].map(|()| random()), 0, Instant::ZERO)?,
         origin: std::time::Instant::now(),
         poll,
         listener,

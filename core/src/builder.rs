@@ -6,6 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::auth::Auth;
 use crate::driver::busy_poll;
 use crate::driver::runtime::{Connector, Runtime};
@@ -15,7 +17,7 @@ use crate::handle::{Context, Grid, Input, Output, Parts, Service};
 use crate::limits::Limits;
 use crate::node::{Node, is_secure};
 use crate::payload::Body;
-use crate::rng::Rng;
+use crate::rng::{KeyedRng, Seed};
 use crate::route::{ClientStream, RouteInfo, RouteTable, ServerStream, TwoWay, Unary};
 use crate::timings::Timings;
 
@@ -61,7 +63,7 @@ pub struct Builder<R: Runtime> {
     services: Vec<Service<R>>,
     connector: Option<Arc<dyn Connector>>,
     busy_polling: busy_poll::Policy,
-    seed: Option<u64>,
+    seed: Option<Seed>,
     first_generation: u32,
     instance: Option<[u8; 16]>,
     gate: bool,
@@ -139,7 +141,9 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// The HTTP route of the upgrade; `/minio/grid/v1` unless set. It begins with `/`, and all
-    /// nodes need the same.
+    /// nodes need the same, also one whose connections an HTTP server upgrades
+    /// ([`Grid::accept_upgraded`]): tokens of a [`SharedSecret`](crate::auth::SharedSecret) are good
+    /// for one route.
     #[must_use]
     pub fn http_route(mut self, route: impl Into<String>) -> Self {
         self.http_route = Some(route.into());
@@ -196,10 +200,11 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Where everything random comes from; the system unless set. For tests.
+    /// Where everything random comes from, an integer or a [`Seed`]; the system unless set. For tests:
+    /// with a seed that others know, they know the node's masks, nonces and hash keys.
     #[must_use]
-    pub const fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
+    pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
+        self.seed = Some(seed.into());
         self
     }
 
@@ -420,19 +425,15 @@ impl<R: Runtime> Builder<R> {
         }
         self.runtime.check().map_err(BuildError::Runtime)?;
         let auth = self.auth.ok_or(BuildError::NoAuth)?;
-        let random = self.runtime.random().map_err(BuildError::Runtime)?;
-        let (low, high) = random.split_at(8);
-        let word = |bytes: &[u8]| bytes.iter().fold(0, |word, b| word << 8 | u64::from(*b));
-        let mut seeds =
-            Rng::new(self.seed.unwrap_or_else(|| word(low) ^ word(high).rotate_left(32)));
-        let instance = self.instance.unwrap_or_else(|| match self.seed {
-            Some(_) => {
-                let words = [seeds.next_u64().to_le_bytes(), seeds.next_u64().to_le_bytes()];
-                let mut id = [0; 16];
-                id.copy_from_slice(words.as_flattened());
-                id
-            }
-            None => self.runtime.random().unwrap_or(random),
+        let random = || self.runtime.random().map_err(BuildError::Runtime);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice([random()?, random()?].as_flattened());
+        let mut seeds = KeyedRng::new(self.seed.unwrap_or_else(|| bytes.into()));
+        let instance = self.instance.unwrap_or_else(|| {
+            // Nodes of a test may have one seed: each is a process of its own.
+            let drawn =
+                Sha256::new().chain_update(seeds.draw::<32>()).chain_update(&self.name).finalize();
+            std::array::from_fn(|byte| drawn[byte])
         });
         let mut node = Node::new(self.name.clone(), instance, auth);
         node.routes = self.routes;
@@ -448,7 +449,7 @@ impl<R: Runtime> Builder<R> {
         let now = self.runtime.instant();
         let first_generation = self.first_generation;
         let state =
-            GridState::new(Arc::new(node), &names, seeds.next_u64(), first_generation, now)?;
+            GridState::new(Arc::new(node), &names, seeds.next_seed(), first_generation, now)?;
         let tls = names.iter().find(|name| is_secure(name)).filter(|_| self.connector.is_none());
         if let Some(name) = tls {
             return Err(ConfigError::TlsWithoutConnector(name.clone()).into());

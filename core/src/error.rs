@@ -210,6 +210,15 @@ pub enum LinkError {
     /// The dialler's first message was answered by something else than a ConnectResponse.
     #[error("expected ConnectResponse, got {0}")]
     UnexpectedOp(&'static str),
+    /// The process that has answered for the peer is that of another peer, with which there is a link
+    /// already, or this one: the address of `name` has become that of `other`.
+    #[error("the process that answers for {name} is that of {other}")]
+    SameProcess {
+        /// The peer that was dialled.
+        name: String,
+        /// The name under which the process is known, or that of this node.
+        other: String,
+    },
     /// The peer refused our Connect, with the beginning of its reason: at most 256 bytes, in which control
     /// characters are spaces.
     #[error("rejected by the peer: {0}")]
@@ -253,6 +262,7 @@ impl LinkError {
             Self::WebSocket(_) => "websocket",
             Self::Malformed(_) => "malformed message",
             Self::UnexpectedOp(_) => "unexpected op",
+            Self::SameProcess { .. } => "same process",
             Self::Rejected(reason) if is_duplicate_reason(reason) => "rejected as a duplicate",
             Self::Rejected(_) => "rejected",
             Self::Refused(denial) => denial.kind.name(),
@@ -265,6 +275,10 @@ impl LinkError {
             Self::ShutDown => "shut down",
             Self::Internal(_) => "internal",
         }
+    }
+
+    pub(crate) fn same_process(name: &str, other: &str) -> Self {
+        Self::SameProcess { name: name.into(), other: other.into() }
     }
 }
 

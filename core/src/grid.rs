@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use crate::error::{ConfigError, LinkError};
 use crate::event::{LinkCommand, LinkId};
-use crate::link::{Acceptor, Denial, Door, DoorLog, Lobby, Origin, log_crowd, unknown_name};
+use crate::link::{
+    Acceptor, Denial, Door, DoorLog, Lobby, Origin, Processes, log_crowd, same_process,
+    unknown_name,
+};
 use crate::node::{Node, check_name, check_names};
 use crate::peer::{Peer, WakeReason};
-use crate::rng::Rng;
+use crate::rng::{KeyedRng, Seed};
 use crate::stats::Stats;
 use crate::time::{Instant, Now};
 use crate::wire::Connect;
@@ -72,7 +75,8 @@ impl From<u32> for Generations {
 pub struct GridState {
     node: Arc<Node>,
     peers: BTreeMap<Arc<str>, Peer>,
-    seeds: Rng,
+    processes: Processes,
+    seeds: KeyedRng,
     generations: Generations,
     started: bool,
     draining: Option<Duration>,
@@ -91,17 +95,19 @@ impl GridState {
     pub fn new(
         node: Arc<Node>,
         names: &[String],
-        seed: u64,
+        seed: impl Into<Seed>,
         first_generation: u32,
         now: Instant,
     ) -> Result<Self, ConfigError> {
         node.validate()?;
         check_names(&node.name, names)?;
         let lobby = Lobby::new(&node.limits);
+        let processes = Processes::new(node.instance, &node.name);
         let mut grid = Self {
             node,
+            processes,
             peers: BTreeMap::new(),
-            seeds: Rng::new(seed),
+            seeds: KeyedRng::new(seed),
             generations: Generations::from(first_generation),
             started: false,
             draining: None,
@@ -194,12 +200,13 @@ impl GridState {
         let removed = self.peers.remove(name);
         let mut peer = removed.ok_or_else(|| self.node.no_peer(name))?;
         peer.remove(now);
+        self.processes.forget(name);
         self.generations.leave(&peer);
         Ok(peer)
     }
 
     fn insert(&mut self, name: &str, now: Instant) {
-        let seed = self.seeds.next_u64();
+        let seed = self.seeds.next_seed();
         let first_generation = self.generations.first(name);
         let mut peer = Peer::new(self.node.clone(), name, seed, first_generation, now);
         self.generations.resume(&mut peer);
@@ -208,12 +215,12 @@ impl GridState {
 
     /// A connection has come in, of which nothing has been read yet.
     pub fn accept(&mut self, now: Instant) -> Acceptor {
-        Acceptor::new(self.node.clone(), now, self.seeds.next_u64())
+        Acceptor::new(self.node.clone(), now, self.seeds.next_seed())
     }
 
     /// A connection has been upgraded by an HTTP server, with these bytes left over.
     pub fn accept_upgraded(&mut self, now: Instant, leftover: &[u8]) -> Acceptor {
-        Acceptor::upgraded(self.node.clone(), now, self.seeds.next_u64(), leftover)
+        Acceptor::upgraded(self.node.clone(), now, self.seeds.next_seed(), leftover)
     }
 
     /// The attempt that a peer's [`LinkCommand::Dial`] asked for has come to nothing: there is no
@@ -239,8 +246,28 @@ impl GridState {
         &mut self.lobby
     }
 
-    pub(crate) fn next_seed(&mut self) -> u64 {
-        self.seeds.next_u64()
+    /// There is to be a link with the process of this instance id, as the peer `name`: what
+    /// [`Connection::answered_by`](crate::connection::Connection::answered_by) gives has to be claimed,
+    /// or the connection to be [refused](crate::connection::Connection::refuse). A
+    /// [`Socket`](crate::socket::Socket) does so by itself.
+    ///
+    /// # Errors
+    /// The other name of the process: that of this node, or of a peer that it is the process of now, or
+    /// was until 30 s before it was first claimed otherwise.
+    pub fn claim_process(
+        &mut self,
+        now: Instant,
+        process: [u8; 16],
+        name: &str,
+    ) -> Result<(), Arc<str>> {
+        let peers = &self.peers;
+        let is_linked =
+            |id: &[u8; 16], name: &str| peers.get(name).and_then(Peer::process) == Some(*id);
+        self.processes.claim(now, process, name, is_linked)
+    }
+
+    pub(crate) fn next_seed(&mut self) -> Seed {
+        self.seeds.next_seed()
     }
 
     /// A good Connect has come in, on a connection that was accepted at the time
@@ -254,6 +281,10 @@ impl GridState {
         hello: &Connect,
         came: Instant,
     ) -> Result<LinkId, Denial> {
+        if self.peers.contains_key(&*hello.host) {
+            let claimed = self.claim_process(now.instant, hello.id, &hello.host);
+            claimed.map_err(|other| same_process(&hello.host, &other))?;
+        }
         match self.peers.get_mut(&*hello.host) {
             Some(peer) => peer.handle_hello(now, hello, came),
             None => Err(unknown_name(&hello.host)),

@@ -77,7 +77,7 @@
 //!     let secret = SharedSecret::new("a secret of at least 16 bytes")?;
 //!     let mut node = Node::new(own, [id; 16], Arc::new(secret));
 //!     node.routes.insert(SHOUT.info())?;
-//!     let mut grid = GridState::new(Arc::new(node), &names, id.into(), 0, now.instant)?;
+//!     let mut grid = GridState::new(Arc::new(node), &names, u64::from(id), 0, now.instant)?;
 //!     grid.start(now);
 //!     Ok(grid)
 //! };
@@ -170,3 +170,5 @@ mod timer;
 pub mod timings;
 pub mod websocket;
 pub mod wire;
+
+pub use self::rng::Seed;

@@ -188,6 +188,12 @@ bugs! {
         "a process that was replaced takes its name back at once";
     InstancesNeverForgotten = "instances-never-forgotten", None, "D6", "O13",
         "every instance of a name that was ever seen is remembered";
+    TokenTargetIgnored = "token-target-ignored", None, "B10", "O12",
+        "a token that was issued for another node is accepted";
+    TokenIssuerIgnored = "token-issuer-ignored", None, "B10", "O12",
+        "a node may show the token of another one";
+    TokenTakenTwice = "token-taken-twice", None, "B10", "O12",
+        "a token that was shown before is accepted";
     TokenNotChecked = "token-not-checked", None, "B10", "O12",
         "the token in Connect is not checked";
     FutureConnectAccepted = "future-connect-accepted", None, "C5", "O12",

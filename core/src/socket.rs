@@ -62,7 +62,7 @@ enum Stage {
 
 impl Socket {
     /// A connection has come in, of which nothing has been read. `remote` is where from, if the transport
-    /// knows: for the limits on strangers, and for the log.
+    /// knows: for the limits on strangers, for [`Auth::check`](crate::auth::Auth::check), and for the log.
     ///
     /// If there are too many that have not proved who they are
     /// ([`Limits::unauthenticated`](crate::limits::Limits::unauthenticated)), another one is finished for
@@ -71,7 +71,8 @@ impl Socket {
     /// them open for a while. A socket that is dropped before it was finished or linked counts until newer
     /// ones have taken its place.
     pub fn accepted(grid: &mut GridState, now: Instant, remote: Option<SocketAddr>) -> Self {
-        let acceptor = grid.accept(now);
+        let mut acceptor = grid.accept(now);
+        acceptor.set_remote(remote);
         let stranger = Some(grid.enter(now, Origin::of(remote)));
         let stage = Stage::Incoming { acceptor, fresh: false };
         Self { remote, stranger, ..Self::new(stage) }
@@ -208,6 +209,11 @@ impl Socket {
         match &mut self.stage {
             Stage::Refused { until, .. } if now.instant >= *until => self.stage = Stage::finished(),
             Stage::Linked { peer, connection } => {
+                if let Some(process) = connection.answered_by()
+                    && let Err(other) = grid.claim_process(now.instant, process, peer)
+                {
+                    connection.refuse(LinkError::same_process(peer, &other));
+                }
                 match grid.peer_mut(peer) {
                     Some(peer) => connection.drive(now, peer),
                     None => connection.close(now.instant, CloseHow::Abort),

@@ -53,7 +53,7 @@ impl Wire for Frames {
         let caller = dialler.peer_mut(other).expect("the nodes know each other");
         caller.handle_upgraded(now, link);
         let connect = take_frame(caller, now, link);
-        let hello = check_connect(acceptor.node(), now, &connect, |name| name == &*own);
+        let hello = check_connect(acceptor.node(), now, &connect, None, |name| name == &*own);
         let accepted =
             acceptor.handle_hello(now, &hello.expect("a Connect"), now.instant).expect("accepted");
         let callee = acceptor.peer_mut(&own).expect("the nodes know each other");

@@ -16,10 +16,11 @@ use self::stall::Stall;
 use crate::error::LinkError;
 use crate::event::{CloseHow, LinkId};
 use crate::limits::MERGE_ALLOWANCE;
+use crate::link;
 use crate::node::{Node, authority};
 use crate::outbox::{LargeMessage, Transmit};
 use crate::peer::{Inbound, Peer};
-use crate::rng::Rng;
+use crate::rng::{KeyedRng, Seed};
 use crate::time::{Instant, Now};
 use crate::websocket::{Channel, ClientUpgrade, CloseCode, DIRECT_READ_LEN, Incoming, Role};
 
@@ -68,6 +69,8 @@ pub struct Connection {
     last_read: Instant,
     idle: bool,
     failed: Option<LinkError>,
+    /// Whose answer to our Connect has come.
+    answer: Answer,
     /// The peer knows that this connection is over.
     reported: bool,
     /// What there is to write is written until then at the latest.
@@ -80,13 +83,23 @@ enum Phase {
     Upgrading {
         upgrade: ClientUpgrade,
         head: BytesMut,
-        mask_seed: u64,
+        mask_seed: Seed,
     },
     /// `announced`: the peer knows that the upgrade is done.
     Open {
         channel: Box<Channel>,
         announced: bool,
     },
+}
+
+/// The acceptor's answer to our Connect: its first message.
+#[derive(Debug)]
+enum Answer {
+    Awaited,
+    /// It has accepted, and is this process.
+    From([u8; 16]),
+    /// It was looked at, or is none of ours to expect.
+    Seen,
 }
 
 /// What is being written.
@@ -121,6 +134,16 @@ enum Then {
     More(Box<LargeFrame>),
 }
 
+impl Answer {
+    fn first_of(inbound: &Inbound) -> Self {
+        match inbound.first().map(link::check_response) {
+            None => Self::Awaited,
+            Some(Ok(process)) => Self::From(process),
+            Some(_) => Self::Seen,
+        }
+    }
+}
+
 impl Writing {
     /// Bytes that are of no message.
     fn reply(buf: Vec<u8>) -> Self {
@@ -138,20 +161,20 @@ impl Connection {
         node: &Arc<Node>,
         peer: &str,
         link: LinkId,
-        seed: u64,
+        seed: impl Into<Seed>,
         now: Now,
     ) -> Result<Self, LinkError> {
-        let mut rng = Rng::new(seed);
-        let mut key = [0; 16];
-        key[..8].copy_from_slice(&rng.next_u64().to_le_bytes());
-        key[8..].copy_from_slice(&rng.next_u64().to_le_bytes());
+        let mut rng = KeyedRng::new(seed);
+        let key = rng.draw();
         let host = authority(peer).unwrap_or(peer);
-        let token = node.auth.issue(&node.name, now.wall);
+        let token = link::token(node, peer, rng.draw(), now.wall);
         let nanos = now.wall.to_unix_nanos();
         let (upgrade, request) = ClientUpgrade::new(host, &node.http_route, &token, nanos, key)?;
-        let phase = Phase::Upgrading { upgrade, head: BytesMut::new(), mask_seed: rng.next_u64() };
+        let upgrade = upgrade.expect_node(peer);
+        let phase = Phase::Upgrading { upgrade, head: BytesMut::new(), mask_seed: rng.next_seed() };
         let connection = Self::new(node, link, phase, request, now.instant);
-        Ok(Self { first_message: Some(node.limits.first_message), ..connection })
+        let first_message = Some(node.limits.first_message);
+        Ok(Self { answer: Answer::Awaited, first_message, ..connection })
     }
 
     /// The acceptor's side, once the peer has taken the connection.
@@ -189,6 +212,7 @@ impl Connection {
             last_read: now,
             idle: false,
             failed: None,
+            answer: Answer::Seen,
             reported: false,
             closing: None,
             finished: false,
@@ -273,6 +297,9 @@ impl Connection {
                         len => len.max(channel.buffer_size()),
                     };
                     self.inbound.add_frame(&frame, held, self.max_message);
+                    if matches!(self.answer, Answer::Awaited) {
+                        self.answer = Answer::first_of(&self.inbound);
+                    }
                 }
                 Ok(Some(Incoming::Close(_))) => self.failed = Some(LinkError::ClosedByPeer),
                 Err(error) => {
@@ -303,6 +330,23 @@ impl Connection {
     }
 
     // ---- the peer ----
+
+    /// The instance id of the process that has accepted our Connect, if it has one, once: after the
+    /// bytes with its answer were [read](Self::handle_read), and before the peer is told that there is
+    /// a link. If it is that of another peer, [`Self::refuse`] this connection
+    /// ([`GridState::claim_process`](crate::grid::GridState::claim_process)).
+    pub fn answered_by(&mut self) -> Option<[u8; 16]> {
+        let Answer::From(process) = self.answer else { return None };
+        self.answer = Answer::Seen;
+        Some(process)
+    }
+
+    /// The connection is of no use: what has come on it is dropped, and it ends with this error.
+    pub fn refuse(&mut self, error: LinkError) {
+        self.inbound = Inbound::new();
+        self.undecoded = false;
+        self.failed = Some(error);
+    }
 
     /// Tells the peer what has come, and takes what is to be written next if nothing is:
     /// [`Self::deliver`], then [`Self::fetch`].
@@ -663,8 +707,32 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
     use crate::auth::StaticToken;
+
+    #[test]
+    fn the_key_of_an_upgrade_foretells_nothing_that_comes_after_it() {
+        let token = StaticToken::new("secret-token").expect("a token");
+        let node = Arc::new(Node::new("http://a:1", [1; 16], Arc::new(token)));
+        let now = Now {
+            instant: Instant::from_millis(1000),
+            wall: crate::wire::Timestamp { seconds: 1_700_000_000, nanos: 0 },
+        };
+        let mut dialled = Connection::dialled(&node, "http://b:1", LinkId(1), 7, now).expect("one");
+        let request = String::from_utf8(dialled.write_buf().to_vec()).expect("a text");
+        let (_, key) = request.split_once("Sec-WebSocket-Key: ").expect("it has one");
+        let key = STANDARD.decode(key.split('\r').next().expect("a line")).expect("base64");
+        let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| key[at + byte]));
+        let mut inverted = crate::rng::WeakRng::new(crate::rng::tests::state_behind(word(0)));
+        assert_ne!(
+            inverted.next_u64(),
+            word(8),
+            "it is the former generator, which can be inverted"
+        );
+    }
 
     #[test]
     fn an_answer_to_a_websocket_ping_has_its_own_time_to_be_written() {

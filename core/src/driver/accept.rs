@@ -12,16 +12,17 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::active::Active;
+use super::processes::Processes;
 use super::runtime::{Listener, Runtime, Timer, Transport};
 use super::tasks::Tasks;
 use crate::error::LinkError;
 use crate::handle::Shared;
 use crate::link::{
     Accepting, Acceptor, Denial, Door, DoorLog, Hello, LINGER, Lobby, Origin, log_accept_error,
-    log_crowd, log_failure, unknown_name,
+    log_crowd, log_failure, same_process, unknown_name,
 };
 use crate::node::Node;
-use crate::rng::Rng;
+use crate::rng::{KeyedRng, Seed};
 use crate::time::Instant;
 
 /// How long the accept loop rests after an error such as running out of descriptors.
@@ -38,12 +39,13 @@ const ACCEPTS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Doorway {
     node: Arc<Node>,
+    processes: Arc<Processes>,
     peers: RwLock<BTreeMap<Arc<str>, Arc<Shared>>>,
     /// Peers that were removed: their handlers may still run.
     removed: Mutex<Vec<Weak<Shared>>>,
     started: AtomicBool,
     strangers: Mutex<Strangers>,
-    seeds: Mutex<Rng>,
+    seeds: Mutex<KeyedRng>,
     log: Mutex<DoorLog>,
     /// What runs for the node, the loops that accept and the connections on their way in among it.
     pub(crate) tasks: Arc<Tasks>,
@@ -59,18 +61,25 @@ struct Strangers {
 }
 
 impl Doorway {
-    pub(crate) fn new(node: Arc<Node>, seed: u64) -> Self {
+    pub(crate) fn new(node: Arc<Node>, seed: impl Into<Seed>) -> Self {
         let lobby = Lobby::new(&node.limits);
+        let processes = Processes::new(node.instance, &node.name);
         Self {
             node,
+            processes,
             peers: RwLock::default(),
             removed: Mutex::default(),
             started: AtomicBool::new(false),
             strangers: Mutex::new(Strangers { lobby, tasks: BTreeMap::new(), last_number: 0 }),
-            seeds: Mutex::new(Rng::new(seed)),
+            seeds: Mutex::new(KeyedRng::new(seed)),
             log: Mutex::new(DoorLog::new()),
             tasks: Arc::default(),
         }
+    }
+
+    /// The processes that the links are with.
+    pub(crate) fn processes(&self) -> &Arc<Processes> {
+        &self.processes
     }
 
     pub(crate) fn start(&self) {
@@ -144,11 +153,11 @@ impl Doorway {
     }
 
     pub(crate) fn acceptor(&self, now: Instant) -> Acceptor {
-        Acceptor::new(self.node.clone(), now, locked(&self.seeds).next_u64())
+        Acceptor::new(self.node.clone(), now, locked(&self.seeds).next_seed())
     }
 
     pub(crate) fn upgraded(&self, now: Instant, leftover: &[u8]) -> Acceptor {
-        let seed = locked(&self.seeds).next_u64();
+        let seed = locked(&self.seeds).next_seed();
         Acceptor::upgraded(self.node.clone(), now, seed, leftover)
     }
 }
@@ -223,10 +232,11 @@ async fn pass() {
 pub(crate) fn admit<R: Runtime>(
     runtime: &R,
     doorway: Arc<Doorway>,
-    acceptor: Acceptor,
+    mut acceptor: Acceptor,
     transport: Box<dyn Transport>,
 ) {
     let remote = transport.remote_addr();
+    acceptor.set_remote(remote);
     let Some(slot) = Slot::take(doorway, Origin::of(remote), acceptor.came()) else { return };
     let timer = runtime.timer();
     let tasks = slot.doorway.tasks.clone();
@@ -402,6 +412,8 @@ impl<R: Runtime> Admission<R> {
         };
         let now = self.runtime.now();
         let came = self.acceptor.as_ref().map_or(now.instant, Acceptor::came);
+        let claimed = self.slot.doorway.processes.claim(now.instant, hello.id, &shared.name);
+        let process = claimed.map_err(|other| same_process(&hello.host, &other))?;
         let (mut driver, mut former) = (None, None);
         let taken = shared.with(|state| {
             let link = state.peer.handle_hello(now, hello, came)?;
@@ -409,7 +421,9 @@ impl<R: Runtime> Admission<R> {
             if let Some((acceptor, transport)) = taken
                 && let Ok(connection) = acceptor.accept(now.instant, link)
             {
-                former = state.newcomer.replace(Box::new(Active::new(connection, transport)));
+                let mut active = Box::new(Active::new(connection, transport));
+                active.process = Some(process);
+                former = state.newcomer.replace(active);
             }
             driver = state.rouse_driver();
             Ok(())

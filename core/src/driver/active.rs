@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::task::{Context, Poll, Waker};
 
+use super::processes::Claim;
 use super::runtime::Transport;
 use crate::connection::{Connection, WRITE_BUFS};
 use crate::time::Instant;
@@ -15,13 +16,15 @@ pub(super) const SHARE: usize = 64 * 1024;
 pub(crate) struct Active {
     pub(crate) connection: Connection,
     pub(crate) transport: Box<dyn Transport>,
+    /// The process that it is with, once that is known.
+    pub(crate) process: Option<Claim>,
     /// Of the task that drives it: what the transport is to wake, whoever writes.
     task: Waker,
 }
 
 impl Active {
     pub(crate) fn new(connection: Connection, transport: Box<dyn Transport>) -> Self {
-        Self { connection, transport, task: Waker::noop().clone() }
+        Self { connection, transport, process: None, task: Waker::noop().clone() }
     }
 
     /// The task that drives it has this waker now; gives the former one, if it is another.
@@ -49,7 +52,7 @@ impl Active {
 
     /// The same, by somebody else than the task that drives it, and on that task's behalf.
     pub(crate) fn write_for_task(&mut self, now: Instant) {
-        let Self { connection, transport, task } = self;
+        let Self { connection, transport, task, .. } = self;
         write(connection, &mut **transport, now, &mut Context::from_waker(task), &mut 0);
     }
 }

@@ -17,12 +17,13 @@ use std::task::{Context, Poll, Waker};
 
 use super::active::{Active, SHARE};
 use super::busy_poll::{self, BusyPoll, Traffic};
+use super::processes::{Claim, Processes};
 use super::runtime::{BoxFuture, Connector, Runtime, Timer, Transport};
 use crate::connection::Connection;
 use crate::error::LinkError;
 use crate::event::{IncomingCall, LinkCommand, LinkId};
 use crate::handle::{Batch, Served, Service, Services, Shared, State, StillLent};
-use crate::rng::Rng;
+use crate::rng::{KeyedRng, Seed};
 use crate::time::{Instant, Now};
 
 /// Turns before other tasks get theirs; see also [`SHARE`].
@@ -48,7 +49,8 @@ pub(crate) struct PeerTask<R> {
     shared: Arc<Shared>,
     services: Services<R>,
     connector: Arc<dyn Connector>,
-    seeds: Rng,
+    processes: Arc<Processes>,
+    seeds: KeyedRng,
     timer: Box<dyn Timer>,
     dial: Option<(LinkId, Dial)>,
     active: Option<Box<Active>>,
@@ -142,8 +144,9 @@ impl<R: Runtime> PeerTask<R> {
         shared: Arc<Shared>,
         services: Services<R>,
         connector: Arc<dyn Connector>,
+        processes: Arc<Processes>,
         policy: busy_poll::Policy,
-        seed: u64,
+        seed: Seed,
     ) -> Self {
         let timer = runtime.timer();
         Self {
@@ -151,7 +154,8 @@ impl<R: Runtime> PeerTask<R> {
             shared,
             services,
             connector,
-            seeds: Rng::new(seed),
+            processes,
+            seeds: KeyedRng::new(seed),
             timer,
             dial: None,
             active: None,
@@ -271,6 +275,15 @@ impl<R: Runtime> PeerTask<R> {
             Ok(bytes) => {
                 self.read += bytes;
                 active.connection.handle_read(now, bytes);
+                if let Some(process) = active.connection.answered_by() {
+                    active.process = claim(
+                        &self.processes,
+                        &self.shared.name,
+                        process,
+                        now,
+                        &mut active.connection,
+                    );
+                }
             }
             Err(error) => active.connection.handle_failure(error.into()),
         }
@@ -294,7 +307,7 @@ impl<R: Runtime> PeerTask<R> {
         let Poll::Ready(result) = dial.as_mut().poll(cx) else { return false };
         self.dial = None;
         let (node, name) = (&self.shared.node, &self.shared.name);
-        let seed = self.seeds.next_u64();
+        let seed = self.seeds.next_seed();
         let connected = result.map_err(LinkError::from).and_then(|transport| {
             let connection = Connection::dialled(node, name, link, seed, now)?;
             Ok(Box::new(Active::new(connection, transport)))
@@ -602,4 +615,17 @@ impl<R: Runtime> PeerTask<R> {
 fn leave(active: &mut Option<Box<Active>>, state: &mut State, cx: &Context<'_>) -> bool {
     let free = active.take_if(|active| active.connection.is_free());
     free.map(|active| state.deposit(active, cx.waker())).is_some()
+}
+
+/// The acceptor has said which process it is. Refuses the connection if that is one of another name,
+/// before the peer is told that there is a link.
+fn claim(
+    processes: &Arc<Processes>,
+    name: &Arc<str>,
+    process: [u8; 16],
+    now: Instant,
+    connection: &mut Connection,
+) -> Option<Claim> {
+    let claimed = processes.claim(now, process, name);
+    claimed.map_err(|other| connection.refuse(LinkError::same_process(name, &other))).ok()
 }

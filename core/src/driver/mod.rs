@@ -9,6 +9,7 @@ mod active;
 pub(crate) mod busy_poll;
 pub mod clock;
 mod link;
+mod processes;
 pub mod resolver;
 pub mod runtime;
 mod tasks;

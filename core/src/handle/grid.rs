@@ -22,7 +22,7 @@ use crate::grid::{Generations, GridState};
 use crate::log::excerpt;
 use crate::node::{Node, check_name, is_secure};
 use crate::peer::Peer;
-use crate::rng::Rng;
+use crate::rng::KeyedRng;
 use crate::stats::Stats;
 use crate::time::Now;
 
@@ -76,7 +76,7 @@ pub(crate) struct GridInner<R: Runtime> {
     plain: bool,
     busy_polling: busy_poll::Policy,
     pub(crate) doorway: Arc<Doorway>,
-    seeds: Mutex<Rng>,
+    seeds: Mutex<KeyedRng>,
     generations: Mutex<Generations>,
     local_addr: Mutex<Option<SocketAddr>>,
     log: Arc<NodeLog>,
@@ -119,7 +119,7 @@ pub(crate) struct Parts<R> {
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) plain: bool,
     pub(crate) busy_polling: busy_poll::Policy,
-    pub(crate) seeds: Rng,
+    pub(crate) seeds: KeyedRng,
     pub(crate) first_generation: u32,
 }
 
@@ -175,7 +175,7 @@ impl<R: Runtime> std::fmt::Debug for WeakGrid<R> {
 impl<R: Runtime> Grid<R> {
     pub(crate) fn run(mut parts: Parts<R>) -> Self {
         let (node, peers) = parts.state.into_parts();
-        let doorway = Arc::new(Doorway::new(node.clone(), parts.seeds.next_u64()));
+        let doorway = Arc::new(Doorway::new(node.clone(), parts.seeds.next_seed()));
         let grid = Self {
             inner: Arc::new(GridInner {
                 runtime: parts.runtime,
@@ -272,10 +272,10 @@ impl<R: Runtime> Grid<R> {
     /// use gridmux_core::websocket::UpgradeRequest;
     ///
     /// /// What to answer to these first bytes, and how many of them were the head; `None` if
-    /// /// more are needed.
-    /// fn answer(received: &[u8]) -> Option<(Vec<u8>, usize)> {
+    /// /// more are needed. The answer names the node: a dialler that meant another one notices.
+    /// fn answer<R: Runtime>(grid: &Grid<R>, received: &[u8]) -> Option<(Vec<u8>, usize)> {
     ///     match UpgradeRequest::parse(received) {
-    ///         Ok(parsed) => parsed.map(|(request, head)| (request.accept(), head)),
+    ///         Ok(parsed) => parsed.map(|(request, head)| (request.accept_as(grid.name()), head)),
     ///         Err(refusal) => Some((refusal.response(), received.len())),
     ///     }
     /// }
@@ -383,7 +383,7 @@ impl<R: Runtime> Grid<R> {
             return Err(ConfigError::NameTaken(name.into()));
         }
         let now = inner.runtime.now();
-        let seed = lock(&inner.seeds).next_u64();
+        let seed = lock(&inner.seeds).next_seed();
         let first_generation = lock(&inner.generations).first(name);
         let peer = Peer::new(inner.node.clone(), name, seed, first_generation, now.instant);
         let Some(shared) = inner.adopt(peer) else {
@@ -416,6 +416,7 @@ impl<R: Runtime> Grid<R> {
             state.peer.remove(now);
             lock(&self.inner.generations).leave(&state.peer);
         });
+        self.inner.doorway.processes().forget(name);
         Ok(())
     }
 
@@ -490,12 +491,13 @@ impl<R: Runtime> GridInner<R> {
         if !self.doorway.insert(shared.clone()) {
             return None;
         }
-        let seed = lock(&self.seeds).next_u64();
+        let seed = lock(&self.seeds).next_seed();
         let task = PeerTask::new(
             self.runtime.clone(),
             shared.clone(),
             self.services.clone(),
             self.connector.clone(),
+            self.doorway.processes().clone(),
             self.busy_polling,
             seed,
         );

@@ -6,6 +6,7 @@
 //!                 \______ refused, late, closed _/___________________________> Finished
 //! ```
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +14,14 @@ use bytes::BytesMut;
 
 use super::denial::{Denial, DenialKind};
 use super::handshake::{check_connect, clock_reason};
+use crate::auth::Check;
 use crate::connection::Connection;
 use crate::error::LinkError;
 use crate::event::LinkId;
 use crate::node::Node;
 use crate::outbox::FRAME_ROOM;
 use crate::peer::Peer;
+use crate::rng::Seed;
 use crate::time::{Instant, Now};
 use crate::websocket::{Channel, CloseCode, Incoming, Role, Status, UpgradeRequest, refuse};
 use crate::wire::Connect;
@@ -73,37 +76,46 @@ pub struct Acceptor {
     node: Arc<Node>,
     state: State,
     came: Instant,
+    /// Where the other end is.
+    remote: Option<SocketAddr>,
     until: Instant,
     /// When it ends unless the request has come whole; moved once, by the first byte.
     request_until: Instant,
     heard: bool,
     shown_token: bool,
-    mask_seed: u64,
+    mask_seed: Seed,
     out: Vec<u8>,
     written: usize,
 }
 
 impl Acceptor {
     /// A connection just accepted, of which nothing has been read.
-    pub fn new(node: Arc<Node>, now: Instant, mask_seed: u64) -> Self {
-        Self::with_state(node, now, mask_seed, State::Head(BytesMut::new()))
+    pub fn new(node: Arc<Node>, now: Instant, mask_seed: impl Into<Seed>) -> Self {
+        Self::with_state(node, now, mask_seed.into(), State::Head(BytesMut::new()))
     }
 
     /// A connection whose upgrade request has been checked and answered with 101 already;
     /// `leftover` is what was read behind its head. Call [`Self::handle_read`] with 0 at once.
-    pub fn upgraded(node: Arc<Node>, now: Instant, mask_seed: u64, leftover: &[u8]) -> Self {
+    pub fn upgraded(
+        node: Arc<Node>,
+        now: Instant,
+        mask_seed: impl Into<Seed>,
+        leftover: &[u8],
+    ) -> Self {
+        let mask_seed = mask_seed.into();
         let limit = node.limits.first_message;
         let channel = Channel::new(Role::Server, limit, mask_seed).with_leftover(leftover);
         Self::with_state(node, now, mask_seed, State::FirstMessage(Box::new(channel)))
     }
 
-    fn with_state(node: Arc<Node>, now: Instant, mask_seed: u64, state: State) -> Self {
+    fn with_state(node: Arc<Node>, now: Instant, mask_seed: Seed, state: State) -> Self {
         let until = now.after(node.timings.acceptor_handshake);
         let request_until = now.after(node.timings.acceptor_request);
         Self {
             node,
             state,
             came: now,
+            remote: None,
             until,
             request_until,
             heard: false,
@@ -112,6 +124,11 @@ impl Acceptor {
             out: Vec::new(),
             written: 0,
         }
+    }
+
+    /// Where the other end is, for [`Auth::check`](crate::auth::Auth::check). Call it at once.
+    pub const fn set_remote(&mut self, remote: Option<SocketAddr>) {
+        self.remote = remote;
     }
 
     /// When the connection was accepted.
@@ -172,7 +189,7 @@ impl Acceptor {
                 self.finish(error.into())
             }
             Ok(Some(Incoming::Message(frame))) => {
-                match check_connect(&self.node, now, &frame, |name| door.knows(name)) {
+                match check_connect(&self.node, now, &frame, self.remote, |name| door.knows(name)) {
                     Ok(hello) => {
                         self.mark_greeted();
                         Accepting::Hello(hello)
@@ -213,7 +230,7 @@ impl Acceptor {
         if let Some((status, denial)) = wrong {
             return Err(self.refuse_upgrade(status, denial));
         }
-        self.out.extend_from_slice(&request.accept());
+        self.out.extend_from_slice(&request.accept_as(&self.node.name));
         let limit = self.node.limits.first_message;
         let channel = Channel::new(Role::Server, limit, self.mask_seed).with_leftover(&head[len..]);
         self.state = State::FirstMessage(Box::new(channel));
@@ -232,7 +249,8 @@ impl Acceptor {
             }
         }
         let token = request.bearer.as_deref().unwrap_or_default();
-        let checked = self.node.auth.check(token, now.wall);
+        let shown = Check::new(token, &self.node.name, &self.node.http_route, now.wall);
+        let checked = self.node.auth.check(shown.from(self.remote));
         checked.map_err(|error| Denial::new(DenialKind::Token, error.to_string()))
     }
 

@@ -52,6 +52,8 @@ pub enum DenialKind {
     ShuttingDown,
     /// Another process uses the name (PROTOCOL.md section 7.11).
     Duplicate,
+    /// The process is connected already, as another peer.
+    SameProcess,
     /// The peer has a newer connection.
     Late,
     /// One of our own bugs.
@@ -75,6 +77,7 @@ impl DenialKind {
             Self::WrongSide => "wrong side",
             Self::ShuttingDown => "shutting down",
             Self::Duplicate => "duplicate",
+            Self::SameProcess => "same process",
             Self::Late => "late",
             Self::Internal => "internal",
         }

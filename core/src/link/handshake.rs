@@ -1,8 +1,10 @@
 //! Connect and ConnectResponse: PROTOCOL.md section 4.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::denial::{Denial, DenialKind};
+use crate::auth::{Check, Issue};
 use crate::error::LinkError;
 use crate::log::{self, excerpt};
 use crate::node::{Node, is_secure};
@@ -20,13 +22,18 @@ pub(crate) fn base_flags(local: &str, remote: &str) -> Flags {
     if is_secure(local) && is_secure(remote) { Flags::empty() } else { Flags::CRC }
 }
 
-/// The dialler's first message, encoded.
-pub(crate) fn connect(node: &Node, wall: Timestamp) -> Vec<u8> {
+/// A token to be shown to the node of this name.
+pub(crate) fn token(node: &Node, peer: &str, nonce: [u8; 16], wall: Timestamp) -> String {
+    node.auth.issue(Issue::new(&node.name, peer, &node.http_route, nonce, wall))
+}
+
+/// The dialler's first message to the node of this name, encoded.
+pub(crate) fn connect(node: &Node, peer: &str, nonce: [u8; 16], wall: Timestamp) -> Vec<u8> {
     let body = Connect {
         id: node.instance,
         host: node.name.clone(),
         time: wall,
-        token: node.auth.issue(&node.name, wall),
+        token: token(node, peer, nonce, wall),
     };
     let mut payload = Vec::new();
     body.encode(&mut payload);
@@ -49,7 +56,8 @@ pub(crate) fn connect_response(instance: [u8; 16], verdict: Result<(), &str>) ->
 }
 
 /// The acceptor's checks of a first message, in order, as far as they concern the node and not
-/// one of its links (section 4.2). `knows` tells whether a name is configured.
+/// one of its links (section 4.2). `remote` is where it comes from, if that is known; `knows` tells
+/// whether a name is configured.
 ///
 /// # Errors
 /// The reason, for the ConnectResponse and the logs of both sides.
@@ -57,6 +65,7 @@ pub fn check_connect(
     node: &Node,
     now: Now,
     frame: &[u8],
+    remote: Option<SocketAddr>,
     knows: impl FnOnce(&str) -> bool,
 ) -> Result<Connect, Denial> {
     let no_connect = |reason| Denial::new(DenialKind::NotConnect, reason);
@@ -76,7 +85,8 @@ pub fn check_connect(
     if skew > node.timings.clock_skew && !planted!(FutureConnectAccepted, connect.time > now.wall) {
         return deny(DenialKind::Clock, clock_reason(skew, node.timings.clock_skew));
     }
-    match node.auth.check(&connect.token, now.wall) {
+    let shown = Check::new(&connect.token, &node.name, &node.http_route, now.wall);
+    match node.auth.check(shown.claimed(&connect.host).from(remote)) {
         Err(error) if !planted!(TokenNotChecked) => {
             deny(DenialKind::Token, format!("auth token: {error}"))
         }
@@ -105,8 +115,14 @@ pub(crate) fn is_duplicate_reason(reason: &str) -> bool {
     reason.starts_with(DUPLICATE)
 }
 
-/// What the acceptor answered to our Connect.
-pub(crate) fn check_response(message: &Message) -> Result<(), LinkError> {
+/// The refusal of a process that is connected already, as the peer of another name.
+pub(crate) fn same_process(name: &str, other: &str) -> Denial {
+    let reason = format!("the process of {name} is connected as {other} already");
+    Denial::new(DenialKind::SameProcess, reason).claimed_by(name)
+}
+
+/// What the acceptor answered to our Connect; the instance id of its process if it has accepted.
+pub(crate) fn check_response(message: &Message) -> Result<[u8; 16], LinkError> {
     if message.header.op != Op::ConnectResponse {
         return Err(LinkError::UnexpectedOp(message.header.op.name()));
     }
@@ -115,7 +131,7 @@ pub(crate) fn check_response(message: &Message) -> Result<(), LinkError> {
     if !response.accepted {
         return Err(LinkError::Rejected(log::kept(response.rejected_reason.as_bytes())));
     }
-    Ok(())
+    Ok(response.id)
 }
 
 /// A message about the link itself, with flags 0.

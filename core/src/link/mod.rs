@@ -9,6 +9,7 @@ mod duplicates;
 mod handshake;
 mod liveness;
 mod lobby;
+mod processes;
 mod retry;
 mod state;
 
@@ -24,8 +25,9 @@ pub(crate) use self::door_log::{DoorLog, log_accept_error, log_crowd, log_failur
 pub(crate) use self::duplicates::Duplicates;
 pub(crate) use self::handshake::{
     base_flags, check_response, connect, connect_response, duplicate_reason, is_duplicate_reason,
-    link_message, unknown_name,
+    link_message, same_process, token, unknown_name,
 };
 pub(crate) use self::liveness::{Liveness, Verdict};
+pub(crate) use self::processes::Processes;
 pub(crate) use self::retry::Retry;
 pub(crate) use self::state::Link;

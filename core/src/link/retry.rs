@@ -1,6 +1,6 @@
 //! When the next dial attempt starts: PROTOCOL.md sections 4 and 7.11.
 
-use crate::rng::Rng;
+use crate::rng::WeakRng;
 use crate::time::Instant;
 use crate::timings::Timings;
 
@@ -29,14 +29,14 @@ impl Retry {
         now: Instant,
         started: Instant,
         timings: &Timings,
-        rng: &mut Rng,
+        rng: &mut WeakRng,
     ) {
         let from = if planted!(RetryFromFailure, now > started) { now } else { started };
         self.next = Some(spaced(from, timings, rng).max(now));
     }
 
     /// Another process uses our name.
-    pub(crate) fn after_duplicate(&mut self, now: Instant, timings: &Timings, rng: &mut Rng) {
+    pub(crate) fn after_duplicate(&mut self, now: Instant, timings: &Timings, rng: &mut WeakRng) {
         let spread = spaced(Instant::ZERO, timings, rng).since(Instant::ZERO);
         self.next = Some(now.after(timings.duplicate_retry).after(spread));
     }
@@ -49,14 +49,14 @@ impl Retry {
         up_since: Instant,
         announced: bool,
         timings: &Timings,
-        rng: &mut Rng,
+        rng: &mut WeakRng,
     ) {
         let stable = now.since(up_since) >= timings.stable_after || planted!(FlapStorm);
         self.next = Some(if stable && !announced { now } else { spaced(now, timings, rng) });
     }
 }
 
-fn spaced(from: Instant, timings: &Timings, rng: &mut Rng) -> Instant {
+fn spaced(from: Instant, timings: &Timings, rng: &mut WeakRng) -> Instant {
     let nanos = |duration: std::time::Duration| duration.as_nanos() as u64;
     let wait = rng.range(nanos(timings.retry_min), nanos(timings.retry_max));
     from.after(std::time::Duration::from_nanos(wait))
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn attempts_start_one_to_two_seconds_apart_with_jitter() {
-        let (timings, mut rng, mut retry) = (Timings::default(), Rng::new(1), Retry::default());
+        let (timings, mut rng, mut retry) = (Timings::default(), WeakRng::new(1), Retry::default());
         let started = Instant::from_millis(500);
         let mut waits = Vec::new();
         for _ in 0..200 {
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_attempt_that_took_longer_than_the_spacing_is_followed_at_once() {
-        let (timings, mut rng, mut retry) = (Timings::default(), Rng::new(1), Retry::default());
+        let (timings, mut rng, mut retry) = (Timings::default(), WeakRng::new(1), Retry::default());
         let now = Instant::from_millis(9000);
         retry.after_attempt(now, Instant::ZERO, &timings, &mut rng);
         assert_eq!(retry.next(), Some(now));
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn only_a_link_that_was_stable_is_redialled_at_once() {
-        let (timings, mut rng, mut retry) = (Timings::default(), Rng::new(1), Retry::default());
+        let (timings, mut rng, mut retry) = (Timings::default(), WeakRng::new(1), Retry::default());
         let up = Instant::from_millis(0);
         let mut wait = |up_ms, announced| {
             let now = Instant::from_millis(up_ms);

@@ -9,7 +9,7 @@ use crate::error::{CallError, LimitKind};
 use crate::event::Event;
 use crate::outbox::{Class, Data, Owner, Position, Side};
 use crate::payload::Payload;
-use crate::rng::Rng;
+use crate::rng::WeakRng;
 use crate::time::Instant;
 use crate::timer::TimerKey;
 use crate::wire::{self, Flags, Message, MuxConnectError, Op, SubrouteId};
@@ -70,11 +70,11 @@ pub(crate) struct Outgoing {
     epoch: u64,
     requests: usize,
     streams: usize,
-    rng: Rng,
+    rng: WeakRng,
 }
 
 impl Outgoing {
-    pub(crate) fn new(first_generation: u32, rng: Rng) -> Self {
+    pub(crate) fn new(first_generation: u32, rng: WeakRng) -> Self {
         Self {
             slots: Vec::new(),
             free_head: NONE,

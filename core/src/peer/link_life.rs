@@ -42,7 +42,8 @@ impl Peer {
             false => now.instant.after(self.node().timings.dialler_handshake),
         };
         self.link = Link::Handshaking { link, started, until };
-        let payload = connect(self.node(), now.wall);
+        let nonce = self.rng.draw();
+        let payload = connect(self.node(), &self.name, nonce, now.wall);
         self.common.outbox.clear();
         self.common.outbox.control().set_handshake(&link_message(Op::Connect, &payload));
         self.common.stats.messages_out += 1;
@@ -102,7 +103,7 @@ impl Peer {
         let payload = connect_response(self.node().instance, Ok(()));
         self.common.outbox.control().set_handshake(&link_message(Op::ConnectResponse, &payload));
         self.common.stats.messages_out += 1;
-        self.bring_up(now.instant, link);
+        self.bring_up(now.instant, link, hello.id);
         Ok(link)
     }
 
@@ -138,16 +139,17 @@ impl Peer {
     }
 
     /// The acceptor has answered our Connect.
-    pub(super) fn on_connect_response(&mut self, now: Now, answer: Result<(), LinkError>) {
+    pub(super) fn on_connect_response(&mut self, now: Now, answer: Result<[u8; 16], LinkError>) {
         let Link::Handshaking { link, .. } = self.link else { return };
         self.common.stats.messages_in += 1;
         match answer {
-            Ok(()) => self.bring_up(now.instant, link),
+            Ok(process) => self.bring_up(now.instant, link, process),
             Err(error) => self.drop_link(now, error),
         }
     }
 
-    fn bring_up(&mut self, now: Instant, link: LinkId) {
+    fn bring_up(&mut self, now: Instant, link: LinkId, process: [u8; 16]) {
+        self.process = Some(process);
         let liveness = Liveness::new(now, &self.common.node.timings);
         self.link = Link::Up { link, since: now, liveness };
         self.acknowledged = None;
@@ -180,6 +182,7 @@ impl Peer {
         let former = std::mem::replace(&mut self.link, Link::Down);
         self.attempted = true;
         self.in_flight = false;
+        self.process = None;
         #[cfg(feature = "planted")]
         let was_full = self.has_full_queue();
         let removed = self.drain.is_removal();
@@ -219,11 +222,15 @@ impl Peer {
         match former {
             Link::Up { since, .. } => {
                 let leaves = self.peer_leaves;
-                self.retry.after_loss(now, *since, leaves, timings, &mut self.rng);
+                self.retry.after_loss(now, *since, leaves, timings, &mut self.jitter);
             }
             Link::Dialling { started, .. } | Link::Handshaking { started, .. } => match reason {
                 LinkError::Rejected(text) if is_duplicate_reason(text) => {
-                    self.retry.after_duplicate(now, timings, &mut self.rng);
+                    self.retry.after_duplicate(now, timings, &mut self.jitter);
+                }
+                // The other node may have given up its link with us for this one: not again soon.
+                LinkError::SameProcess { .. } => {
+                    self.retry.after_duplicate(now, timings, &mut self.jitter);
                 }
                 LinkError::Rejected(reason)
                 | LinkError::Upgrade(UpgradeError::Refused { reason, .. })
@@ -231,7 +238,7 @@ impl Peer {
                 {
                     self.retry.at(now);
                 }
-                _ => self.retry.after_attempt(now, *started, timings, &mut self.rng),
+                _ => self.retry.after_attempt(now, *started, timings, &mut self.jitter),
             },
             Link::Down | Link::Closing { .. } => self.retry.stop(),
         }

@@ -22,7 +22,7 @@ use crate::link::{Duplicates, Link, LinkState, Retry, base_flags, dials};
 use crate::mux::{Common, Incoming, Outgoing};
 use crate::node::Node;
 use crate::outbox::{Side, Transmit};
-use crate::rng::Rng;
+use crate::rng::{KeyedRng, Seed, WeakRng};
 use crate::stats::Stats;
 use crate::time::{Instant, Now};
 use crate::timer::Wheel;
@@ -71,8 +71,12 @@ pub struct Peer {
     duplicates: Duplicates,
     commands: VecDeque<LinkCommand>,
     drain: Drain,
-    rng: Rng,
+    /// When it dials again.
+    jitter: WeakRng,
+    rng: KeyedRng,
     last_link: u64,
+    /// The other end of the link that is up.
+    process: Option<[u8; 16]>,
     dials: bool,
     started: bool,
     /// A link was up, or an attempt was made, before.
@@ -98,13 +102,13 @@ impl Peer {
     pub fn new(
         node: Arc<Node>,
         name: &str,
-        seed: u64,
+        seed: impl Into<Seed>,
         first_generation: u32,
         now: Instant,
     ) -> Self {
-        let mut rng = Rng::new(seed);
+        let mut rng = KeyedRng::new(seed);
         let hash_key = rng.next_u64();
-        let ping_rng = Rng::new(rng.next_u64());
+        let (jitter, ping_rng) = (rng.next_weak(), rng.next_weak());
         let dials = dials(&node.name, name);
         let flags = base_flags(&node.name, name);
         let name: Arc<str> = name.into();
@@ -118,8 +122,10 @@ impl Peer {
             duplicates: Duplicates::default(),
             commands: VecDeque::new(),
             drain: Drain::No,
+            jitter,
             rng,
             last_link: 0,
+            process: None,
             dials,
             started: false,
             attempted: false,
@@ -162,6 +168,11 @@ impl Peer {
     /// Whether this connection is the link, and up.
     pub(crate) fn is_up_on(&self, link: LinkId) -> bool {
         self.link.is_up() && self.link.id() == Some(link)
+    }
+
+    /// The instance id of the process that the link is with, while it is up.
+    pub const fn process(&self) -> Option<[u8; 16]> {
+        self.process
     }
 
     /// Why the last link or attempt ended; `None` while a link is up.
@@ -394,7 +405,7 @@ impl Peer {
     /// section 7.11).
     #[must_use]
     pub fn reborn(&self, now: Now) -> Self {
-        let seed = self.rng.clone().next_u64();
+        let seed = self.rng.clone().next_seed();
         let generation = self.outgoing.next_generation();
         let mut peer = Self::new(self.node().clone(), &self.name, seed, generation, now.instant);
         peer.start_incoming_generations(self.next_incoming_generation());
@@ -413,7 +424,7 @@ impl Peer {
             peer.shutdown(now, Duration::ZERO);
         } else if self.started && self.dials {
             let timings = &peer.common.node.timings;
-            peer.retry.after_attempt(now.instant, now.instant, timings, &mut peer.rng);
+            peer.retry.after_attempt(now.instant, now.instant, timings, &mut peer.jitter);
         }
         peer
     }

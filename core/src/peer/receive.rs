@@ -116,6 +116,11 @@ impl Inbound {
         self.error.is_none() && !self.messages.iter().any(|(_, message)| cancels(message))
     }
 
+    /// The first of the messages that wait.
+    pub(crate) fn first(&self) -> Option<&Message> {
+        self.messages.front().map(|(_, message)| message)
+    }
+
     /// Messages that wait to be handled.
     pub fn len(&self) -> usize {
         self.messages.len()

@@ -216,7 +216,7 @@ impl Crowd {
             if let Some(link) = process.links[1] {
                 peer.handle_frame(now, link, &frame);
             } else {
-                let verdict = check_connect(&node, now, &frame, |name| name == DIALLER);
+                let verdict = check_connect(&node, now, &frame, None, |name| name == DIALLER);
                 match verdict.and_then(|hello| peer.handle_hello(now, &hello, now.instant)) {
                     Ok(link) => process.links[1] = Some(link),
                     Err(reason) => {

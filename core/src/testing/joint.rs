@@ -286,7 +286,7 @@ impl Joint {
     fn greet(&mut self, which: Which, end: &mut End, now: Now, frame: &Bytes) {
         let node = end.grid.node().clone();
         let known = end.other().to_owned();
-        let verdict = check_connect(&node, now, frame, |name| name == known)
+        let verdict = check_connect(&node, now, frame, None, |name| name == known)
             .and_then(|hello| end.peer().handle_hello(now, &hello, now.instant));
         match verdict {
             Ok(link) => {

@@ -9,7 +9,7 @@ use super::{End, PairBuilder, Which};
 use crate::error::LinkError;
 use crate::event::{CloseHow, LinkCommand, LinkId};
 use crate::link::LinkState;
-use crate::rng::Rng;
+use crate::rng::WeakRng;
 use crate::time::{Instant, Now};
 use crate::wire::Timestamp;
 
@@ -43,7 +43,7 @@ pub struct Pair {
     mode: Mode,
     wall_start: Timestamp,
     joints: Vec<Joint>,
-    pieces: Rng,
+    pieces: WeakRng,
     seed: u64,
 }
 
@@ -65,7 +65,7 @@ impl Pair {
             mode,
             wall_start: Timestamp { seconds: 1_795_230_600, nanos: 0 },
             joints: Vec::new(),
-            pieces: Rng::new(split),
+            pieces: WeakRng::new(split),
             seed,
         }
     }

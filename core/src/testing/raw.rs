@@ -1,10 +1,11 @@
 //! The protocol by hand over a real connection: a client that need not behave.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::auth::{Auth, SharedSecret};
+use crate::auth::{Auth, Issue, SharedSecret};
 use crate::driver::runtime::{Runtime, Transport};
 use crate::link::link_message;
 use crate::node::{DEFAULT_ROUTE, authority};
@@ -43,12 +44,16 @@ impl Raw {
         self.transport.remote_addr().is_some()
     }
 
-    /// A good token for a node of this name.
+    /// A good token of a node of this name for the node `to`, another one each time.
     ///
     /// # Panics
     /// Never.
-    pub fn token(name: &str, now: Timestamp) -> String {
-        SharedSecret::new(crate::test_util::SECRET).expect("long enough").issue(name, now)
+    pub fn token(name: &str, to: &str, now: Timestamp) -> String {
+        static ISSUED: AtomicU64 = AtomicU64::new(0);
+        let nonce = [ISSUED.fetch_add(1, Ordering::Relaxed), 0].map(u64::to_le_bytes);
+        let nonce = nonce.as_flattened().try_into().expect("16 bytes");
+        let secret = SharedSecret::new(crate::test_util::SECRET).expect("long enough");
+        secret.issue(Issue::new(name, to, DEFAULT_ROUTE, nonce, now))
     }
 
     /// Writes these bytes as they are.
@@ -163,9 +168,9 @@ impl Raw {
     pub async fn join<R: Runtime>(runtime: &R, node: &str, name: &str, instance: u8) -> Self {
         let mut raw = Self::connect(runtime, node).await;
         let wall = runtime.now().wall;
-        let token = Self::token(name, wall);
+        let token = Self::token(name, node, wall);
         raw.upgrade(node, &token, wall.to_unix_nanos()).await.expect("upgraded");
-        let hello = Self::hello(name, [instance; 16], token, wall);
+        let hello = Self::hello(name, [instance; 16], Self::token(name, node, wall), wall);
         raw.greet(&hello).await.expect("accepted");
         raw
     }

@@ -10,6 +10,7 @@ use super::buffer::ReadBuffer;
 use super::error::WebSocketError;
 use super::frame::{self, Header, MAX_CONTROL_LEN};
 use super::mask::{self, MaskSource, PayloadMask};
+use crate::rng::Seed;
 
 /// A frame with a payload of more than this, in bytes, is read straight into memory of its own
 /// (DESIGN.md section 3.4). Smaller ones are slices of the read buffer.
@@ -124,11 +125,11 @@ impl Channel {
     /// `max_message` is the most bytes that a received message may have (PROTOCOL.md section 7.5),
     /// text messages included. `mask_seed` decides all masks of a [`Role::Client`]: the same seed
     /// and the same calls give the same bytes.
-    pub fn new(role: Role, max_message: usize, mask_seed: u64) -> Self {
+    pub fn new(role: Role, max_message: usize, mask_seed: impl Into<Seed>) -> Self {
         Self {
             role,
             max_message,
-            masks: MaskSource::new(mask_seed),
+            masks: MaskSource::new(mask_seed.into()),
             received: ReadBuffer::default(),
             assembly: Assembly::default(),
             frame: Frame::Whole,
@@ -213,6 +214,7 @@ impl Channel {
     pub fn idle(&mut self) {
         self.received.release();
         self.assembly.release();
+        self.masks.release();
     }
 
     /// Makes a frame of a message to be sent: `buf[start..]` is its payload, in front of which are

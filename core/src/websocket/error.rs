@@ -111,6 +111,15 @@ pub enum UpgradeError {
     /// `Sec-WebSocket-Accept` does not fit the key: an answer to another request.
     #[error("the answer's accept key is wrong")]
     WrongAcceptKey,
+    /// Another node answers: the address is not, or no longer, that of the node that was dialled.
+    #[error("{found} answers at the address of {expected}")]
+    WrongNode {
+        /// The node that was dialled.
+        expected: String,
+        /// The name that the acceptor gives itself: the first 256 bytes of it, without control
+        /// characters.
+        found: String,
+    },
     /// The response head is longer than [`MAX_HEAD_LEN`].
     #[error("the response head is longer than {MAX_HEAD_LEN} bytes")]
     HeadTooLarge,

@@ -1,5 +1,7 @@
 //! Masking (RFC 6455 section 5.3): XOR with four bytes, repeated.
 
+use crate::rng::{KeyedRng, Seed};
+
 /// XORs `bytes` with `mask`, in place. `offset` is how many bytes of the same frame came before:
 /// a frame may be unmasked piece by piece.
 pub(super) fn apply(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
@@ -38,30 +40,68 @@ impl PayloadMask {
     }
 }
 
-/// The masks of one channel: SplitMix64, so that the same seed gives the same bytes on the wire.
+/// Masks that are drawn together: as many bytes as the generator makes at a time.
+const BATCH: usize = 64;
+
+/// The masks of one channel; the same seed gives the same bytes on the wire.
 ///
-/// Masks are there against intermediaries that mistake payload for HTTP; they are no secret.
+/// Masks are there against intermediaries that mistake payload for HTTP: they must not be foreseen by
+/// those who choose payloads and see earlier frames (RFC 6455 section 10.3).
 #[derive(Debug)]
-pub(super) struct MaskSource(u64);
+pub(super) struct MaskSource {
+    rng: KeyedRng,
+    /// Masks that are not used yet: empty until the first frame, and while the link idles.
+    batch: Vec<[u8; 4]>,
+}
 
 impl MaskSource {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+    pub(super) fn new(seed: Seed) -> Self {
+        Self { rng: KeyedRng::new(seed), batch: Vec::new() }
     }
 
+    #[inline]
     pub(super) fn next_mask(&mut self) -> [u8; 4] {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let [a, b, c, d, ..] = (mixed ^ (mixed >> 31)).to_le_bytes();
-        [a, b, c, d]
+        match self.batch.pop() {
+            Some(mask) => mask,
+            None => self.refill(),
+        }
+    }
+
+    #[cold]
+    fn refill(&mut self) -> [u8; 4] {
+        let bytes: [u8; BATCH * 4] = self.rng.draw();
+        let (masks, _) = bytes.as_chunks::<4>();
+        let (first, others) = masks.split_at(1);
+        self.batch.extend_from_slice(others);
+        first[0]
+    }
+
+    /// Gives the memory of the batch back.
+    pub(super) fn release(&mut self) {
+        self.batch = Vec::new();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::apply;
+    use super::*;
+
+    #[test]
+    fn no_mask_comes_twice_in_a_row_of_batches_whether_the_link_idles_or_not() {
+        let masks = |idles: bool| {
+            let mut source = MaskSource::new(Seed::from(1));
+            let mut next = |n: usize| {
+                if idles && n % 100 == 99 {
+                    source.release();
+                }
+                u32::from_ne_bytes(source.next_mask())
+            };
+            (0..4 * BATCH).map(&mut next).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(masks(false).len(), 4 * BATCH);
+        assert_eq!(masks(true).len(), 4 * BATCH);
+        assert_eq!(masks(true), masks(true));
+    }
 
     #[test]
     fn masking_agrees_with_the_definition_at_every_length_and_offset() {

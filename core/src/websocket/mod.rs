@@ -41,4 +41,6 @@ pub use error::{Refusal, UpgradeError, WebSocketError};
 pub use frame::MAX_HEADER_LEN;
 pub(crate) use mask::PayloadMask;
 pub use tungstenite::protocol::frame::coding::CloseCode;
-pub use upgrade::{ClientUpgrade, MAX_HEAD_LEN, MAX_REASON_LEN, Status, UpgradeRequest, refuse};
+pub use upgrade::{
+    ClientUpgrade, MAX_HEAD_LEN, MAX_REASON_LEN, NODE_HEADER, Status, UpgradeRequest, refuse,
+};

@@ -228,7 +228,7 @@ fn the_checks_go_in_the_order_of_the_protocol() {
     hello.time.seconds += 1000;
     hello.token = "wrong".into();
     let reason = |hello: &Connect| {
-        check_connect(node.grid.node(), now, &connect(hello), |name| name == HOST)
+        check_connect(node.grid.node(), now, &connect(hello), None, |name| name == HOST)
             .unwrap_err()
             .reason
     };
@@ -246,7 +246,7 @@ fn clocks_may_differ_by_5_minutes_to_the_nanosecond() {
     let accepts = |nanos: i128| {
         let wall = Timestamp::from_unix_nanos(hello.time.to_unix_nanos() + nanos);
         let now = Now { instant: node.now, wall };
-        check_connect(node.grid.node(), now, &connect(&hello), |_| true).is_ok()
+        check_connect(node.grid.node(), now, &connect(&hello), None, |_| true).is_ok()
     };
     const LIMIT: i128 = 300_000_000_000;
     for sign in [-1, 1] {

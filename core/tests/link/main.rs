@@ -4,6 +4,7 @@ mod accept;
 mod bytes;
 mod dial;
 mod drain;
+mod identity;
 mod ledger;
 mod life;
 mod limits;

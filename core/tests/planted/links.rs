@@ -81,7 +81,7 @@ fn the_first_message_is_a_connect() {
         let mut payload = Vec::new();
         node.hello([9; 16]).encode(&mut payload);
         let frame = encoded(Header::new(Op::Request), &payload);
-        check_connect(node.grid.node(), node.clocks(), &frame, |_| true).is_ok()
+        check_connect(node.grid.node(), node.clocks(), &frame, None, |_| true).is_ok()
     };
     shows(Bug::AnyFirstMessage, scene, false, true);
 }

@@ -8,6 +8,7 @@ mod bytes;
 mod calls;
 mod links;
 mod streams;
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -39,6 +40,7 @@ fn every_bug_has_a_scene_that_shows_it() {
         include_str!("streams.rs"),
         include_str!("links.rs"),
         include_str!("bytes.rs"),
+        include_str!("tokens.rs"),
         include_str!("../../src/handle/planted.rs"),
         include_str!("../../src/driver/accept.rs"),
         include_str!("../../src/connection/stall.rs"),

@@ -277,7 +277,7 @@ impl Solo {
     fn hello(&mut self, now: Now, frame: &Bytes) {
         let node = self.grid.node().clone();
         let other = self.other.clone();
-        let verdict = check_connect(&node, now, frame, |name| name == other)
+        let verdict = check_connect(&node, now, frame, None, |name| name == other)
             .and_then(|hello| self.grid.handle_hello(now, &hello, now.instant));
         match verdict {
             Ok(link) => self.link = Some(link),

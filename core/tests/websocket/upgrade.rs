@@ -391,6 +391,46 @@ fn answers_that_are_no_valid_upgrade_are_told_apart() {
 }
 
 #[test]
+fn an_answer_in_which_another_node_names_itself_is_refused() {
+    let (_, request) = dial();
+    let (request, _) = UpgradeRequest::parse(&request).unwrap().unwrap();
+    let head = |answer: &[u8], expected: Option<&str>| {
+        let upgrade = match expected {
+            Some(name) => dial().0.expect_node(name),
+            None => dial().0,
+        };
+        upgrade.handle(answer)
+    };
+    let named = request.accept_as("http://b:1");
+    assert_eq!(head(&named, Some("http://b:1")), Ok(Some(named.len())));
+    assert_eq!(head(&named, None), Ok(Some(named.len())), "any node will do");
+    let unnamed = request.accept();
+    assert_eq!(head(&unnamed, Some("http://b:1")), Ok(Some(unnamed.len())), "it does not say");
+    let refused = head(&named, Some("http://a:1")).unwrap_err();
+    assert_eq!(refused.to_string(), "http://b:1 answers at the address of http://a:1");
+
+    // Names are compared byte for byte, cut, and without control characters.
+    let text = String::from_utf8(named).unwrap();
+    let with = |name: &str| text.replace("http://b:1", name).into_bytes();
+    for near in ["HTTP://B:1", "http://b:1/", ""] {
+        let refused = head(&with(near), Some("http://b:1"));
+        assert!(matches!(refused, Err(UpgradeError::WrongNode { .. })), "{near}: {refused:?}");
+    }
+    let long = head(&with(&format!("a\tb{}", "x".repeat(5000))), Some("http://b:1")).unwrap_err();
+    let long = long.to_string();
+    assert!(long.starts_with("a bxxx") && long.len() < 400, "{long}");
+    for broken in ["http://b:1\r\nX-Gridmux-Node: http://b:1", "\u{e9}"] {
+        let mut answer = with(broken);
+        if let Some(at) = answer.iter().position(|byte| *byte == 0xc3) {
+            answer.remove(at);
+        }
+        let refused = head(&answer, Some("http://b:1"));
+        assert!(matches!(refused, Err(UpgradeError::InvalidResponse(_))), "{broken}: {refused:?}");
+    }
+    assert_eq!(request.accept_as("a\r\nX: y"), request.accept(), "no line of another's making");
+}
+
+#[test]
 fn frames_behind_the_request_are_left_over() {
     let (_, mut bytes) = dial();
     let head = bytes.len();

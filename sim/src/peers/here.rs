@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gridmux_core::auth::Auth;
+use gridmux_core::auth::{Auth, Check, Issue};
 use gridmux_core::driver::runtime::{Clock as _, Runtime as _};
 use gridmux_core::link::dials;
 use gridmux_core::node::{DEFAULT_ROUTE, authority};
@@ -79,9 +79,15 @@ impl Here {
         id
     }
 
-    /// A good token of this node.
-    pub(super) fn token(&self) -> String {
-        self.secret.issue(self.name(), self.wall())
+    /// A good token of this node for another one, a new one each time.
+    pub(super) fn token(&self, peer: usize) -> String {
+        self.token_of(&*self.secret, self.name(), &self.names[peer])
+    }
+
+    /// A token of any node for any other, made of any secret.
+    pub(super) fn token_of(&self, secret: &dyn Auth, issuer: &str, target: &str) -> String {
+        let nonce = self.runtime.random().unwrap_or_default();
+        secret.issue(Issue::new(issuer, target, DEFAULT_ROUTE, nonce, self.wall()))
     }
 
     /// One of ours has broken a rule.
@@ -139,18 +145,27 @@ impl Here {
 
     /// Asks for the upgrade.
     pub(super) async fn upgrade(&self, line: &mut Line, peer: usize) -> Option<()> {
-        let upgrade = self.request_upgrade(line, peer)?;
+        self.upgrade_with(line, peer, &self.token(peer)).await
+    }
+
+    /// Asks for the upgrade with this token.
+    pub(super) async fn upgrade_with(
+        &self,
+        line: &mut Line,
+        peer: usize,
+        token: &str,
+    ) -> Option<()> {
+        let upgrade = self.request_upgrade(line, peer, token)?;
         line.flush().await.ok()?;
         upgraded(line, &upgrade).await
     }
 
     /// The request for the upgrade, which is not sent yet.
-    fn request_upgrade(&self, line: &mut Line, peer: usize) -> Option<ClientUpgrade> {
+    fn request_upgrade(&self, line: &mut Line, peer: usize, token: &str) -> Option<ClientUpgrade> {
         let host = authority(&self.names[peer])?;
         let nanos = self.wall().to_unix_nanos();
         let key = self.runtime.random().unwrap_or_default();
-        let (upgrade, request) =
-            ClientUpgrade::new(host, DEFAULT_ROUTE, &self.token(), nanos, key).ok()?;
+        let (upgrade, request) = ClientUpgrade::new(host, DEFAULT_ROUTE, token, nanos, key).ok()?;
         line.push_bytes(&request);
         Some(upgrade)
     }
@@ -159,8 +174,8 @@ impl Here {
     pub(super) async fn introduce(&self, line: &mut Line, peer: usize) -> Option<()> {
         self.upgrade(line, peer).await?;
         let hello = match self.node.is_multiple_of(2) {
-            true => wide::hello(self.instance(), self.name(), self.wall(), &self.token()),
-            false => self.hello(),
+            true => wide::hello(self.instance(), self.name(), self.wall(), &self.token(peer)),
+            false => self.hello(peer),
         };
         let answer = self.within(DIAL, async {
             line.send(&hello).await.ok()?;
@@ -176,8 +191,8 @@ impl Here {
         peer: usize,
         fault: FaultId,
     ) -> Option<()> {
-        let upgrade = self.request_upgrade(line, peer)?;
-        line.push(&self.hello());
+        let upgrade = self.request_upgrade(line, peer, &self.token(peer))?;
+        line.push(&self.hello(peer));
         line.mark(fault);
         line.flush().await.ok()?;
         upgraded(line, &upgrade).await?;
@@ -185,9 +200,9 @@ impl Here {
         is_accepted(&answer.await??)
     }
 
-    /// Our Connect.
-    pub(super) fn hello(&self) -> Vec<u8> {
-        hello(self.instance(), self.name(), self.wall(), self.token())
+    /// Our Connect to another node.
+    pub(super) fn hello(&self, peer: usize) -> Vec<u8> {
+        hello(self.instance(), self.name(), self.wall(), self.token(peer))
     }
 
     /// Answers an upgrade with a `101`.
@@ -222,7 +237,8 @@ impl Here {
         if connect.time.abs_diff(self.wall()) > CLOCK_SKEW {
             return Err("time difference too large".into());
         }
-        let checked = self.secret.check(&connect.token, self.wall());
+        let shown = Check::new(&connect.token, self.name(), DEFAULT_ROUTE, self.wall());
+        let checked = self.secret.check(shown.claimed(&connect.host));
         checked.map_err(|error| format!("auth token: {error}"))?;
         if peer == self.node || self.dials(peer) {
             return Err("grid: expected to be client side, not server side".into());

@@ -79,13 +79,13 @@ impl<R: Runtime> Scene<R> {
 
     /// A hello that a node with this clock would send.
     fn hello(&self, wall: Timestamp) -> Vec<u8> {
-        Raw::hello(&self.stranger, [9; 16], Raw::token(&self.stranger, wall), wall)
+        Raw::hello(&self.stranger, [9; 16], Raw::token(&self.stranger, &self.node, wall), wall)
     }
 
     async fn upgraded(&self, rt: &R) -> Raw {
         let wall = rt.now().wall;
         let mut raw = Raw::connect(rt, &self.node).await;
-        let token = Raw::token(&self.stranger, wall);
+        let token = Raw::token(&self.stranger, &self.node, wall);
         raw.upgrade(&self.node, &token, wall.to_unix_nanos()).await.expect("upgraded");
         raw
     }
@@ -115,7 +115,7 @@ pub async fn a_wrong_token_is_refused_in_the_upgrade<R: Runtime>(rt: R) {
     let scene = Scene::good(&rt).await;
     let mut raw = Raw::connect(&rt, &scene.node).await;
     let nanos = rt.now().wall.to_unix_nanos();
-    let refused = raw.upgrade(&scene.node, "v1.guess", nanos).await.expect_err("refused");
+    let refused = raw.upgrade(&scene.node, "v2.guess", nanos).await.expect_err("refused");
     assert!(refused.contains("403") && refused.contains("token"), "{refused}");
     scene.logged_once("403");
     scene.nobody_else_noticed().await;
@@ -125,7 +125,7 @@ pub async fn a_wrong_token_is_refused_in_the_connect<R: Runtime>(rt: R) {
     let scene = Scene::good(&rt).await;
     let mut raw = scene.upgraded(&rt).await;
     let wall = rt.now().wall;
-    let hello = Raw::hello(&scene.stranger, [9; 16], "v1.guess".into(), wall);
+    let hello = Raw::hello(&scene.stranger, [9; 16], "v2.guess".into(), wall);
     let refused = raw.greet(&hello).await.expect_err("refused");
     assert!(refused.starts_with("auth token: "), "{refused}");
     assert!(!refused.contains("guess"));
@@ -160,7 +160,7 @@ pub async fn an_unknown_name_is_refused<R: Runtime>(rt: R) {
     let scene = Scene::good(&rt).await;
     let mut raw = scene.upgraded(&rt).await;
     let wall = rt.now().wall;
-    let token = Raw::token("http://nobody:1", wall);
+    let token = Raw::token("http://nobody:1", &scene.node, wall);
     let refused = raw.greet(&Raw::hello("http://nobody:1", [9; 16], token, wall)).await;
     assert_eq!(refused, Err("unknown incoming host: http://nobody:1".into()));
     scene.logged_once("http://nobody:1");
@@ -175,12 +175,12 @@ pub async fn refusals_whose_texts_change_are_logged_once_of_each_kind<R: Runtime
     for n in 1..=20 {
         let mut raw = Raw::connect(&rt, &scene.node).await;
         let late = wall.saturating_add(MINUTES_10 * (1 + n)).to_unix_nanos();
-        let token = Raw::token(&scene.stranger, wall);
+        let token = Raw::token(&scene.stranger, &scene.node, wall);
         raw.upgrade(&scene.node, &token, late).await.expect_err("refused");
 
         let mut raw = scene.upgraded(&rt).await;
         let name = format!("http://nobody:{n}\nERROR forged\u{1b}[31m{}", "x".repeat(10_000));
-        let token = Raw::token(&name, wall);
+        let token = Raw::token(&name, &scene.node, wall);
         let refused = raw.greet(&Raw::hello(&name, [9; 16], token, wall)).await;
         assert!(refused.expect_err("refused").len() < 300);
     }
@@ -255,7 +255,7 @@ pub async fn a_name_that_is_to_be_dialled_may_not_dial<R: Runtime>(rt: R) {
     scene.grid.node(1).add_peer(&dialled).expect("a new name");
     let mut raw = scene.upgraded(&rt).await;
     let wall = rt.now().wall;
-    let hello = Raw::hello(&dialled, [9; 16], Raw::token(&dialled, wall), wall);
+    let hello = Raw::hello(&dialled, [9; 16], Raw::token(&dialled, &scene.node, wall), wall);
     let refused = raw.greet(&hello).await.expect_err("refused");
     assert!(refused.contains("is to be dialled"), "{refused}");
     scene.grid.node(1).remove_peer(&dialled).expect("it is there");
@@ -266,12 +266,12 @@ pub async fn a_wrong_clock_is_refused_in_the_upgrade_and_in_the_connect<R: Runti
     let scene = Scene::good(&rt).await;
     let (now, late) = (rt.now().wall, rt.now().wall.saturating_add(MINUTES_10));
     let mut raw = Raw::connect(&rt, &scene.node).await;
-    let token = Raw::token(&scene.stranger, now);
+    let token = || Raw::token(&scene.stranger, &scene.node, now);
     let later = late.saturating_add(MINUTES_10).to_unix_nanos();
-    let refused = raw.upgrade(&scene.node, &token, later).await.expect_err("refused");
+    let refused = raw.upgrade(&scene.node, &token(), later).await.expect_err("refused");
     assert!(refused.contains("the clocks differ") && refused.contains("900 s"), "{refused}");
     let mut raw = Raw::connect(&rt, &scene.node).await;
-    raw.upgrade(&scene.node, &token, late.to_unix_nanos()).await.expect("Connect will say so");
+    raw.upgrade(&scene.node, &token(), late.to_unix_nanos()).await.expect("Connect will say so");
     let mut raw = scene.upgraded(&rt).await;
     let refused = raw.greet(&scene.hello(late)).await.expect_err("refused");
     assert!(refused.contains("the clocks differ by") && refused.contains("300 s"), "{refused}");

@@ -14,7 +14,7 @@ use crate::handle::{ByteReader, Input, InputError, Output, Receiver};
 use crate::limits::Limits;
 use crate::link::LinkState;
 use crate::payload::{MsgBytes, NoPayload, Payload};
-use crate::rng::Rng;
+use crate::rng::WeakRng;
 use crate::route::{ClientStream, ServerStream, TwoWay};
 use crate::testing::TestGrid;
 
@@ -73,7 +73,7 @@ where
     (grid, items)
 }
 
-fn random_bytes(rng: &mut Rng, len: usize) -> Vec<u8> {
+fn random_bytes(rng: &mut WeakRng, len: usize) -> Vec<u8> {
     (0..len).map(|_| rng.next_u64() as u8).collect()
 }
 
@@ -84,7 +84,7 @@ fn call_error(error: io::Error) -> CallError {
 pub async fn five_mebibytes_are_copied_each_way_byte_for_byte<R: Runtime>(rt: R) {
     let grid = echoing(&rt).await;
     let (tx, rx) = server(&grid).open(ECHO, &100_000).await.expect("opened");
-    let sent = random_bytes(&mut Rng::new(1), 5 << 20);
+    let sent = random_bytes(&mut WeakRng::new(1), 5 << 20);
     let mut received = Cursor::new(Vec::new());
     let (up, down) = futures::join!(
         async {
@@ -102,7 +102,7 @@ pub async fn five_mebibytes_are_copied_each_way_byte_for_byte<R: Runtime>(rt: R)
 pub async fn any_writes_and_flushes_give_the_same_bytes<R: Runtime>(rt: R) {
     let grid = echoing(&rt).await;
     for seed in 0..20 {
-        let mut rng = Rng::new(seed);
+        let mut rng = WeakRng::new(seed);
         let [here, there] = [0; 2].map(|_| rng.range(1, [10, 1_000, 40_000][seed as usize % 3]));
         let (tx, rx) = server(&grid).open(ECHO, &(there as usize)).await.expect("opened");
         let len = rng.range(0, 200 * here.min(there)) as usize;
@@ -212,7 +212,7 @@ pub async fn closing_a_caller_s_writer_is_eof_behind_all_bytes<R: Runtime>(rt: R
     go.unbounded_send(()).expect("the handler waits");
     let (tx, mut result) = server(&grid).open(UP, &NoPayload).await.expect("opened").split();
     let mut writer = tx.into_async_write();
-    let sent = random_bytes(&mut Rng::new(2), 100_001);
+    let sent = random_bytes(&mut WeakRng::new(2), 100_001);
     writer.write_all(&sent).await.expect("written");
     writer.close().await.expect("closed");
     writer.close().await.expect("it is closed already");
@@ -305,7 +305,7 @@ pub async fn a_lost_link_fails_readers_and_writers_on_both_ends<R: Runtime>(rt: 
 }
 
 pub async fn a_handler_s_error_comes_after_all_bytes<R: Runtime>(rt: R) {
-    let sent = random_bytes(&mut Rng::new(3), 100_001);
+    let sent = random_bytes(&mut WeakRng::new(3), 100_001);
     let written = sent.clone();
     let (_grid, items) = sending(&rt, move |out| {
         let bytes = written.clone();
@@ -409,7 +409,7 @@ pub async fn bytes_with_a_header_travel_as_well<R: Runtime>(rt: R) {
     .await;
     let (tx, rx) = server(&grid).open(WITH_HEADER, &NoPayload).await.expect("opened");
     let mut writer = tx.into_async_write();
-    let sent = random_bytes(&mut Rng::new(4), 100_001);
+    let sent = random_bytes(&mut WeakRng::new(4), 100_001);
     writer.write_all(&sent).await.expect("written");
     writer.close().await.expect("closed");
     let mut received = Vec::new();

@@ -20,7 +20,7 @@ use crate::websocket::UpgradeRequest;
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
 
 /// An HTTP server that upgrades by itself and hands over what it has read beyond the request.
-async fn serve_http<R: Runtime>(
+pub(super) async fn serve_http<R: Runtime>(
     mut listener: Box<dyn Listener>,
     grid: Grid<R>,
     read_more: bool,

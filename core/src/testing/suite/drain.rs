@@ -158,9 +158,9 @@ pub async fn a_node_that_shuts_down_refuses_connections_and_then_frees_its_port<
     .await;
     let mut raw = Raw::connect(&rt, &names[1]).await;
     let wall = rt.now().wall;
-    let token = Raw::token(&names[0], wall);
-    raw.upgrade(&names[1], &token, wall.to_unix_nanos()).await.expect("upgraded");
-    let refused = raw.greet(&Raw::hello(&names[0], [9; 16], token, wall)).await;
+    let token = || Raw::token(&names[0], &names[1], wall);
+    raw.upgrade(&names[1], &token(), wall.to_unix_nanos()).await.expect("upgraded");
+    let refused = raw.greet(&Raw::hello(&names[0], [9; 16], token(), wall)).await;
     assert_eq!(refused, Err("shutting down".into()));
     go.unbounded_send(()).expect("it waits");
     assert_eq!(call.await, Ok(NoPayload));
@@ -222,7 +222,7 @@ pub async fn a_connection_that_nobody_owns_yet_ends_with_the_node<R: Runtime>(rt
     let mut silent = Raw::connect(&rt, &grid.names()[1]).await;
     let mut raw = Raw::connect(&rt, &grid.names()[1]).await;
     let wall = rt.now().wall;
-    let token = Raw::token(&grid.names()[0], wall);
+    let token = Raw::token(&grid.names()[0], &grid.names()[1], wall);
     raw.upgrade(&grid.names()[1], &token, wall.to_unix_nanos()).await.expect("upgraded");
     grid.take(1).shutdown(Duration::ZERO).await;
     assert!(raw.read_to_end().await.is_empty() && silent.read_to_end().await.is_empty());

@@ -245,10 +245,10 @@ pub async fn peers_join_though_strangers_come_all_the_time<R: Runtime>(rt: R) {
         let (mut joined, tries) = (0, 40_u8);
         for n in 0..tries {
             let wall = rt.now().wall;
-            let token = Raw::token(&stranger, wall);
+            let token = || Raw::token(&stranger, &name, wall);
             let mut raw = Raw::connect(&rt, &name).await;
-            let upgraded = raw.upgrade(&name, &token, wall.to_unix_nanos()).await;
-            let hello = Raw::hello(&stranger, [n + 1; 16], token, wall);
+            let upgraded = raw.upgrade(&name, &token(), wall.to_unix_nanos()).await;
+            let hello = Raw::hello(&stranger, [n + 1; 16], token(), wall);
             let greeted = match upgraded {
                 Ok(()) => raw.greet(&hello).await,
                 Err(error) => Err(error),

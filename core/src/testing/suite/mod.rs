@@ -16,6 +16,7 @@ pub mod door;
 pub mod drain;
 pub mod faults;
 pub mod handlers;
+pub mod identity;
 pub mod limits;
 pub mod payloads;
 pub mod reconnect;
@@ -284,6 +285,11 @@ macro_rules! each_behaviour {
                 a_raw_connection_can_be_handed_over,
                 names_with_https_need_a_connector,
                 a_node_listens_only_if_everything_else_can_work,
+            }
+            identity {
+                an_address_that_is_another_nodes_is_refused_by_its_token,
+                an_address_that_is_another_nodes_is_refused_by_the_answer,
+                one_process_is_not_the_peer_of_two_names,
             }
             bad_input {
                 garbage_on_the_port_is_refused,

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use tungstenite::handshake::derive_accept_key;
 
 use super::super::error::UpgradeError;
-use super::{Headers, MAX_HEAD_LEN, MAX_HEADERS};
+use super::{Headers, MAX_HEAD_LEN, MAX_HEADERS, NODE_HEADER};
 use crate::log;
 
 /// How much of a refusal's body is kept for the log, in bytes.
@@ -15,6 +15,8 @@ pub const MAX_REASON_LEN: usize = log::KEPT_LEN;
 #[derive(Debug)]
 pub struct ClientUpgrade {
     accept_key: String,
+    /// Who is to answer.
+    node: Option<String>,
 }
 
 impl ClientUpgrade {
@@ -56,8 +58,16 @@ impl ClientUpgrade {
              X-Minio-Time: {unix_nanos}\r\n\
              \r\n"
         );
-        let upgrade = Self { accept_key: derive_accept_key(key.as_bytes()) };
+        let upgrade = Self { accept_key: derive_accept_key(key.as_bytes()), node: None };
         Ok((upgrade, request.into_bytes()))
+    }
+
+    /// The node of this name is to answer: an answer in which another one names itself
+    /// ([`NODE_HEADER`](super::NODE_HEADER)) is an error. Most implementations name none.
+    #[must_use]
+    pub fn expect_node(mut self, name: &str) -> Self {
+        self.node = Some(name.to_owned());
+        self
     }
 
     /// Looks at all bytes received so far: `None` if more are needed, or how many of them were the
@@ -122,9 +132,17 @@ impl ClientUpgrade {
             return invalid("a subprotocol that was not asked for");
         }
         match headers.one("Sec-WebSocket-Accept") {
-            Ok(Some(key)) if key == self.accept_key => Ok(()),
-            Ok(None) => invalid("no `Sec-WebSocket-Accept`"),
-            Ok(Some(_)) | Err(()) => Err(UpgradeError::WrongAcceptKey),
+            Ok(Some(key)) if key == self.accept_key => {}
+            Ok(None) => return invalid("no `Sec-WebSocket-Accept`"),
+            Ok(Some(_)) | Err(()) => return Err(UpgradeError::WrongAcceptKey),
+        }
+        match (headers.one(NODE_HEADER), &self.node) {
+            (Err(()), _) => invalid("more than one `X-Gridmux-Node`, or no text"),
+            (Ok(Some(found)), Some(expected)) if found != expected => {
+                let found = readable(found.as_bytes()).unwrap_or_default();
+                Err(UpgradeError::WrongNode { expected: expected.clone(), found })
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -9,6 +9,10 @@ pub use server::{Status, UpgradeRequest, refuse};
 /// The longest request or response head that is read, in bytes.
 pub const MAX_HEAD_LEN: usize = 16 * 1024;
 
+/// The header of a `101` in which an acceptor of this project says its name. Other implementations do
+/// not send it, and ignore it.
+pub const NODE_HEADER: &str = "X-Gridmux-Node";
+
 /// The most header lines in a head.
 const MAX_HEADERS: usize = 64;
 

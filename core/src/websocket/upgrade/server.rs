@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use tungstenite::handshake::derive_accept_key;
 
 use super::super::error::Refusal;
-use super::{Headers, MAX_HEAD_LEN, MAX_HEADERS};
+use super::{Headers, MAX_HEAD_LEN, MAX_HEADERS, NODE_HEADER};
 
 /// The methods of HTTP/1.1 (RFC 9110, and PATCH). What begins otherwise is not HTTP.
 const METHODS: [&[u8]; 9] = [
@@ -71,14 +71,29 @@ impl UpgradeRequest {
     }
 
     /// The response that accepts: from now on the connection is WebSocket. Extensions and
-    /// subprotocols that the request offers are not taken up.
+    /// subprotocols that the request offers are not taken up. It does not say which node accepts:
+    /// [`Self::accept_as`] does, so that a dialler that meant another one notices.
     pub fn accept(&self) -> Vec<u8> {
+        self.accept_with("")
+    }
+
+    /// [`Self::accept`], and names the node that accepts in the header [`NODE_HEADER`]. Without it, if
+    /// the name has a control character, which that of a node has not.
+    pub fn accept_as(&self, node: &str) -> Vec<u8> {
+        match node.chars().any(char::is_control) {
+            true => self.accept(),
+            false => self.accept_with(&format!("{NODE_HEADER}: {node}\r\n")),
+        }
+    }
+
+    fn accept_with(&self, lines: &str) -> Vec<u8> {
         let key = &self.accept_key;
         format!(
             "HTTP/1.1 101 Switching Protocols\r\n\
              Upgrade: websocket\r\n\
              Connection: Upgrade\r\n\
              Sec-WebSocket-Accept: {key}\r\n\
+             {lines}\
              \r\n"
         )
         .into_bytes()

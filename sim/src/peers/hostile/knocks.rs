@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gridmux_core::auth::{Auth as _, SharedSecret};
+use gridmux_core::auth::SharedSecret;
 use gridmux_core::node::{DEFAULT_ROUTE, authority};
 use gridmux_core::websocket::ClientUpgrade;
 use gridmux_core::wire::{Header, MessageRef, Op, Timestamp};
@@ -52,7 +52,8 @@ pub(super) enum Knock {
     HugeFirst,
     /// The first message is none.
     BrokenFirst,
-    /// A Connect with a token of another grid.
+    /// A Connect with a token of another grid, or with a good one that is not for the victim, or that
+    /// another node has issued, or that the victim has seen in the upgrade.
     BadToken,
     /// The name of another node, with a token of another grid.
     OthersName,
@@ -148,7 +149,7 @@ impl Knocking<'_> {
             }
             Knock::AtOnce => {
                 let mut second = self.here.open(self.victim).await?;
-                let hellos = [self.here.hello(), self.here.hello()];
+                let hellos = [self.here.hello(self.victim), self.here.hello(self.victim)];
                 let refused = !self.here.dials(self.victim);
                 let refused = || refused;
                 let first = self.greet(&mut line, &hellos[0], &refused);
@@ -177,7 +178,8 @@ impl Knocking<'_> {
 
     fn request(&self, path: &str, good: bool) -> Option<Vec<u8>> {
         let host = authority(&self.here.names[self.victim])?;
-        let token = if good { self.here.token() } else { self.foreign_token(self.here.name()) };
+        let token =
+            if good { self.here.token(self.victim) } else { self.foreign_token(self.here.name()) };
         let nanos = self.here.wall().to_unix_nanos();
         let upgrade = ClientUpgrade::new(host, path, &token, nanos, self.here.instance());
         upgrade.ok().map(|(_, request)| request)
@@ -185,7 +187,8 @@ impl Knocking<'_> {
 
     fn foreign_token(&self, name: &str) -> String {
         let secret = SharedSecret::new("the secret of another grid");
-        secret.map(|secret| secret.issue(name, self.here.wall())).unwrap_or_default()
+        let victim = &self.here.names[self.victim];
+        secret.map(|secret| self.here.token_of(&secret, name, victim)).unwrap_or_default()
     }
 
     /// Says something first, and looks at the answer. `refused`: whether nobody may become a link
@@ -198,6 +201,16 @@ impl Knocking<'_> {
         refused: &(dyn Fn() -> bool + Sync),
     ) -> Option<()> {
         self.here.upgrade(line, self.victim).await?;
+        self.say_first(line, first, refused).await
+    }
+
+    /// The same, after the upgrade.
+    async fn say_first(
+        &self,
+        line: &mut Line,
+        first: &[u8],
+        refused: &(dyn Fn() -> bool + Sync),
+    ) -> Option<()> {
         let refused_before = refused();
         line.push(first);
         line.mark(self.task.fault);
@@ -209,10 +222,21 @@ impl Knocking<'_> {
         Some(())
     }
 
+    fn good_token(&self, issuer: &str, target: &str) -> String {
+        self.here.token_of(&*self.here.secret, issuer, target)
+    }
+
+    /// The name of a node that is neither this one nor the victim; a name that no node has if there are
+    /// but two.
+    fn third(&self) -> &str {
+        let others = self.here.others().filter(|node| *node != self.victim);
+        others.last().map_or("http://stranger:9000", |node| &self.here.names[node])
+    }
+
     /// A Connect by this name and this clock.
     fn hello_of(&self, name: &str, time: Timestamp, good: bool) -> Vec<u8> {
         let token = match good {
-            true => self.here.secret.issue(name, self.here.wall()),
+            true => self.good_token(name, &self.here.names[self.victim]),
             false => self.foreign_token(name),
         };
         hello(self.here.instance(), name, time, token)
@@ -222,7 +246,7 @@ impl Knocking<'_> {
     fn other_first(&self) -> Vec<u8> {
         let op = [Op::Ping, Op::Request, Op::ConnectResponse, Op::Disconnect];
         let header = Header::new(op[self.choice(4)]);
-        let hello = self.here.hello();
+        let hello = self.here.hello(self.victim);
         let payload = MessageRef::decode(&hello).map(|decoded| decoded.message.payload);
         match self.task.pick(2, 2) {
             0 => say::encode(header, None, &[]),
@@ -253,7 +277,12 @@ impl Knocking<'_> {
             Knock::WrongFirst => self.other_first(),
             Knock::HugeFirst => vec![0x97; 70_000],
             Knock::BrokenFirst => b"\xc1 hello".to_vec(),
-            Knock::BadToken => self.hello_of(own, now, false),
+            Knock::BadToken => match self.task.pick(2, 4) {
+                0 => self.hello_of(own, now, false),
+                1 => self.hello_with(self.good_token(own, self.third())),
+                2 => self.hello_with(self.good_token(self.third(), &here.names[self.victim])),
+                _ => return self.show_twice(line).await,
+            },
             Knock::OthersName => {
                 let is_third =
                     |name: &&String| ![own, &here.names[self.victim]].contains(&name.as_str());
@@ -271,7 +300,7 @@ impl Knocking<'_> {
             }
             _ => {
                 refused = !here.dials(self.victim);
-                self.here.hello()
+                self.here.hello(self.victim)
             }
         };
         if how == Knock::HelloTwice {
@@ -284,11 +313,23 @@ impl Knocking<'_> {
         self.greet(line, &first, &|| refused).await
     }
 
+    /// A Connect of this node with any token.
+    fn hello_with(&self, token: String) -> Vec<u8> {
+        hello(self.here.instance(), self.here.name(), self.here.wall(), token)
+    }
+
+    /// Shows one token in the upgrade and in Connect.
+    async fn show_twice(&self, line: &mut Line) -> Option<()> {
+        let token = self.here.token(self.victim);
+        self.here.upgrade_with(line, self.victim, &token).await?;
+        self.say_first(line, &self.hello_with(token), &|| true).await
+    }
+
     /// A Connect whose frame stops somewhere.
     async fn half_hello(&self, line: &mut Line) -> Option<()> {
         self.here.upgrade(line, self.victim).await?;
         let at = self.task.pick(1, 150);
-        line.push_part(&self.here.hello(), usize::try_from(at).unwrap_or(0));
+        line.push_part(&self.here.hello(self.victim), usize::try_from(at).unwrap_or(0));
         line.mark(self.task.fault);
         line.flush().await.ok()
     }
