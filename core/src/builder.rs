@@ -233,7 +233,10 @@ impl<R: Runtime> Builder<R> {
 
     /// Serves single requests, each on a task of its own. The handler's error is anything that
     /// displays: its text crosses the wire, and the caller gets it as
-    /// [`CallError::Remote`](crate::error::CallError::Remote). A panic becomes such an error, too.
+    /// [`CallError::Remote`](crate::error::CallError::Remote). A panic becomes such an error, too; of
+    /// each route one a minute is logged, with the number of the others. The process's panic hook runs
+    /// for each of them, and the default one prints: where callers can make a handler panic, set
+    /// another one ([`std::panic::set_hook`]).
     ///
     /// A handler that calls other nodes gets them from its [`Context`], or from a
     /// [`WeakGrid`](crate::handle::WeakGrid). The node holds its handlers: one that holds a [`Grid`] of
@@ -265,8 +268,8 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Serves single requests with a plain function that runs on the link's own task: for what is
-    /// quick and never blocks. A slow one delays everything on its link, and is warned of once if
-    /// it takes more than 1 ms. It is never cancelled. Errors and panics are as with
+    /// quick and never blocks. A slow one delays everything on its link, and is warned of, once
+    /// a minute at most, if it takes more than 1 ms. It is never cancelled. Errors and panics are as with
     /// [`Self::serve`].
     ///
     /// ```

@@ -262,10 +262,10 @@ impl Socket {
             },
             finished @ Accepting::Finished(_) => finished,
         };
-        if let Accepting::Finished(error) = refused {
-            if let Some(told) = grid.door_log.tell_failure(self.remote, &error, now.instant) {
-                log_failure(&grid.node().name, self.remote, &error, told);
-            }
+        if let Accepting::Finished(error) = refused
+            && let Some(told) = grid.door_log.tell_failure(self.remote, &error, now.instant)
+        {
+            log_failure(&grid.node().name, self.remote, &error, told);
         }
         self.stage = Stage::Refused { acceptor, until: now.instant.after(LINGER) };
     }

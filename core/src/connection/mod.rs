@@ -281,7 +281,8 @@ impl Connection {
         self.undecoded = false;
         let Phase::Open { channel, .. } = &mut self.phase else { return };
         while self.failed.is_none() {
-            if self.first_message.is_some() && self.inbound.len() > 0 {
+            let waiting = self.inbound.len();
+            if self.first_message.is_some() && waiting > 0 {
                 // What comes behind it has another limit: `on_greeted` goes on with that.
                 return;
             }

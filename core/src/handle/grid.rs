@@ -263,8 +263,9 @@ impl<R: Runtime> Grid<R> {
     /// answered 101. `leftover` is what it has read behind the request's head.
     ///
     /// The first message, Connect, names the caller and has a token and a time of its own, which
-    /// are checked here. Connections that come in while the start gate is closed, or beyond
-    /// [`Limits::unauthenticated`](crate::limits::Limits::unauthenticated), are refused or closed.
+    /// are checked here. Connections that come in while the start gate is closed are refused. Beyond
+    /// [`Limits::unauthenticated`](crate::limits::Limits::unauthenticated) an older one is closed for this
+    /// one; that the server has checked a token is not known here, and counts for nothing.
     ///
     /// ```
     /// use gridmux_core::driver::runtime::{Runtime, Transport};
