@@ -123,6 +123,8 @@ bugs! {
         "the loss of the link takes the place of an orderly end not yet read";
     NoPongWhileEnding = "no-pong-while-ending", None, "N5", "O3",
         "a ping is not answered while the final message waits for a credit";
+    CancelledItemsSent = "cancelled-items-sent", None, "A1", "O14",
+        "large items that wait are sent though the caller has cancelled their stream";
     CancelIgnoredWhileEnding = "cancel-ignored-while-ending", None, "A1", "O14",
         "a cancel is ignored while the final message waits for a credit";
     AnswerAfterCancel = "answer-after-cancel", None, "A1", "O16",

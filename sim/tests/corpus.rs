@@ -86,6 +86,7 @@ scripts! {
     given_up_before_the_credit = "given-up-before-the-credit.sim";
     knock_while_all_is_at_rest = "knock-while-all-is-at-rest.sim";
     knock_with_a_timer_while_all_is_at_rest = "knock-with-a-timer-while-all-is-at-rest.sim";
+    large_items_of_a_cancelled_stream = "large-items-of-a-cancelled-stream.sim";
     link_that_the_dialler_has_not_heard_of = "link-that-the-dialler-has-not-heard-of.sim";
     longer_message_in_the_memory_of_a_former_one = "longer-message-in-the-memory-of-a-former-one.sim";
     made_in_the_instant_of_its_link = "made-in-the-instant-of-its-link.sim";

@@ -226,6 +226,8 @@ impl Incoming {
     }
 
     fn on_cancel(&mut self, mux: u64, common: &mut Common) {
+        // Those that have returned are over here, but their items may still wait.
+        discard_queued(mux, common);
         // Requests may share an id: all of them are cancelled.
         loop {
             let same = self.by_id.get(mux);
@@ -427,6 +429,7 @@ impl Incoming {
         let reason = if expired { CancelReason::Deadline } else { CancelReason::CallerSilent };
         self.cancel(key, reason, common);
         if is_stream {
+            discard_queued(mux, common);
             send_disconnect(mux, common);
         }
     }
@@ -676,6 +679,16 @@ fn refuse(now: Instant, header: Header, reason: CallRefusal, common: &mut Common
         data: Data::Borrowed(&payload),
     };
     common.send(owner(header.mux), draft, Class::Reply);
+}
+
+/// The caller takes nothing more for this id: the large messages that wait, and what waits behind
+/// them, are not sent, and make room for other calls.
+fn discard_queued(mux: u64, common: &mut Common) {
+    if planted!(CancelledItemsSent) {
+        return;
+    }
+    common.outbox.discard_lane(owner(mux));
+    common.announce_room();
 }
 
 fn send_disconnect(mux: u64, common: &mut Common) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gridmux_core::error::{CallError, CancelReason, LimitKind, Violation};
 use gridmux_core::event::Event;
-use gridmux_core::mux::{OutgoingKey, Received, Refusal};
+use gridmux_core::mux::{IncomingKey, OutgoingKey, Received, Refusal};
 use gridmux_core::outbox::Data;
 use gridmux_core::wire::{Flags, Message, MuxConnectError, Op};
 
@@ -190,6 +190,48 @@ fn a_cancel_is_answered_with_one_bare_disconnect_behind_the_items_queued() {
     );
     solo.finish(key, Err("late"));
     assert_eq!(solo.said(), NOTHING);
+    assert!(solo.peer().is_quiescent());
+}
+
+/// A stream with a small and a large item queued while nothing leaves.
+fn large_items_queued(deadline_ms: u32) -> (Solo, IncomingKey) {
+    let mut solo = Solo::acceptor();
+    solo.give(&opening(Op::ConnectMux, 1, 14, b"").deadline(deadline_ms));
+    let key = solo.call().key;
+    solo.said();
+    solo.stalled = true;
+    solo.peer().serve_item(key, Data::Borrowed(b"a")).expect("a credit");
+    solo.peer().serve_item(key, Data::Borrowed(&[1; 600_000])).expect("a credit");
+    (solo, key)
+}
+
+#[test]
+fn large_items_that_wait_are_not_sent_once_the_caller_takes_nothing_more() {
+    for (deadline_ms, wait) in [(0, None), (100, Some(105))] {
+        let (mut solo, key) = large_items_queued(deadline_ms);
+        match wait {
+            None => solo.give(&message(Op::DisconnectServerMux, 1, 0)),
+            Some(ms) => solo.advance(Duration::from_millis(ms)),
+        }
+        assert!(!solo.peer().is_live(key));
+        solo.stalled = false;
+        solo.pump();
+        let said = ["MuxServerMsg mux=1 seq=1 CRC [61]", "DisconnectClientMux mux=1 seq=0 CRC nil"];
+        assert_eq!(solo.said_of_muxes(), said, "{wait:?}");
+        solo.finish(key, Ok(()));
+        assert!(solo.peer().is_quiescent(), "nothing of it is left");
+    }
+}
+
+#[test]
+fn the_end_of_a_stream_and_its_large_items_are_not_sent_to_a_caller_that_cancels_meanwhile() {
+    let (mut solo, key) = large_items_queued(0);
+    solo.finish(key, Ok(()));
+    assert!(!solo.peer().is_live(key), "nothing but its items is left");
+    solo.give(&message(Op::DisconnectServerMux, 1, 0));
+    solo.stalled = false;
+    solo.pump();
+    assert_eq!(solo.said(), ["MuxServerMsg mux=1 seq=1 CRC [61]"]);
     assert!(solo.peer().is_quiescent());
 }
 

@@ -272,6 +272,19 @@ fn items_dropped_by_a_cancel_are_counted_no_more() {
 }
 
 #[test]
+fn large_items_of_a_stream_that_was_cancelled_are_not_sent() {
+    let scene = || {
+        let mut node = lone();
+        let key = serving(&mut node, TALK);
+        node.peer().serve_item(key, Data::Borrowed(&[1; 30_000])).expect("a credit");
+        node.receive_mux(Op::DisconnectServerMux, 5, 0, Flags::empty(), b"");
+        ops(&node.sent())
+    };
+    let end = Op::DisconnectClientMux;
+    shows(Bug::CancelledItemsSent, scene, vec![end], vec![Op::MuxServerMsg, end]);
+}
+
+#[test]
 fn the_end_of_the_input_is_not_the_end_of_the_stream() {
     let scene = || {
         let mut node = lone();

@@ -54,6 +54,9 @@ pub struct Evidence {
     pub pings: Vec<LinkPing>,
     /// What came of what was read, by connection and end, of nodes of ours.
     pub intakes: Vec<Intake>,
+    /// The calls that nodes of ours have read cancels of, by connection and end, in the order of the
+    /// muxes, with what they have sent for them all the same.
+    pub needless: Vec<Needless>,
     /// The credits that callers have written for items, by call and time, in the order of the
     /// times, as far as the call was known by its opening message.
     pub credits: Vec<(CallId, u64)>,
@@ -196,6 +199,19 @@ pub struct LinkPing {
     pub answered: Option<u64>,
     /// WebSocket messages which it began to write at a later instant, ahead of the pong.
     pub behind: u64,
+}
+
+/// What a node has sent for a call whose caller takes nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needless {
+    /// Who.
+    pub node: usize,
+    /// Whom.
+    pub peer: usize,
+    /// When it had read the cancel.
+    pub at: u64,
+    /// Messages over 16 KiB which it began to write at a later instant.
+    pub messages: u64,
 }
 
 /// What an end of a connection has taken in, and what it has made of it.

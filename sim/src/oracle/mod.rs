@@ -71,7 +71,7 @@ use self::bounds::Bounds;
 pub use self::bounds::heal_bound;
 pub use self::evidence::{
     ConnectionLife, DialAttempt, Evidence, Fired, Gauge, Intake, LinkPing, LinkView, Mark, Missed,
-    NodeLife, PairState, Phases, Silence, Stream,
+    Needless, NodeLife, PairState, Phases, Silence, Stream,
 };
 pub use self::inside::{Complaint, Farewell, Hoard, Inside, Peak, Wire};
 pub use self::o22_same_again::{Fingerprint, SAME_AGAIN, same_again, same_elsewhere};

@@ -1,6 +1,9 @@
 //! O14: at rest nothing is left: no open call, no byte queued or held, no timer of a call, no task
 //! beyond those that the links need, and at most one timer of the system for each peer.
 //!
+//! Large messages that wait are not sent to a caller that has cancelled: at most one more, which was
+//! fetched already.
+//!
 //! After the drain everything comes to rest, every shutdown ends, no node dials after its own, and no task
 //! is left.
 //!
@@ -8,7 +11,7 @@
 //! task and one timer each.
 
 use super::bounds::nanos;
-use super::{Bench, Case, heal_bound};
+use super::{Bench, Case, Needless, heal_bound};
 use crate::script::{NodeKind, Route};
 use crate::verdict::Class;
 
@@ -20,6 +23,7 @@ const WAKES: u64 = 6;
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     judge_gauges(case, bench);
+    judge_needless(case, bench);
     judge_end(case, bench);
 }
 
@@ -49,6 +53,20 @@ fn judge_gauges(case: &Case<'_>, bench: &mut Bench<'_>) {
                 let detail = format!("n{}: {value}, not {allowed}", gauge.node);
                 bench.fail(Class::Safety, rule, at, detail);
             }
+        }
+    }
+}
+
+/// Messages that may follow a cancel: the one that was fetched already.
+const FETCHED: u64 = 1;
+
+fn judge_needless(case: &Case<'_>, bench: &mut Bench<'_>) {
+    for needless in &case.evidence.needless {
+        bench.judged();
+        if needless.messages > FETCHED {
+            let Needless { node, peer, at, messages } = *needless;
+            let detail = format!("n{node} has sent n{peer} {messages} after it was cancelled");
+            bench.fail(Class::Safety, "large messages are sent for a call that is cancelled", at, detail);
         }
     }
 }
@@ -120,7 +138,7 @@ fn endless(case: &Case<'_>, node: usize) -> u64 {
 mod tests {
     use crate::history::Sight::{Dropped, Issued, Started};
     use crate::oracle::tale::{MS, Tale, call};
-    use crate::oracle::{ConnectionLife, Farewell, Gauge};
+    use crate::oracle::{ConnectionLife, Farewell, Gauge, Needless};
     use crate::script::{Conduct, NodeKind, Route};
 
     const CALM: Gauge = Gauge {
@@ -202,6 +220,18 @@ mod tests {
         assert_eq!(dials, ["a node dials after its shutdown"]);
         let tasks = ends(|farewell| farewell.tasks_left = 1);
         assert_eq!(tasks, ["tasks are left after the shutdown"]);
+    }
+
+    #[test]
+    fn a_large_message_may_follow_a_cancel_and_a_second_one_is_bad() {
+        let sent = |messages| {
+            let mut tale = rests(CALM);
+            let needless = Needless { node: 0, peer: 1, at: 7 * MS, messages };
+            tale.evidence.needless.push(needless);
+            tale.broken(14)
+        };
+        assert_eq!(sent(1), [""; 0]);
+        assert_eq!(sent(2), ["large messages are sent for a call that is cancelled"]);
     }
 
     #[test]

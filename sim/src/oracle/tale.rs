@@ -51,6 +51,7 @@ impl Tale {
             silences: Vec::new(),
             pings: Vec::new(),
             intakes: Vec::new(),
+            needless: Vec::new(),
             credits: Vec::new(),
             streams: Vec::new(),
             starved_at: None,

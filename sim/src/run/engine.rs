@@ -27,8 +27,10 @@ use crate::trace::Happening;
 use crate::verdict::OracleId;
 use crate::world::{ConnId, End, Shared, Step};
 
-/// Nothing takes so long: what is left then is stuck.
+/// What is left and has got no less for so long is stuck.
 const QUIET_WITHIN: u64 = 100_000_000_000;
+/// No slow path takes so long for what it still carries.
+const DRAINED_WITHIN: u64 = 36_000 * SECOND;
 const SHUTDOWN_WITHIN: u64 = 20_000_000_000;
 const GRACE: Duration = Duration::from_secs(1);
 const PROBED_WITHIN: u64 = 20_000_000_000;
@@ -419,14 +421,30 @@ impl<'a> Engine<'a> {
         for id in self.stage.running() {
             self.stage.cancel(id);
         }
-        let until = self.now() + QUIET_WITHIN;
-        let quiet = self.go_until_that(until, Self::is_quiet);
+        let quiet = self.wait_for_quiet();
         self.farewell.quiet = quiet.then(|| self.now());
         // Whatever was on its way has come, and links' tasks have sent home the workers that wait.
         let rest = if self.script.knobs.workers { 2 * SECOND } else { 0 };
         self.go_until(self.now() + SECOND / 2 + rest + 2 * self.turn());
         self.phases.quiet = self.now();
         self.check_invariants();
+    }
+
+    /// Waits until nothing is left of any call, or what is left stays; whether nothing is.
+    fn wait_for_quiet(&mut self) -> bool {
+        let last = self.now() + DRAINED_WITHIN;
+        let mut queued = u64::MAX;
+        while self.now() < last {
+            let left = self.nodes.queued_bytes();
+            if left >= queued {
+                return false;
+            }
+            queued = left;
+            if self.go_until_that(self.now() + QUIET_WITHIN, Self::is_quiet) {
+                return true;
+            }
+        }
+        false
     }
 
     fn is_quiet(&self) -> bool {
@@ -517,7 +535,8 @@ impl<'a> Engine<'a> {
         let (connections, dials) = (record.lives.clone(), record.dials.clone());
         let stillborn = record.stillborn.iter().filter_map(|mark| self.stage.find(*mark)).collect();
         let (silences, pings) = (record.silences.clone(), record.pings.clone());
-        let (intakes, credits) = (record.intakes(), record.credits().into_iter());
+        let (intakes, needless) = (record.intakes(), record.needless());
+        let credits = record.credits().into_iter();
         let credits = credits.filter_map(|(mark, at)| Some((self.stage.find(mark)?, at))).collect();
         drop(record);
         let world = self.shared.world();
@@ -543,6 +562,7 @@ impl<'a> Engine<'a> {
             silences,
             pings,
             intakes,
+            needless,
             credits,
             streams: Vec::new(),
             starved_at: starved,

@@ -1,6 +1,7 @@
 //! Running a script.
 
 pub(crate) mod chaos;
+mod cancels;
 mod credits;
 mod engine;
 mod facts;

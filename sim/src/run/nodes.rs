@@ -370,6 +370,17 @@ impl Nodes {
         })
     }
 
+    /// Bytes that all nodes of ours have queued to send.
+    pub(crate) fn queued_bytes(&self) -> u64 {
+        let queued = |running: &Running| {
+            let grid = running.grid.as_ref().map_or(0, |grid| grid.stats().queued_bytes);
+            let looped = running.looped.as_ref().map(|looped| looped.stats());
+            let looped = looped.into_iter().flatten().map(|(_, stats, _)| stats.queued_bytes);
+            grid as u64 + looped.sum::<usize>() as u64
+        };
+        self.alive().map(|(_, running)| queued(running)).sum()
+    }
+
     /// The machines' own invariants; what they say if they are broken.
     pub(crate) fn check_invariants(&self) -> Result<(), String> {
         for (node, running) in self.alive() {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cancels::Cancels;
 use super::credits::{Credits, opened};
 use super::intake::Intakes;
 use super::meal::Meal;
@@ -13,7 +14,7 @@ use crate::census::FaultId;
 use crate::effects::WireWatch;
 use crate::monitor::{Body, Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
 use crate::oracle::{
-    ConnectionLife, DialAttempt, Hoard, Intake, LinkPing, Mark, Missed, Silence, Stream,
+    ConnectionLife, DialAttempt, Hoard, Intake, LinkPing, Mark, Missed, Needless, Silence, Stream,
 };
 use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
@@ -73,6 +74,8 @@ pub(crate) struct Record {
     pub(crate) watch: WireWatch,
     /// By connection.
     pulses: Vec<Pulse>,
+    /// By connection.
+    cancels: Vec<Cancels>,
     /// By connection and the end that reads.
     meals: Vec<[Meal; 2]>,
     pub(crate) hoards: Vec<Hoard>,
@@ -239,6 +242,17 @@ impl Record {
         ends.filter(|intake| ours(self.kinds[intake.node])).collect()
     }
 
+    /// What ours have sent for calls that were cancelled.
+    pub(crate) fn needless(&self) -> Vec<Needless> {
+        let connections = self.cancels.iter().enumerate();
+        let ends = connections.flat_map(|(number, cancels)| {
+            let [one, other] = self.lives[number].nodes;
+            [(cancels, 0, [one, other]), (cancels, 1, [other, one])]
+        });
+        let ours = ends.filter(|(_, _, [node, _])| self.kinds[*node] == NodeKind::Ours);
+        ours.flat_map(|(cancels, end, way)| cancels.needless(end, way)).collect()
+    }
+
     /// The credits that callers of ours have given back, by call and time.
     pub(crate) fn credits(&self) -> Vec<(CallMark, u64)> {
         self.credits.given().to_vec()
@@ -279,6 +293,7 @@ impl Record {
         }
         self.watch.wrote(at, conn.0 as usize, end, seen);
         self.intakes[conn.0 as usize].wrote(end as usize, seen);
+        self.cancels[conn.0 as usize].wrote(end as usize, seen);
         let answer = self.pulses[conn.0 as usize].wrote(at, end as usize, seen);
         self.ping(conn, end, answer);
         self.waiting.retain_mut(|waiting| waiting.goes_on(way, seen, hits));
@@ -349,6 +364,7 @@ impl Observer for Recorder {
             .or_insert_with(|| Monitor::new(settings(kinds, nodes, secure)));
         record.watch.connect();
         record.pulses.push(Pulse::default());
+        record.cancels.push(Cancels::default());
         record.meals.push(Default::default());
         record.intakes.push(Intakes::default());
         record.lines.push(Line { number: monitor.connect(), ..Line::default() });
@@ -362,6 +378,7 @@ impl Observer for Recorder {
         record.lines[conn.0 as usize].written[end as usize] += bytes.len() as u64;
         record.keep(conn, end, bytes);
         record.pulses[conn.0 as usize].writes(at, end as usize, bytes.len() as u64);
+        record.cancels[conn.0 as usize].writes(at, end as usize, bytes.len() as u64);
         let mut all = Vec::new();
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.written(number, role(end), bytes, |seen| all.push(seen.clone()));
@@ -388,6 +405,7 @@ impl Observer for Recorder {
         }
         record.meals[conn.0 as usize][by.other() as usize].taken(offset);
         record.intakes[conn.0 as usize].taken(end as usize, offset);
+        record.cancels[conn.0 as usize].taken(at, end as usize, offset);
         record.pulses[conn.0 as usize].taken(Mark { at, clock }, end as usize, offset);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.delivered(number, role(by), offset);
@@ -408,6 +426,7 @@ impl Observer for Recorder {
     fn falsified(&mut self, conn: ConnId, end: End) {
         let mut record = self.record();
         record.pulses[conn.0 as usize].falsified(end as usize);
+        record.cancels[conn.0 as usize].falsified(end as usize);
         record.meals[conn.0 as usize][end as usize].falsified();
         record.intakes[conn.0 as usize].falsified(end as usize);
         if let Some((monitor, number)) = record.monitor(conn) {
