@@ -15,7 +15,7 @@
 //! | [`world`] | virtual time that jumps, tasks, clocks, and a network of bounded pipes |
 //! | [`run`] | boot, chaos, heal, probe, drain, quiesce, shutdown |
 //! | [`monitor`] | reads the wire with a decoder of its own and judges each message |
-//! | [`oracle`] | 25 rules about what applications have seen and what went over the wire |
+//! | [`oracle`] | 26 rules about what applications have seen and what went over the wire |
 //! | [`rows`], [`census`], [`effects`] | the kinds of faults, and what their victims have felt of each |
 //! | [`batch`], [`minimise`], [`show`] | many seeds; a short script of a long one; pictures |
 //! | `prove` (feature `planted`) | bugs on purpose, and which oracle catches each |

@@ -7,8 +7,9 @@
 ///
 /// N9, a panic of a link's machine, is none of the wire's or the system's faults, as the others are, but a bug
 /// of ours on purpose: it must cost that link and nothing else.
-pub const ROWS: [&str; 46] = [
-    "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11", //
+pub const ROWS: [&str; 49] = [
+    "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11", "B12", "B13",
+    "B14", //
     "N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N9", //
     "C1", "C2", "C3", "C4", "C5", //
     "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "A10", "A11", "A12", //
@@ -43,9 +44,9 @@ pub fn row_of(case: &'static str) -> &'static str {
 
 /// The rows of lines of scripts. The others are about what machines, networks and applications do
 /// in every seed: these alone make no seed that something has befallen.
-pub const OF_LINES: [&str; 18] = [
-    "A7", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "C1", "C2", "D3", "D4", "D7", "N1", "N2", "N3",
-    "N7", "N9",
+pub const OF_LINES: [&str; 20] = [
+    "A7", "B12", "B13", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "C1", "C2", "D3", "D4", "D7",
+    "N1", "N2", "N3", "N7", "N9",
 ];
 
 #[cfg(test)]

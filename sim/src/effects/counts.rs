@@ -15,6 +15,8 @@ pub struct WorldCounts {
     pub yields: u64,
     /// Events that had another one in their instant, which the seed has put behind.
     pub ties: u64,
+    /// Writers that heard of room more than 3 s after they had found none, though bytes left meanwhile.
+    pub steps: u64,
 }
 
 /// What came of messages on the wire.
@@ -47,6 +49,7 @@ impl WorldCounts {
         felt.add_case("C3.spurious", self.spurious);
         felt.add_case("C3.awake", self.yields);
         felt.add("S1", self.ties);
+        felt.add("B14", self.steps);
     }
 }
 
@@ -80,7 +83,8 @@ mod tests {
     #[test]
     fn every_count_has_its_row() {
         let mut felt = Felt::default();
-        WorldCounts { lazy: 1, late_timers: 2, spurious: 3, yields: 6, ties: 4 }.count(&mut felt);
+        WorldCounts { lazy: 1, late_timers: 2, spurious: 3, yields: 6, ties: 4, steps: 7 }
+            .count(&mut felt);
         let wire = WireCounts {
             cut: 10,
             coalesced: 20,
@@ -102,6 +106,7 @@ mod tests {
             ("C5", 70),
             ("N6", 1),
             ("S1", 4),
+            ("B14", 7),
             ("A10.wrap", 50),
             ("A10.same-ids", 60),
             ("A12.crossed", 70),

@@ -21,6 +21,9 @@ const OVERHEAD: u64 = 96;
 /// A path that is squeezed holds so many bytes at least.
 const LEAST_BUFFER: u64 = 256;
 
+/// The first time after which something that an outage has lost is sent again, at most.
+const OUTAGE_ENDS: u64 = 1_000_000_000;
+
 /// Wake-ups between a dead link and the next one: pings, retry, dial, handshake, twice over.
 const RECONNECT_WAKES: u64 = 16;
 
@@ -113,6 +116,8 @@ fn touches(fault: &Fault, one: usize, other: usize) -> bool {
         | Fault::Stall { from: a, to: b, .. }
         | Fault::Dial { from: a, to: b, .. }
         | Fault::Squeeze { from: a, to: b, .. }
+        | Fault::Narrow { from: a, to: b, .. }
+        | Fault::Outage { one: a, other: b, .. }
         | Fault::Panic { node: a, peer: b, .. }
         | Fault::Remove { node: a, peer: b, .. } => {
             (*a, *b) == (one, other) || (*a, *b) == (other, one)
@@ -319,22 +324,92 @@ impl<'a> Bounds<'a> {
             .saturating_add(TICKS)
     }
 
-    /// The same on a path that was squeezed; 0 if it never was.
+    /// The same on a path that was squeezed or narrow; 0 if it never was.
     fn squeezed_delivery(&self, one: usize, other: usize) -> u64 {
         let squeezed = self.evidence.faults().filter_map(|(fault, _)| match fault {
-            Fault::Squeeze { rate, .. } if touches(fault, one, other) => Some(*rate),
+            Fault::Squeeze { rate, .. } if touches(fault, one, other) => {
+                Some((*rate, LEAST_BUFFER))
+            }
+            Fault::Narrow { rate, buffer, .. } if touches(fault, one, other) => {
+                Some((*rate, *buffer))
+            }
             _ => None,
         });
-        squeezed.map(|rate| self.delivery_at(one, other, rate, LEAST_BUFFER)).max().unwrap_or(0)
+        let delivery = |(rate, buffer)| self.delivery_at(one, other, rate, buffer);
+        squeezed.map(delivery).max().unwrap_or(0)
+    }
+
+    /// How long what a node writes takes at most, behind all that the way holds and the largest message,
+    /// if the way is slow and nothing else is wrong until a time.
+    pub(super) fn carries(&self, from: usize, to: usize, until: u64) -> u64 {
+        let pair = [from, to];
+        let calls = self.evidence.script.calls();
+        let between = calls.filter(|call| pair.contains(&call.from) && pair.contains(&call.to));
+        let largest = between.map(largest_message).max().unwrap_or(0);
+        let Knobs { latency: (_, latency), slack, laziness, .. } = *self.knobs;
+        let turn = latency.saturating_add(laziness).saturating_add(slack).max(1);
+        let over = |rate: u64, buffer: u64| {
+            let flow = scaled(buffer, 1_000_000_000, turn).max(1);
+            let rate = if rate == 0 { flow } else { rate.min(flow) };
+            turn.saturating_add(transfer(buffer.saturating_add(largest), rate))
+        };
+        let slow = self.evidence.faults().filter_map(|(fault, fired)| match *fault {
+            _ if fired.at > until => None,
+            Fault::Squeeze { from: a, to: b, rate, .. } => {
+                ((a, b) == (from, to)).then(|| over(rate, self.knobs.buffer))
+            }
+            Fault::Narrow { from: a, to: b, rate, buffer, .. } => {
+                ((a, b) == (from, to)).then(|| over(rate, buffer))
+            }
+            _ => None,
+        });
+        slow.fold(over(self.knobs.rate, self.knobs.buffer), u64::max)
+    }
+
+    /// Whether a fault other than a slow way can be felt between two nodes within some time.
+    pub(super) fn is_more_than_slow(&self, one: usize, other: usize, from: u64, to: u64) -> bool {
+        let slow = |fault: &Fault| matches!(fault, Fault::Narrow { .. } | Fault::Squeeze { .. });
+        let mut trouble = self.trouble_but(one, other, slow);
+        trouble.any(|(begin, end)| begin <= to && end >= from)
+    }
+
+    /// Whether a node was stopped within some time, or its clock has jumped.
+    pub(super) fn was_stopped(&self, node: usize, from: u64, to: u64) -> bool {
+        self.evidence.faults().any(|(fault, fired)| {
+            let is_stop = match fault {
+                Fault::Pause { node: whose, .. } | Fault::Jump { node: whose, .. } => {
+                    *whose == node
+                }
+                _ => false,
+            };
+            is_stop && fired.at <= to && fired.until >= from
+        })
     }
 
     /// From when to when a fault can be felt between two nodes.
     fn trouble(&self, one: usize, other: usize) -> impl Iterator<Item = (u64, u64)> {
-        let touching = self.evidence.faults().filter(move |(fault, _)| touches(fault, one, other));
+        self.trouble_but(one, other, |_| false)
+    }
+
+    /// The same of faults for which `except` is false.
+    fn trouble_but(
+        &self,
+        one: usize,
+        other: usize,
+        except: impl Fn(&Fault) -> bool,
+    ) -> impl Iterator<Item = (u64, u64)> {
+        let is = move |fault: &Fault| touches(fault, one, other) && !except(fault);
+        let touching = self.evidence.faults().filter(move |(fault, _)| is(fault));
         let touching = touching.map(move |(fault, fired)| {
             let until = match fault {
                 // What it does, it does to a connection, for as long as that lasts.
-                Fault::Squeeze { .. } | Fault::Damage { .. } => self.last_end(one, other, fired),
+                Fault::Squeeze { .. } | Fault::Narrow { .. } | Fault::Damage { .. } => {
+                    self.last_end(one, other, fired)
+                }
+                // What is lost is sent again after twice the time each time.
+                Fault::Outage { lasts, .. } => {
+                    fired.at.saturating_add(lasts.saturating_mul(2)).saturating_add(OUTAGE_ENDS)
+                }
                 Fault::Stall { lasts, .. } | Fault::Reset { late: lasts, .. } => {
                     fired.at.saturating_add(*lasts)
                 }
@@ -433,4 +508,10 @@ pub(super) fn call_bytes(call: &Call) -> u64 {
         + 2 * (request + 8 * OVERHEAD)
         + items(call.plan.items, call.plan.item_size)
         + items(call.input.items, call.input.size)
+}
+
+/// The bytes of the largest message of a call.
+fn largest_message(call: &Call) -> u64 {
+    let sizes = [call.size.unwrap_or(0), call.plan.item_size, call.input.size];
+    sizes.into_iter().map(u64::from).max().unwrap_or(0).saturating_add(OVERHEAD)
 }

@@ -50,6 +50,11 @@ pub struct Evidence {
     pub stillborn: Vec<CallId>,
     /// The links that nodes of ours have given up because they missed a sign of life.
     pub silences: Vec<Silence>,
+    /// The links that nodes of ours have given up because their writes stood still.
+    pub stalls: Vec<Stall>,
+    /// The times of more than 3 s in which nodes of ours wanted to write on their links, found no room,
+    /// and nothing moved.
+    pub standstills: Vec<Standstill>,
     /// The pings of links between nodes of ours, in the order in which they were dealt with.
     pub pings: Vec<LinkPing>,
     /// What came of what was read, by connection and end, of nodes of ours.
@@ -184,6 +189,33 @@ pub struct Silence {
     pub last: Mark,
     /// Something of what had come was not what was sent.
     pub falsified: bool,
+}
+
+/// A node has given a link up because its writes stood still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Who.
+    pub node: usize,
+    /// Of whom.
+    pub peer: usize,
+    /// When.
+    pub at: u64,
+    /// When its socket had taken bytes last, at an instant before, or the peer's system had acknowledged
+    /// some, or it had read some.
+    pub moved: u64,
+}
+
+/// A time in which a node wanted to write and nothing moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standstill {
+    /// Who.
+    pub node: usize,
+    /// To whom.
+    pub peer: usize,
+    /// When bytes had moved last, or it had found no room.
+    pub from: u64,
+    /// When bytes moved again, or the connection ended.
+    pub until: u64,
 }
 
 /// A ping of a link that has come to a node.

@@ -28,6 +28,7 @@
 //! | O23 | nobody waits while nothing is left to happen |
 //! | O24 | the machines' own invariants hold |
 //! | O25 | runs count for what they have proved |
+//! | O26 | who is there is not given up, on the slowest way; who takes nothing is |
 //!
 //! What explains an error is counted by class in [`Verdicts::excuses`]; so is every case that a
 //! rule cannot judge.
@@ -60,6 +61,7 @@ mod o22_same_again;
 mod o23_starved;
 mod o24_invariants;
 mod o25_vacuity;
+mod o26_there;
 mod on_wire;
 pub(crate) mod story;
 #[cfg(test)]
@@ -71,7 +73,7 @@ use self::bounds::Bounds;
 pub use self::bounds::heal_bound;
 pub use self::evidence::{
     ConnectionLife, DialAttempt, Evidence, Fired, Gauge, Intake, LinkPing, LinkView, Mark, Missed,
-    Needless, NodeLife, PairState, Phases, Silence, Stream,
+    Needless, NodeLife, PairState, Phases, Silence, Stall, Standstill, Stream,
 };
 pub use self::inside::{Complaint, Farewell, Hoard, Inside, Peak, Wire};
 pub use self::o22_same_again::{Fingerprint, SAME_AGAIN, same_again, same_elsewhere};
@@ -193,7 +195,7 @@ impl Bench<'_> {
 
 type Oracle = fn(&Case<'_>, &mut Bench<'_>);
 
-const ORACLES: [(OracleId, Oracle); 24] = [
+const ORACLES: [(OracleId, Oracle); 25] = [
     (OracleId(1), o01_once::judge),
     (OracleId(2), o02_items::judge),
     (OracleId(3), o03_explained::judge),
@@ -218,6 +220,7 @@ const ORACLES: [(OracleId, Oracle); 24] = [
     (OracleId(23), o23_starved::judge),
     (OracleId(24), o24_invariants::judge),
     (OracleId(25), o25_vacuity::judge),
+    (OracleId(26), o26_there::judge),
 ];
 
 /// The oracles that there are.
@@ -274,9 +277,9 @@ mod tests {
     }
 
     #[test]
-    fn there_are_twenty_five_oracles_in_order() {
+    fn there_are_twenty_six_oracles_in_order() {
         let ids: Vec<u8> = oracles().map(|id| id.0).collect();
-        assert_eq!(ids, (1..=25).collect::<Vec<_>>());
+        assert_eq!(ids, (1..=26).collect::<Vec<_>>());
     }
 
     #[test]

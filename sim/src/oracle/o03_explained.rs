@@ -30,6 +30,9 @@ use crate::history::{Entry, Sight};
 use crate::script::{Close, Deed, Fault, Finish, Form};
 use crate::verdict::Class;
 
+/// What explains the end of a stream that was answered by nothing.
+const SILENT: &str = "no answer to the stream's pings";
+
 /// Wake-ups between a ping that is due and the handler's own record of its silence.
 const SILENCE_WAKES: u64 = 6;
 
@@ -87,6 +90,13 @@ fn judge_silence(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
             bench.unsafe_exchange("an unexplained CallerSilent", told.at, story, "");
         }
     }
+}
+
+/// Whether nothing but the silence of a stream can have ended it at its caller.
+pub(super) fn ends_for_silence(case: &Case<'_>, story: &Story<'_>, entry: &Entry) -> bool {
+    let Some(issued) = story.issued() else { return false };
+    let cause = Cause { case, story, issued, entry };
+    cause.disconnected().is_none_or(|class| class == SILENT)
 }
 
 /// A configuration that cannot work is refused, by the error that names the mistake.
@@ -321,7 +331,7 @@ impl Cause<'_> {
             return None;
         }
         let missed = self.pings_may_be_missed(nanos(timings.mux_silence));
-        missed.then_some("no answer to the stream's pings")
+        missed.then_some(SILENT)
     }
 
     /// Whether pings, or the answers to them, can have been missing for so long. The end is seen

@@ -66,7 +66,12 @@ fn judge_needless(case: &Case<'_>, bench: &mut Bench<'_>) {
         if needless.messages > FETCHED {
             let Needless { node, peer, at, messages } = *needless;
             let detail = format!("n{node} has sent n{peer} {messages} after it was cancelled");
-            bench.fail(Class::Safety, "large messages are sent for a call that is cancelled", at, detail);
+            bench.fail(
+                Class::Safety,
+                "large messages are sent for a call that is cancelled",
+                at,
+                detail,
+            );
         }
     }
 }

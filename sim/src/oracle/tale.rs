@@ -49,6 +49,8 @@ impl Tale {
             walls: vec![0; nodes],
             stillborn: Vec::new(),
             silences: Vec::new(),
+            stalls: Vec::new(),
+            standstills: Vec::new(),
             pings: Vec::new(),
             intakes: Vec::new(),
             needless: Vec::new(),

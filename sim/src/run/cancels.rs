@@ -83,7 +83,8 @@ impl Cancels {
     pub(super) fn needless(&self, end: usize, [node, peer]: [usize; 2]) -> Vec<Needless> {
         let side = &self.sides[end];
         let cancelled = side.cancelled.values().filter(|_| !side.falsified);
-        let needless = |one: &Cancelled| Needless { node, peer, at: one.at, messages: one.messages };
+        let needless =
+            |one: &Cancelled| Needless { node, peer, at: one.at, messages: one.messages };
         cancelled.map(needless).collect()
     }
 }

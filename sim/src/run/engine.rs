@@ -206,6 +206,7 @@ impl<'a> Engine<'a> {
         let missed = match handle.inspect(|peer| peer.last_failure().cloned()) {
             Some(LinkError::PeerSilent) => Missed::Bytes,
             Some(LinkError::PeerDoesNotAnswer) => Missed::Pongs,
+            Some(LinkError::WriteStalled) => return self.recorder.stalled(at, conn, end),
             Some(error) if is_malformed(&error) => {
                 // A Go node knows nothing of our limits.
                 let theirs = self.script.nodes[peer] != NodeKind::Ours;
@@ -536,6 +537,7 @@ impl<'a> Engine<'a> {
         let stillborn = record.stillborn.iter().filter_map(|mark| self.stage.find(*mark)).collect();
         let (silences, pings) = (record.silences.clone(), record.pings.clone());
         let (intakes, needless) = (record.intakes(), record.needless());
+        let (stalls, standstills) = (record.stalls.clone(), record.standstills());
         let credits = record.credits().into_iter();
         let credits = credits.filter_map(|(mark, at)| Some((self.stage.find(mark)?, at))).collect();
         drop(record);
@@ -560,6 +562,8 @@ impl<'a> Engine<'a> {
             walls,
             stillborn,
             silences,
+            stalls,
+            standstills,
             pings,
             intakes,
             needless,

@@ -1,10 +1,11 @@
 //! Running a script.
 
-pub(crate) mod chaos;
 mod cancels;
+pub(crate) mod chaos;
 mod credits;
 mod engine;
 mod facts;
+mod flow;
 mod intake;
 mod judge;
 mod meal;

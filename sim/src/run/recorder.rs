@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cancels::Cancels;
 use super::credits::{Credits, opened};
+use super::flow::Flow;
 use super::intake::Intakes;
 use super::meal::Meal;
 use super::pulse::{Answer, Pulse};
@@ -14,7 +15,8 @@ use crate::census::FaultId;
 use crate::effects::WireWatch;
 use crate::monitor::{Body, Conduct, Kind, Message, Monitor, Op, Role, Seen, Settings};
 use crate::oracle::{
-    ConnectionLife, DialAttempt, Hoard, Intake, LinkPing, Mark, Missed, Needless, Silence, Stream,
+    ConnectionLife, DialAttempt, Hoard, Intake, LinkPing, Mark, Missed, Needless, Silence, Stall,
+    Standstill, Stream,
 };
 use crate::script::{NodeKind, Point, Script};
 use crate::trace::{Brief, Event, Happening};
@@ -76,6 +78,8 @@ pub(crate) struct Record {
     pulses: Vec<Pulse>,
     /// By connection.
     cancels: Vec<Cancels>,
+    /// By connection.
+    flows: Vec<Flow>,
     /// By connection and the end that reads.
     meals: Vec<[Meal; 2]>,
     pub(crate) hoards: Vec<Hoard>,
@@ -85,6 +89,7 @@ pub(crate) struct Record {
     kept: Option<BTreeMap<(ConnId, End), Vec<u8>>>,
     pub(crate) pings: Vec<LinkPing>,
     pub(crate) silences: Vec<Silence>,
+    pub(crate) stalls: Vec<Stall>,
     /// Connections that were let go of since this was looked at last, with the ends that did.
     dropped: Vec<(ConnId, End)>,
     points: Vec<(usize, u64)>,
@@ -176,6 +181,16 @@ impl Recorder {
         record.silences.extend(silence);
     }
 
+    /// A node has given up a link because its writes stood still.
+    pub(crate) fn stalled(&self, at: u64, conn: ConnId, end: End) {
+        let mut record = self.record();
+        let way = record.way(conn, end);
+        if record.lives[conn.0 as usize].accepted_at.is_some() {
+            let stall = record.flows[conn.0 as usize].given_up(at, end as usize, way);
+            record.stalls.extend(stall);
+        }
+    }
+
     /// Whether a monitor would like to know now who has [flushed](Self::flushed).
     pub(crate) fn take_doubt(&self) -> bool {
         std::mem::take(&mut self.record().in_doubt)
@@ -251,6 +266,18 @@ impl Record {
         });
         let ours = ends.filter(|(_, _, [node, _])| self.kinds[*node] == NodeKind::Ours);
         ours.flat_map(|(cancels, end, way)| cancels.needless(end, way)).collect()
+    }
+
+    /// The times in which nodes of ours wanted to write on their links and nothing moved.
+    pub(crate) fn standstills(&self) -> Vec<Standstill> {
+        let links = self.flows.iter().enumerate();
+        let links = links.filter(|(number, _)| self.lives[*number].accepted_at.is_some());
+        let ends = links.flat_map(|(number, flow)| {
+            let [one, other] = self.lives[number].nodes;
+            [(flow, 0, [one, other]), (flow, 1, [other, one])]
+        });
+        let ours = ends.filter(|(_, _, [node, _])| self.kinds[*node] == NodeKind::Ours);
+        ours.flat_map(|(flow, end, way)| flow.stood(end, way)).collect()
     }
 
     /// The credits that callers of ours have given back, by call and time.
@@ -365,6 +392,7 @@ impl Observer for Recorder {
         record.watch.connect();
         record.pulses.push(Pulse::default());
         record.cancels.push(Cancels::default());
+        record.flows.push(Flow::default());
         record.meals.push(Default::default());
         record.intakes.push(Intakes::default());
         record.lines.push(Line { number: monitor.connect(), ..Line::default() });
@@ -379,6 +407,7 @@ impl Observer for Recorder {
         record.keep(conn, end, bytes);
         record.pulses[conn.0 as usize].writes(at, end as usize, bytes.len() as u64);
         record.cancels[conn.0 as usize].writes(at, end as usize, bytes.len() as u64);
+        record.flows[conn.0 as usize].moves(at, end as usize);
         let mut all = Vec::new();
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.written(number, role(end), bytes, |seen| all.push(seen.clone()));
@@ -406,6 +435,7 @@ impl Observer for Recorder {
         record.meals[conn.0 as usize][by.other() as usize].taken(offset);
         record.intakes[conn.0 as usize].taken(end as usize, offset);
         record.cancels[conn.0 as usize].taken(at, end as usize, offset);
+        record.flows[conn.0 as usize].moves(at, end as usize);
         record.pulses[conn.0 as usize].taken(Mark { at, clock }, end as usize, offset);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.delivered(number, role(by), offset);
@@ -448,8 +478,17 @@ impl Observer for Recorder {
         }
     }
 
+    fn moved(&mut self, at: u64, conn: ConnId, end: End) {
+        self.record().flows[conn.0 as usize].moves(at, end as usize);
+    }
+
+    fn wants(&mut self, at: u64, conn: ConnId, end: End, wants: bool) {
+        self.record().flows[conn.0 as usize].wants(at, end as usize, wants);
+    }
+
     fn ended(&mut self, at: u64, conn: ConnId, end: End, how: Ending) {
         let mut record = self.record();
+        record.flows[conn.0 as usize].ends(at, end as usize);
         record.pulses[conn.0 as usize].ends(end as usize);
         let life = &mut record.lives[conn.0 as usize];
         if how != Ending::Finished {

@@ -17,6 +17,10 @@ pub(crate) enum Relief {
         from: usize,
         to: usize,
     },
+    Widen {
+        from: usize,
+        to: usize,
+    },
     Start(usize),
     Resume(usize),
     NominalRate(usize),
@@ -37,7 +41,9 @@ impl Relief {
     pub(crate) fn is_inside(&self, inside: impl Fn(usize) -> bool) -> bool {
         match self {
             Self::Unblock(_) => true,
-            Self::Dial { from, to } | Self::Unsqueeze { from, to } => inside(*from) && inside(*to),
+            Self::Dial { from, to } | Self::Unsqueeze { from, to } | Self::Widen { from, to } => {
+                inside(*from) && inside(*to)
+            }
             Self::AddPeer { node, peer } => inside(*node) && inside(*peer),
             Self::Start(node)
             | Self::Resume(node)
@@ -69,6 +75,13 @@ impl Chaos<'_> {
             Fault::Squeeze { from, to, rate, lasts } => {
                 self.shared.world().squeeze(from, to, rate, some);
                 self.later(lasts, Relief::Unsqueeze { from, to });
+            }
+            Fault::Narrow { from, to, rate, buffer, lasts } => {
+                self.shared.world().narrow(from, to, (rate, buffer), some);
+                self.later(lasts, Relief::Widen { from, to });
+            }
+            Fault::Outage { one, other, lasts } => {
+                self.shared.world().lose(one, other, lasts, some);
             }
             Fault::Crash { node, how, back } => {
                 if victims.is_running(node) {
@@ -147,6 +160,10 @@ impl Chaos<'_> {
             Relief::Unsqueeze { from, to } => {
                 let rate = self.script.knobs.rate;
                 self.shared.world().squeeze(from, to, rate, None);
+            }
+            Relief::Widen { from, to } => {
+                let knobs = &self.script.knobs;
+                self.shared.world().narrow(from, to, (knobs.rate, knobs.buffer), None);
             }
             Relief::Start(node) => {
                 if !self.is_lost(node) {

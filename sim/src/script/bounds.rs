@@ -44,6 +44,15 @@ pub fn least_buffer((shortest, longest): (u64, u64)) -> u64 {
     flow.max(probes).max(1)
 }
 
+/// The narrowest path, in bytes a second…
+pub const NARROW: u64 = 1_000;
+
+/// … and what it holds at least, in bytes.
+pub const NARROW_BUFFER: u64 = 1_024;
+
+/// The longest outage, in nanoseconds.
+pub const OUTAGE: u64 = 10 * SECOND;
+
 /// Timers are at most so late, in nanoseconds.
 pub const SLACK: u64 = SECOND;
 

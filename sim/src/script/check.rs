@@ -173,6 +173,22 @@ fn fault(fault: &Fault, nodes: usize) -> Result<(), String> {
             }
             Ok(lasting(*lasts)?)
         }
+        Fault::Narrow { from, to, rate, buffer, lasts } => {
+            different(*from, *to)?;
+            if *rate < bounds::NARROW {
+                return Err(format!("rate={rate}: at least {} bytes a second", bounds::NARROW));
+            }
+            let least = bounds::NARROW_BUFFER;
+            if *buffer < least {
+                return Err(format!("buffer={buffer}: at least {least}"));
+            }
+            Ok(lasting(*lasts)?)
+        }
+        Fault::Outage { one, other, lasts } => {
+            different(*one, *other)?;
+            most("an outage", *lasts, bounds::OUTAGE)?;
+            Ok(lasting(*lasts)?)
+        }
         Fault::Partition { group, lasts, .. } => {
             if group.is_empty() || group.len() == nodes {
                 return Err("a partition needs nodes on both sides".into());

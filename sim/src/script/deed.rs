@@ -55,6 +55,21 @@ const DEEDS: &Table<Reader> = &[
         let (rate, lasts) = (words.need("rate", &U64)?, words.need("lasts", &TIME)?);
         Ok(Deed::Fault(Fault::Squeeze { from, to, rate, lasts }))
     }),
+    ("narrow", |words| {
+        let (from, to) = words.way()?;
+        let (rate, buffer) = (words.need("rate", &U64)?, words.need("buffer", &U64)?);
+        Ok(Deed::Fault(Fault::Narrow {
+            from,
+            to,
+            rate,
+            buffer,
+            lasts: words.need("lasts", &TIME)?,
+        }))
+    }),
+    ("outage", |words| {
+        let (one, other) = (words.node()?, words.node()?);
+        Ok(Deed::Fault(Fault::Outage { one, other, lasts: words.need("lasts", &TIME)? }))
+    }),
     ("crash", |words| {
         let node = words.node()?;
         let how = DEATHS.iter().find(|(word, _)| words.flag(word)).map(|(_, how)| *how);

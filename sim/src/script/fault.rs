@@ -67,6 +67,30 @@ pub enum Fault {
         /// Nanoseconds.
         lasts: u64,
     },
+    /// The path gets so slow, and holds so much, that a full one takes longer than a silence may last.
+    Narrow {
+        /// Who sends.
+        from: usize,
+        /// Who receives.
+        to: usize,
+        /// Bytes a second.
+        rate: u64,
+        /// Bytes that writer and reader of a connection hold.
+        buffer: u64,
+        /// Nanoseconds.
+        lasts: u64,
+    },
+    /// Everything is lost between two nodes for a while, both ways, on the connection that they have. It is
+    /// sent again as TCP does: each time after twice the time, so that bytes move only some time after the
+    /// end.
+    Outage {
+        /// One.
+        one: usize,
+        /// The other.
+        other: usize,
+        /// Nanoseconds.
+        lasts: u64,
+    },
     /// A node dies, and starts again.
     Crash {
         /// Which.
@@ -209,6 +233,8 @@ impl Fault {
             Self::Partition { .. } => "B3",
             Self::Dial { .. } => "D4",
             Self::Squeeze { .. } => "B8",
+            Self::Narrow { .. } => "B12",
+            Self::Outage { .. } => "B13",
             Self::Crash { back: None, .. } => "N7",
             Self::Crash { back: Some(back), .. } if *back < 1_000_000 => "N2",
             Self::Crash { .. } => "N1",
@@ -228,10 +254,12 @@ impl Fault {
     pub fn extent(&self) -> (Vec<usize>, u64) {
         match self {
             Self::Reset { one, other, late } => (vec![*one, *other], *late),
+            Self::Outage { one, other, lasts } => (vec![*one, *other], *lasts),
             Self::Damage { from, to, .. } => (vec![*from, *to], 0),
             Self::Stall { from, to, lasts }
             | Self::Dial { from, to, lasts, .. }
-            | Self::Squeeze { from, to, lasts, .. } => (vec![*from, *to], *lasts),
+            | Self::Squeeze { from, to, lasts, .. }
+            | Self::Narrow { from, to, lasts, .. } => (vec![*from, *to], *lasts),
             Self::Partition { group, lasts, .. } => (group.clone(), *lasts),
             Self::Crash { node, back, .. } => (vec![*node], back.unwrap_or(0)),
             Self::Pause { node, lasts }

@@ -72,6 +72,7 @@
 //! | `latency=TIME..TIME` | how long bytes travel, at least and at most; or `TIME`, always | up to 250 ms | 100us..300us |
 //! | `rate=NUMBER` | bytes a second on each path; 0 for any number | 0, or from 100,000 | 0 |
 //! | `buffer=NUMBER` | bytes that writer and reader of a connection hold | from 1; with more latency from [more](bounds::least_buffer) | 1048576 |
+//! | `steps=yes` or `no` | who has found no room hears of room when a third of the buffer is free, as from Linux | | `no` |
 //! | `piece=NUMBER` | the largest piece that bytes are split into | | 65536 |
 //! | `slack=TIME` | timers fire up to so late | up to 1 s | 0s |
 //! | `lazy-per-million=NUMBER` | of a million wake-ups of applications, so many are late… | up to a million | 0 |
@@ -108,6 +109,8 @@
 //! | `partition NODES lasts=TIME [one-way]` | nothing gets between these and all others; what these send does with `one-way` |
 //! | `dial NODE NODE FATE lasts=TIME` | what becomes of dials: `works`, `refused`, `hangs` or `takes=TIME` |
 //! | `squeeze WAY rate=NUMBER lasts=TIME` | so many bytes a second, and small buffers |
+//! | `narrow WAY rate=NUMBER buffer=NUMBER lasts=TIME` | so many bytes a second, from 1,000, and so many that writer and reader of a connection hold, from 1,024 |
+//! | `outage NODE NODE lasts=TIME` | everything is lost on their connection, both ways, and sent again later and later, as by TCP; up to 10 s |
 //! | `crash NODE [closed, reset or silent] [back=TIME]` | the process ends (`closed`: its connections end in order), and starts again after a while (never) |
 //! | `pause NODE lasts=TIME` | the process is stopped |
 //! | `jump NODE ahead=TIME` | the monotonic clock jumps |

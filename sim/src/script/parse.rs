@@ -241,6 +241,7 @@ impl Draft {
             latency: words.field("latency", &SPAN)?.unwrap_or(calm.latency),
             rate: words.field("rate", &U64)?.unwrap_or(calm.rate),
             buffer: words.field("buffer", &U64)?.unwrap_or(calm.buffer),
+            steps: words.field("steps", &YES)?.unwrap_or(calm.steps),
             piece: words.field("piece", &U64)?.unwrap_or(calm.piece),
             slack: words.field("slack", &TIME)?.unwrap_or(calm.slack),
             lazy_per_million: words

@@ -148,6 +148,14 @@ impl Display for Fault {
                 write!(f, "squeeze n{from}>n{to} rate={rate}")?;
                 lasts
             }
+            Self::Narrow { from, to, rate, buffer, lasts } => {
+                write!(f, "narrow n{from}>n{to} rate={rate} buffer={buffer}")?;
+                lasts
+            }
+            Self::Outage { one, other, lasts } => {
+                write!(f, "outage n{one} n{other}")?;
+                lasts
+            }
             Self::Pause { node, lasts } => {
                 write!(f, "pause n{node}")?;
                 lasts
@@ -177,6 +185,7 @@ fn knobs(f: &mut Formatter<'_>, knobs: &Knobs) -> Result {
         latency,
         rate,
         buffer,
+        steps,
         piece,
         slack,
         lazy_per_million,
@@ -195,6 +204,7 @@ fn knobs(f: &mut Formatter<'_>, knobs: &Knobs) -> Result {
     field(f, "latency", &span(*latency), &span(calm.latency))?;
     field(f, "rate", rate, &calm.rate)?;
     field(f, "buffer", buffer, &calm.buffer)?;
+    field(f, "steps", &yes(*steps), &yes(calm.steps))?;
     field(f, "piece", piece, &calm.piece)?;
     time(f, "slack", *slack)?;
     field(f, "lazy-per-million", lazy_per_million, &calm.lazy_per_million)?;

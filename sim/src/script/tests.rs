@@ -77,7 +77,7 @@ impl Dice {
         let other = (one + 1 + self.below(nodes - 1)) % nodes;
         let (from, to, node, peer) = (one, other, one, other);
         let lasts = self.within(1, u64::MAX);
-        match self.below(15) {
+        match self.below(17) {
             0 => Fault::Reset { one, other, late: self.within(0, bounds::LATE) },
             1 => Fault::Damage { from, to, damage: self.damage() },
             2 => Fault::Stall { from, to, lasts },
@@ -93,6 +93,11 @@ impl Dice {
                 Fault::Dial { from, to, fate: self.of(&fates), lasts }
             }
             5 => Fault::Squeeze { from, to, rate: self.within(1, u64::MAX), lasts },
+            15 => {
+                let (rate, buffer) = (self.within(1_000, u64::MAX), self.within(1_024, u64::MAX));
+                Fault::Narrow { from, to, rate, buffer, lasts }
+            }
+            16 => Fault::Outage { one, other, lasts: lasts.min(bounds::OUTAGE) },
             6 => {
                 let how = self.of(&[Death::Closed, Death::Reset, Death::Silent]);
                 Fault::Crash { node, how, back: self.maybe(Self::number) }
@@ -181,6 +186,7 @@ impl Dice {
             latency: (one.min(other), one.max(other)),
             rate: if self.coin() { self.within(bounds::RATE, u64::MAX) } else { 0 },
             buffer: self.within(160, u64::MAX),
+            steps: self.coin(),
             piece: self.number(),
             slack: self.within(0, bounds::SLACK),
             lazy_per_million: self.within(0, bounds::MILLION),
@@ -272,7 +278,7 @@ fn every_script_is_read_as_it_is_printed() {
     let words = "ours loop go hostile rules handshakes merges generation secure set whole no latency rate \
         buffer piece slack lazy-per-million laziness spurious-per-million grain drift origin skew \
         at every when byte call cancel reset late damage flip drop insert end silence stall lasts \
-        partition none one-way dial works refused hangs takes squeeze crash silent back pause jump \
+        partition none one-way dial works refused hangs takes squeeze narrow outage steps crash silent back pause jump \
         ahead by millionths shutdown grace twin remove heal core size nil timeout wait-link after \
         items item-size pace take take-pace finish error panic never send send-size send-pace \
          close read-after read-pace read-stop Head Any nested limits message queued received \

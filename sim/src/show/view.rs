@@ -303,13 +303,15 @@ fn how_ended(sight: &Sight) -> Option<String> {
 
 /// The word of the deed in a line of a script, or in what stands behind its moment.
 fn deed_word(text: &str) -> &str {
-    const DEEDS: [&str; 19] = [
+    const DEEDS: [&str; 21] = [
         "reset",
         "damage",
         "stall",
         "partition",
         "dial",
         "squeeze",
+        "narrow",
+        "outage",
         "crash",
         "pause",
         "jump",

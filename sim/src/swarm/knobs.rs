@@ -29,6 +29,7 @@ pub(crate) fn draw(draw: Draw) -> Knobs {
             10_000_000.. => draw.pick("buffer", &[64 << 10, 256 << 10, 1 << 20]),
             _ => draw.pick("buffer", &[4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]),
         },
+        steps: false,
         piece: draw.weighted("piece", &[(1, 7), (3, 100), (3, 1_500), (3, 16_000)]),
         slack: draw.pick("slack", &[0, 50_000, MILLI, 20 * MILLI]),
         lazy_per_million: draw.pick("lazy", &[0, 0, 20_000, 200_000]),

@@ -15,6 +15,7 @@ mod limits;
 mod manners;
 mod scenes;
 mod storm;
+mod ways;
 
 pub(crate) use self::draw::Draw;
 pub use self::faults::FaultKind;
@@ -98,6 +99,7 @@ pub fn script(seed: u64, profile: Profile) -> Script {
     bulk::add(draw.of("bulk"), &mut script);
     scenes::add(draw.of("scenes"), &mut script);
     edges::add(draw.of("edges"), &mut script);
+    ways::add(draw.of("ways"), &mut script);
     script
 }
 

@@ -12,6 +12,13 @@ use super::{Inner, Shared, SimRuntime};
 use crate::census::FaultId;
 use crate::keyed::Purpose;
 
+/// A narrow path is felt by what waits so long for its turn: longer than a write may stand still
+/// (PROTOCOL.md section 4).
+const FELT: u64 = 3_000_000_000;
+
+/// What was lost is sent again after so long and a round trip, as Linux does.
+const RESENT: u64 = 200_000_000;
+
 impl Shared {
     /// A node's process starts.
     pub(crate) fn start(self: &Arc<Self>, node: usize) -> SimRuntime {
@@ -192,6 +199,7 @@ impl Inner {
         let path = self.network.path_mut(from, to);
         path.rate = rate;
         path.rate_fault = fault;
+        path.rate_felt = 0;
         if fault.is_some() {
             return;
         }
@@ -201,6 +209,50 @@ impl Inner {
             self.network.conn(id).into(end).hurry(now, now.saturating_add(latest));
             self.push_arrival(id, end, now.saturating_add(latest));
         }
+    }
+
+    /// A path carries so many bytes a second from now on, and holds so many.
+    pub(crate) fn narrow(
+        &mut self,
+        from: usize,
+        to: usize,
+        (rate, buffer): (u64, u64),
+        fault: Option<FaultId>,
+    ) {
+        self.squeeze(from, to, rate, fault);
+        let path = self.network.path_mut(from, to);
+        path.rate_felt = if fault.is_some() { FELT } else { 0 };
+        path.buffer = buffer;
+        for (id, end) in self.network.on_path(from, to) {
+            let pipe = self.network.conn(id).into(end);
+            pipe.capacity = buffer;
+            if pipe.room() > 0 {
+                pipe.writer.take().into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    /// Everything is lost between two nodes for a while, on the connection that they have, and is sent
+    /// again.
+    pub(crate) fn lose(&mut self, one: usize, other: usize, nanos: u64, fault: Option<FaultId>) {
+        let Some(id) = self.network.between(one, other) else { return };
+        let now = self.now;
+        let ways =
+            [(one, other), (other, one)].map(|(from, to)| self.network.path(from, to).latency.1);
+        let patience = ways.into_iter().fold(RESENT, u64::saturating_add);
+        for end in End::BOTH {
+            let pipe = self.network.conn(id).out(end);
+            let late = pipe.lose_until(now, now.saturating_add(nanos), patience, fault);
+            if !late.is_empty() {
+                fault.into_iter().for_each(|fault| self.census.felt(fault));
+            }
+            late.into_iter().for_each(|at| self.push_arrival(id, end.other(), at));
+        }
+    }
+
+    /// How many bytes an end has written that the other one's system has not acknowledged.
+    pub(crate) fn unsent(&mut self, id: ConnId, end: End) -> u64 {
+        self.network.conn(id).out(end).unsent()
     }
 
     /// Damage that was placed and has not happened will not happen.

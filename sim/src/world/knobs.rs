@@ -11,6 +11,9 @@ pub struct Knobs {
     pub rate: u64,
     /// Bytes that writer and reader of a connection hold.
     pub buffer: u64,
+    /// A writer that has found no room hears of room when a third of the buffer is free, as from Linux;
+    /// otherwise as soon as there is any.
+    pub steps: bool,
     /// The largest piece that written bytes are split into; 1 dribbles.
     pub piece: u64,
     /// Timers fire up to so many nanoseconds late.
@@ -44,6 +47,7 @@ impl Default for Knobs {
             latency: (100_000, 300_000),
             rate: 0,
             buffer: 1 << 20,
+            steps: false,
             piece: 1 << 16,
             slack: 0,
             lazy_per_million: 0,

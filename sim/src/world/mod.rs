@@ -58,6 +58,10 @@ pub(crate) trait Observer: Send {
     fn falsified(&mut self, conn: ConnId, end: End);
     /// Bytes have come to an end.
     fn arrived(&mut self, at: u64, conn: ConnId, end: End, bytes: &[u8]);
+    /// Bytes that an end has written were acknowledged by the system of the other one.
+    fn moved(&mut self, at: u64, conn: ConnId, end: End);
+    /// An end has more to write than there is room for, or has that no more.
+    fn wants(&mut self, at: u64, conn: ConnId, end: End, wants: bool);
     /// An end has let go of the connection, or was told that it is broken.
     fn ended(&mut self, at: u64, conn: ConnId, end: End, how: Ending);
 }
@@ -146,6 +150,7 @@ impl Shared {
             latency: knobs.latency,
             rate: knobs.rate,
             rate_fault: None,
+            rate_felt: 0,
             buffer: knobs.buffer,
             blocked: false,
             block_fault: None,

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::lives::{Death, LifeId};
-use super::network::{ConnId, Damage, DialFate, End, Listening, Piece};
+use super::network::{ConnId, Damage, DialFate, End, Listening, Piece, WINDOW};
 use super::queue::Event;
 use super::{Dial, Ending, Hits, Inner};
 use crate::census::FaultId;
@@ -27,6 +27,12 @@ pub(crate) struct Dialled {
 /// Bytes that a node of ours has room for at most where it reads, but for a message that needs
 /// more (DESIGN.md section 3.4).
 pub(crate) const READ_BUFFER: u64 = 256 << 10;
+
+/// Longer than a write may stand still (PROTOCOL.md section 4).
+const LONG: u64 = 3_000_000_000;
+
+/// A slow path delivers something so many times a second.
+const PARTS: u64 = 8;
 
 impl Inner {
     fn latency(&self, from: usize, to: usize, key: [u64; 3]) -> u64 {
@@ -160,9 +166,17 @@ impl Inner {
         if room == 0 && !buf.is_empty() {
             pipe.writer = Some(cx.waker().clone());
             pipe.wanting = true;
+            if self.knobs.steps {
+                pipe.full_since.get_or_insert(now);
+            }
+            if let Some(observer) = &mut self.observer {
+                observer.wants(now, id, end, true);
+            }
             return Poll::Pending;
         }
         pipe.wanting = room < buf.len();
+        let waited = pipe.full_since.take().map_or(0, |since| now - since);
+        self.counts.steps += u64::from(waited > LONG);
         let offset = pipe.written;
         let count = match whole {
             true => room,
@@ -178,6 +192,7 @@ impl Inner {
         let mut hits = Hits::default();
         if let Some(observer) = &mut self.observer {
             observer.wrote(now, id, end, bytes, &mut hits);
+            observer.wants(now, id, end, room < buf.len());
         }
         let pipe = self.network.conn(id).out(end);
         hits.place.into_iter().for_each(|placed| pipe.place(placed));
@@ -194,18 +209,27 @@ impl Inner {
                 true => bytes.len() as u64,
                 false => self.keyed.range(Purpose::Split, [key, offset, 0], 1, self.knobs.piece),
             };
+            let (rate, latency) = {
+                let rate = self.network.path(way.0, way.1).rate;
+                (rate, self.latency(way.0, way.1, [key, offset, 3]))
+            };
+            // On a slow path large pieces come in parts, as they do over TCP.
+            let len = if rate == 0 { len } else { len.min((rate / PARTS).max(WINDOW)) };
             let piece = bytes.split_to(usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len()));
-            let rate = self.network.path(way.0, way.1).rate;
-            let latency = self.latency(way.0, way.1, [key, offset, 3]);
+            let (leaves, lost) = self.network.conn(id).out(end).leaves(self.now);
+            lost.into_iter().for_each(|fault| self.census.felt(fault));
             let sent = match rate {
-                0 => self.now,
+                0 => leaves,
                 rate => {
-                    let fault = self.network.path(way.0, way.1).rate_fault;
-                    fault.into_iter().for_each(|fault| self.census.felt(fault));
                     let takes = piece.len() as u64 * 1_000_000_000 / rate;
                     let pipe = self.network.conn(id).out(end);
-                    pipe.busy_until = pipe.busy_until.max(self.now) + takes;
-                    pipe.busy_until
+                    pipe.busy_until = pipe.busy_until.max(leaves) + takes;
+                    let sent = pipe.busy_until;
+                    let path = self.network.path(way.0, way.1);
+                    let waits = sent - self.now >= path.rate_felt;
+                    let fault = path.rate_fault.filter(|_| waits);
+                    fault.into_iter().for_each(|fault| self.census.felt(fault));
+                    sent
                 }
             };
             self.launch(id, end, Piece::Bytes(piece), sent + latency);
@@ -265,11 +289,15 @@ impl Inner {
         let noise = |n| keyed.draw(Purpose::Content, [key, offset, n]) as u8;
         let arrival = pipe.arrive(noise);
         let abandoned = pipe.abandoned;
+        let moved = pipe.acknowledge();
         let (reader, looking) = (pipe.reader.take(), pipe.looking.take());
         let hash = arrival.bytes.iter().fold(0, |hash, bytes| mix(hash ^ xxh3_64(bytes)));
         self.digest(&[3, now, key, offset, hash]);
         if let Some(observer) = &mut self.observer {
             arrival.bytes.iter().for_each(|bytes| observer.arrived(now, id, end, bytes));
+            if moved {
+                observer.moved(now, id, end.other());
+            }
         }
         reader.into_iter().for_each(Waker::wake);
         // A task that stays awake finds them at once, and one that should and sleeps, never.
@@ -349,12 +377,16 @@ impl Inner {
             false => spare,
         };
         if let Some(count) = pipe.read(buf, limit) {
+            let moved = pipe.acknowledge();
             if pipe.room() > 0 {
                 pipe.writer.take().into_iter().for_each(Waker::wake);
             }
             if let Some(observer) = &mut self.observer {
                 let clock = self.lives.get(life).clock.monotonic(now);
                 observer.taken(now, clock, id, end, count as u64);
+                if moved {
+                    observer.moved(now, id, end.other());
+                }
             }
             return Poll::Ready(Ok(count));
         }

@@ -10,7 +10,7 @@ use super::lives::LifeId;
 use crate::census::FaultId;
 
 pub use self::pipe::Damage;
-pub(crate) use self::pipe::{Piece, Pipe, Placed};
+pub(crate) use self::pipe::{Piece, Pipe, Placed, WINDOW};
 pub(crate) use self::transport::{
     Dialling, SimListener, SimTransport, accept_transport, open_transport,
 };
@@ -64,6 +64,8 @@ pub(crate) struct Path {
     /// Bytes a second; 0 for any number.
     pub(crate) rate: u64,
     pub(crate) rate_fault: Option<FaultId>,
+    /// It is felt by what waits so many nanoseconds for its turn.
+    pub(crate) rate_felt: u64,
     /// How many bytes writer and reader of a connection hold.
     pub(crate) buffer: u64,
     /// Nothing comes through.

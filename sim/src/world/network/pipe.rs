@@ -10,7 +10,7 @@ use crate::census::FaultId;
 use crate::world::executor::TaskId;
 
 /// Less room than this is none.
-const WINDOW: u64 = 1_460;
+pub(crate) const WINDOW: u64 = 1_460;
 
 /// What happens to the bytes of a direction at some offset of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,38 @@ pub(crate) struct Pipe {
     pub(crate) writer: Option<Waker>,
     /// The writer has more to write than there was room for when it last tried.
     pub(crate) wanting: bool,
+    /// Since when it waits for a third of all to be free.
+    pub(crate) full_since: Option<u64>,
+    /// Of what was written, what the reader's system has acknowledged.
+    acknowledged: u64,
+    outage: Option<Outage>,
+}
+
+/// A time in which the path loses everything. What was lost is sent again, each time after twice the
+/// time, so that bytes move again only after the end of it.
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    until: u64,
+    /// How long the sender waits before it sends something for the second time.
+    patience: u64,
+    /// When what was lost arrives; `None` if nothing was lost yet.
+    resumes: Option<u64>,
+    fault: Option<FaultId>,
+}
+
+impl Outage {
+    /// When what is lost at a time is sent again with success.
+    fn resumes(&mut self, lost: u64) -> u64 {
+        let (until, mut patience) = (self.until, self.patience.max(1));
+        *self.resumes.get_or_insert_with(|| {
+            let mut at = lost;
+            while at < until {
+                at = at.saturating_add(patience);
+                patience = patience.saturating_mul(2);
+            }
+            at
+        })
+    }
 }
 
 /// What an arrival has come to.
@@ -123,7 +155,58 @@ impl Pipe {
             looking: None,
             writer: None,
             wanting: false,
+            full_since: None,
+            acknowledged: 0,
+            outage: None,
         }
+    }
+
+    /// Notes what the reader's system has acknowledged: as much of what has arrived as it has room for,
+    /// which is half of what the connection holds. Whether that is more than before.
+    pub(crate) fn acknowledge(&mut self) -> bool {
+        let room = self.capacity.div_ceil(2);
+        let acknowledged = self.arrived.min(self.taken().saturating_add(room));
+        let moved = acknowledged > self.acknowledged;
+        self.acknowledged = self.acknowledged.max(acknowledged);
+        moved
+    }
+
+    /// How many bytes were written that the reader's system has not acknowledged.
+    pub(crate) fn unsent(&self) -> u64 {
+        self.written.saturating_sub(self.acknowledged)
+    }
+
+    /// From now on the path loses everything for a while; when what is on its way arrives instead.
+    pub(crate) fn lose_until(
+        &mut self,
+        now: u64,
+        until: u64,
+        patience: u64,
+        fault: Option<FaultId>,
+    ) -> Vec<u64> {
+        let mut outage = Outage { until, patience, resumes: None, fault };
+        let mut late = Vec::new();
+        if self.flying.iter().any(|flying| flying.at > now) {
+            let delay = outage.resumes(now) - now;
+            for flying in self.flying.iter_mut().filter(|flying| flying.at > now) {
+                flying.at = flying.at.saturating_add(delay);
+                late.push(flying.at);
+            }
+            self.last_at = self.last_at.saturating_add(delay);
+            self.busy_until = self.busy_until.max(now).saturating_add(delay);
+        }
+        self.outage = Some(outage);
+        late
+    }
+
+    /// When what is written now gets on its way, and the fault if that is not now.
+    pub(crate) fn leaves(&mut self, now: u64) -> (u64, Option<FaultId>) {
+        let Some(outage) = &mut self.outage else { return (now, None) };
+        if now >= outage.until && outage.resumes.is_none_or(|resumes| resumes <= now) {
+            self.outage = None;
+            return (now, None);
+        }
+        (outage.resumes(now), outage.fault)
     }
 
     /// Of what was written, what the reader has read.
@@ -135,7 +218,10 @@ impl Pipe {
     /// as with TCP: else bytes would trickle one by one.
     pub(crate) fn room(&self) -> u64 {
         let room = self.capacity.saturating_sub(self.held());
-        if room < WINDOW.min(self.capacity.div_ceil(2)) { 0 } else { room }
+        let least = WINDOW.min(self.capacity.div_ceil(2));
+        let least =
+            if self.full_since.is_some() { least.max(self.capacity.div_ceil(3)) } else { least };
+        if room < least { 0 } else { room }
     }
 
     /// Bytes leave; gives when they will arrive at the earliest.
@@ -243,6 +329,7 @@ impl Pipe {
     /// Nothing more is damaged; whether something was held up.
     pub(crate) fn forget_damage(&mut self, now: u64) -> bool {
         self.placed.clear();
+        self.outage = None;
         let held = self.stalled_until > now;
         self.stalled_until = self.stalled_until.min(now);
         held
