@@ -201,7 +201,7 @@ pub struct Stall {
     /// When.
     pub at: u64,
     /// When its socket had taken bytes last, at an instant before, or the peer's system had acknowledged
-    /// some, or it had read some.
+    /// some.
     pub moved: u64,
 }
 

@@ -1,7 +1,7 @@
 //! O26: those who are there are not given up, and those who take nothing are.
 //!
 //! - A link is given up because writes stand still only if no byte has moved for `write_stall`, by the
-//!   clock of who does it: none was taken by the socket, acknowledged by the peer's system, or read.
+//!   clock of who does it: none was taken by the socket, or acknowledged by the peer's system.
 //! - Who has more to write than there is room for, and sees nothing move, gives the link up within
 //!   `write_stall` and a second (PROTOCOL.md section 4).
 //! - On a way that is slow and nothing else, no link is given up for silence, and no call ends for the

@@ -10,7 +10,7 @@ const KEPT: u64 = 3_000_000_000;
 struct Side {
     /// Since when it has more to write than there is room for.
     wants_since: Option<u64>,
-    /// When bytes moved for it last, either way, and when before that instant.
+    /// When bytes that it has written moved last, and when before that instant.
     moved: Option<u64>,
     before: Option<u64>,
     stood: Vec<(u64, u64)>,
@@ -42,7 +42,7 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// An end has got rid of bytes, or has taken some, or what it has written was acknowledged.
+    /// An end has got rid of bytes, or some that it has written were acknowledged.
     pub(super) fn moves(&mut self, at: u64, end: usize) {
         self.sides[end].moves(at);
     }

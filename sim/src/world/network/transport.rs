@@ -50,6 +50,10 @@ impl Transport for SimTransport {
         Some(address(self.shared.world().network.conn(self.conn).node(self.end.other())))
     }
 
+    fn unsent(&self) -> Option<usize> {
+        usize::try_from(self.shared.world().unsent(self.conn, self.end)).ok()
+    }
+
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.shared.world().finish(self.conn, self.end))
     }
