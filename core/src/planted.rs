@@ -121,6 +121,10 @@ bugs! {
         "the end of the input is taken for the end of the stream";
     LossReplacesEnd = "loss-replaces-end", None, "B4", "O4",
         "the loss of the link takes the place of an orderly end not yet read";
+    ItemsAreNoLife = "items-are-no-life", None, "B12", "O26",
+        "a caller takes pongs alone for life, whether its pings have left or not";
+    ItemsAreNoLifeAtCallee = "items-are-no-life-at-callee", None, "B12", "O26",
+        "a callee takes pings alone for life, wherever they wait";
     NoPongWhileEnding = "no-pong-while-ending", None, "N5", "O3",
         "a ping is not answered while the final message waits for a credit";
     CancelledItemsSent = "cancelled-items-sent", None, "A1", "O14",
@@ -204,6 +208,8 @@ bugs! {
         "the pong of the link waits behind queued data";
     PongAgeByWallClock = "pong-age-by-wall-clock", None, "C1", "O10",
         "the age of a pong is taken from the wall clock";
+    StallByReadiness = "stall-by-readiness", None, "B14", "O26",
+        "a write has stalled when the socket takes nothing, though bytes leave it";
     PingPostponedByWrites = "ping-postponed-by-writes", None, "B3", "O11",
         "each write puts off the ping, so a peer that is gone is not missed";
     PauseIsSilence = "pause-is-silence", None, "N3", "O10",

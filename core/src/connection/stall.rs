@@ -77,6 +77,7 @@ impl Stall {
     /// The system holds this many bytes that the other end's has not acknowledged.
     pub(super) fn on_unsent(&mut self, now: Instant, unsent: Option<usize>) {
         self.last_look = now;
+        let unsent = unsent.filter(|_| !planted!(StallByReadiness));
         let Some(unsent) = unsent else {
             self.system = System::Silent;
             return;
@@ -167,6 +168,20 @@ mod tests {
         // The last byte leaves just after a look.
         let stops = |ms: u64| Some(1_000_000 - ms.min(10_060) as usize);
         assert!(given_up(stops).is_some_and(|ms| (13_860..14_060).contains(&ms)));
+    }
+
+    #[cfg(feature = "planted")]
+    #[test]
+    fn a_socket_that_takes_nothing_for_seconds_has_not_stalled_while_bytes_leave() {
+        use crate::planted::{Bug, plant};
+
+        let scene = |bug| {
+            plant(bug);
+            let given_up = given_up(|ms| Some(1_000_000 - ms as usize));
+            plant(None);
+            given_up
+        };
+        assert_eq!((scene(None), scene(Some(Bug::StallByReadiness))), (None, Some(3000)));
     }
 
     #[test]

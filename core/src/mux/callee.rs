@@ -101,7 +101,8 @@ impl CalleeStream {
         if let Err(violation) = self.receive_seq.check(message.header.seq) {
             return Effect::Violation(violation.to_string());
         }
-        if let Some(silent_at) = &mut self.silent_at {
+        let is_life = message.header.op == Op::Ping || !planted!(ItemsAreNoLifeAtCallee);
+        if let Some(silent_at) = self.silent_at.as_mut().filter(|_| is_life) {
             // Any message of the caller is life, its credits and items too.
             *silent_at = now.after(common.node.timings.mux_ping_silence);
         }
@@ -285,7 +286,7 @@ impl CalleeStream {
             return false;
         };
         let ping_due = timings.mux_ping_silence.saturating_sub(timings.mux_ping_interval);
-        if drained_at > silent_at.before(ping_due) {
+        if drained_at > silent_at.before(ping_due) || planted!(ItemsAreNoLifeAtCallee) {
             return true;
         }
         *silent_at = now.after(timings.ping_interval);

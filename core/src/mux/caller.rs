@@ -128,7 +128,9 @@ impl CallerStream {
         if let Err(violation) = self.receive_seq.check(message.header.seq) {
             return Effect::Failed(CallError::PeerViolation(violation));
         }
-        self.on_heard(now, common);
+        if !planted!(ItemsAreNoLife) {
+            self.on_heard(now, common);
+        }
         match message.header.op {
             Op::AckMux if !self.acked => {
                 self.acked = true;
@@ -321,7 +323,7 @@ impl CallerStream {
             liveness.ping = Some(Position::Batch(common.outbox.next_batch()));
         }
         if now >= liveness.silent_at {
-            let was_asked = liveness.was_asked(common);
+            let was_asked = liveness.was_asked(common) || planted!(ItemsAreNoLife);
             if was_asked && !liveness.asked_late {
                 return Err(CallError::Disconnected { may_have_run: true });
             }

@@ -41,6 +41,7 @@ fn every_bug_has_a_scene_that_shows_it() {
         include_str!("bytes.rs"),
         include_str!("../../src/handle/planted.rs"),
         include_str!("../../src/driver/accept.rs"),
+        include_str!("../../src/connection/stall.rs"),
     ]
     .concat();
     let words: BTreeSet<&str> = scenes.split(|c: char| !c.is_alphanumeric() && c != ':').collect();

@@ -210,6 +210,32 @@ fn a_stream_whose_end_waits_answers_pings_and_can_be_cancelled() {
 }
 
 #[test]
+fn items_are_life_at_both_ends() {
+    let second = Duration::from_secs(1);
+    let caller = || {
+        let mut node = lone();
+        let stream = opened(&mut node, TALK);
+        for seq in 1..=4 {
+            node.advance(9 * second);
+            node.receive_mux(Op::UnblockClMux, stream.mux_id(), seq, Flags::empty(), b"");
+        }
+        node.peer().receive(stream)
+    };
+    let lost = Received::Failed(CallError::Disconnected { may_have_run: true });
+    shows(Bug::ItemsAreNoLife, caller, Received::Pending, lost);
+    let callee = || {
+        let mut node = lone();
+        let key = serving(&mut node, TALK);
+        for seq in 1..=7 {
+            node.advance(9 * second);
+            node.receive_mux(Op::UnblockSrvMux, 5, seq, Flags::empty(), b"");
+        }
+        node.peer().is_live(key)
+    };
+    shows(Bug::ItemsAreNoLifeAtCallee, callee, true, false);
+}
+
+#[test]
 fn closed_input_stays_closed() {
     let scene = || {
         let mut node = lone();

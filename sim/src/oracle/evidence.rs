@@ -212,10 +212,12 @@ pub struct Standstill {
     pub node: usize,
     /// To whom.
     pub peer: usize,
-    /// When bytes had moved last, or it had found no room.
+    /// When bytes had moved last, or it had read some, or had found no room.
     pub from: u64,
     /// When bytes moved again, or the connection ended.
     pub until: u64,
+    /// The longest time before on this connection in which nothing it had written moved.
+    pub longest_before: u64,
 }
 
 /// A ping of a link that has come to a node.

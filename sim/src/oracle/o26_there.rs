@@ -3,7 +3,8 @@
 //! - A link is given up because writes stand still only if no byte has moved for `write_stall`, by the
 //!   clock of who does it: none was taken by the socket, or acknowledged by the peer's system.
 //! - Who has more to write than there is room for, and sees nothing move, gives the link up within
-//!   `write_stall` and a second (PROTOCOL.md section 4).
+//!   `write_stall` and a second (PROTOCOL.md section 4); on a connection on which nothing has moved for some
+//!   time before, within twice that time, and 10 s.
 //! - On a way that is slow and nothing else, no link is given up for silence, and no call ends for the
 //!   silence of its stream at either end.
 //!
@@ -24,6 +25,9 @@ use crate::script::NodeKind;
 use crate::verdict::Class;
 
 const SECOND: u64 = 1_000_000_000;
+
+/// No standstill is waited for longer, whatever was before.
+const LONGEST: u64 = 10 * SECOND;
 
 /// Wake-ups between a standstill and its end.
 const WAKES: u64 = 4;
@@ -56,8 +60,10 @@ fn judge_stall(case: &Case<'_>, bench: &mut Bench<'_>, stall: &Stall) {
 
 fn judge_standstill(case: &Case<'_>, bench: &mut Bench<'_>, stood: &Standstill) {
     bench.judged();
-    let Standstill { node, peer, from, until } = *stood;
+    let Standstill { node, peer, from, until, longest_before } = *stood;
     let limit = nanos(case.evidence.timings.write_stall).saturating_add(SECOND);
+    let again = longest_before.saturating_add(SECOND / 2).saturating_mul(2).min(LONGEST);
+    let limit = limit.max(again.saturating_add(SECOND / 2));
     let due = case.bounds.by(node, from, limit, WAKES);
     if until <= due {
         return;
@@ -148,6 +154,7 @@ fn judge_callee(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
         let Some(told) = serving.find(is_silence) else { continue };
         let span = silence.saturating_add(interval);
         let near = told.at.saturating_sub(case.bounds.span(to, span, SILENCE_WAKES));
+        let near = near.max(story.issued().map_or(0, |issued| issued.at));
         let carried = case.bounds.carries(from, to, told.at);
         let left = silence.saturating_sub(interval).saturating_sub(SECOND);
         let gone = case.evidence.views_of(from, to).any(|view| view.at >= near && !view.up)
@@ -193,9 +200,19 @@ mod tests {
 
     fn stood(until: u64) -> Tale {
         let mut tale = Tale::new(2);
-        let stood = Standstill { node: 0, peer: 1, from: 1_000 * MS, until: until * MS };
+        let (from, until) = (1_000 * MS, until * MS);
+        let stood = Standstill { node: 0, peer: 1, from, until, longest_before: 0 };
         tale.evidence.standstills.push(stood);
         tale
+    }
+
+    #[test]
+    fn a_link_on_which_nothing_has_moved_for_long_before_is_kept_for_longer() {
+        let mut tale = stood(9_000);
+        tale.evidence.standstills[0].longest_before = 3_300 * MS;
+        tale.is_good(26);
+        tale.evidence.standstills[0].until = 12_000 * MS;
+        assert_eq!(tale.broken(26), ["a link that takes nothing is kept"]);
     }
 
     #[test]

@@ -13,7 +13,12 @@ struct Side {
     /// When bytes that it has written moved last, and when before that instant.
     moved: Option<u64>,
     before: Option<u64>,
-    stood: Vec<(u64, u64)>,
+    /// When it has read something last.
+    heard: u64,
+    /// The longest time so far that it wanted to write and nothing moved.
+    longest: u64,
+    /// Where such times began and ended, with the longest one before.
+    stood: Vec<(u64, u64, u64)>,
 }
 
 impl Side {
@@ -21,9 +26,11 @@ impl Side {
     fn note(&mut self, at: u64) {
         let Some(since) = self.wants_since else { return };
         let from = self.moved.map_or(since, |moved| moved.max(since));
-        if at.saturating_sub(from) > KEPT {
-            self.stood.push((from, at));
+        let gap = at.saturating_sub(from);
+        if at.saturating_sub(from.max(self.heard)) > KEPT {
+            self.stood.push((from.max(self.heard), at, self.longest));
         }
+        self.longest = self.longest.max(gap);
     }
 
     fn moves(&mut self, at: u64) {
@@ -45,6 +52,13 @@ impl Flow {
     /// An end has got rid of bytes, or some that it has written were acknowledged.
     pub(super) fn moves(&mut self, at: u64, end: usize) {
         self.sides[end].moves(at);
+    }
+
+    /// An end has read something.
+    pub(super) fn hears(&mut self, at: u64, end: usize) {
+        let side = &mut self.sides[end];
+        side.note(at);
+        side.heard = at;
     }
 
     /// An end has more to write than there is room for, or has that no more.
@@ -72,8 +86,10 @@ impl Flow {
 
     /// The times in which an end wanted to write and nothing moved.
     pub(super) fn stood(&self, end: usize, [node, peer]: [usize; 2]) -> Vec<Standstill> {
-        let stood = self.sides[end].stood.iter();
-        stood.map(|(from, until)| Standstill { node, peer, from: *from, until: *until }).collect()
+        let stood = self.sides[end].stood.iter().copied();
+        let standstill =
+            |(from, until, before)| Standstill { node, peer, from, until, longest_before: before };
+        stood.map(standstill).collect()
     }
 }
 
@@ -92,9 +108,19 @@ mod tests {
         flow.moves(7 + LONG, 0);
         flow.moves(8 + LONG, 0);
         flow.ends(9 + LONG, 0);
-        let stood = Standstill { node: 3, peer: 4, from: 7, until: 7 + LONG };
+        let (from, until) = (7, 7 + LONG);
+        let stood = Standstill { node: 3, peer: 4, from, until, longest_before: 2 };
         assert_eq!(flow.stood(0, [3, 4]), [stood]);
         assert_eq!(flow.stood(1, [4, 3]), []);
+    }
+
+    #[test]
+    fn what_is_read_shows_that_the_peer_is_there() {
+        let mut flow = Flow::default();
+        flow.wants(5, 0, true);
+        flow.hears(5 + KEPT, 0);
+        flow.ends(5 + 2 * KEPT, 0);
+        assert_eq!(flow.stood(0, [3, 4]), []);
     }
 
     #[test]

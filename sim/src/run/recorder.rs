@@ -435,6 +435,7 @@ impl Observer for Recorder {
         record.meals[conn.0 as usize][by.other() as usize].taken(offset);
         record.intakes[conn.0 as usize].taken(end as usize, offset);
         record.cancels[conn.0 as usize].taken(at, end as usize, offset);
+        record.flows[conn.0 as usize].hears(at, end as usize);
         record.pulses[conn.0 as usize].taken(Mark { at, clock }, end as usize, offset);
         if let Some((monitor, number)) = record.monitor(conn) {
             monitor.delivered(number, role(by), offset);

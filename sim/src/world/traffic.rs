@@ -209,31 +209,32 @@ impl Inner {
                 true => bytes.len() as u64,
                 false => self.keyed.range(Purpose::Split, [key, offset, 0], 1, self.knobs.piece),
             };
-            let (rate, latency) = {
-                let rate = self.network.path(way.0, way.1).rate;
-                (rate, self.latency(way.0, way.1, [key, offset, 3]))
-            };
+            let rate = self.network.path(way.0, way.1).rate;
+            let latency = self.latency(way.0, way.1, [key, offset, 3]);
             // On a slow path large pieces come in parts, as they do over TCP.
             let len = if rate == 0 { len } else { len.min((rate / PARTS).max(WINDOW)) };
             let piece = bytes.split_to(usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len()));
-            let (leaves, lost) = self.network.conn(id).out(end).leaves(self.now);
-            lost.into_iter().for_each(|fault| self.census.felt(fault));
-            let sent = match rate {
-                0 => leaves,
-                rate => {
-                    let takes = piece.len() as u64 * 1_000_000_000 / rate;
-                    let pipe = self.network.conn(id).out(end);
-                    pipe.busy_until = pipe.busy_until.max(leaves) + takes;
-                    let sent = pipe.busy_until;
-                    let path = self.network.path(way.0, way.1);
-                    let waits = sent - self.now >= path.rate_felt;
-                    let fault = path.rate_fault.filter(|_| waits);
-                    fault.into_iter().for_each(|fault| self.census.felt(fault));
-                    sent
-                }
-            };
+            let sent = self.sent_at(id, end, way, piece.len() as u64);
             self.launch(id, end, Piece::Bytes(piece), sent + latency);
         }
+    }
+
+    /// When the last of so many bytes is on its way: behind those before it, and after an outage.
+    fn sent_at(&mut self, id: ConnId, end: End, way: (usize, usize), bytes: u64) -> u64 {
+        let now = self.now;
+        let (leaves, lost) = self.network.conn(id).out(end).leaves(now);
+        lost.into_iter().for_each(|fault| self.census.felt(fault));
+        let path = self.network.path(way.0, way.1);
+        let (rate, felt, fault) = (path.rate, path.rate_felt, path.rate_fault);
+        if rate == 0 {
+            return leaves;
+        }
+        let pipe = self.network.conn(id).out(end);
+        pipe.busy_until = pipe.busy_until.max(leaves) + bytes * 1_000_000_000 / rate;
+        let sent = pipe.busy_until;
+        let fault = fault.filter(|_| sent - now >= felt);
+        fault.into_iter().for_each(|fault| self.census.felt(fault));
+        sent
     }
 
     fn launch(&mut self, id: ConnId, end: End, piece: Piece, at: u64) {
