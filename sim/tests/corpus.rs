@@ -92,6 +92,7 @@ scripts! {
     made_in_the_instant_of_its_link = "made-in-the-instant-of-its-link.sim";
     ping_made_a_disconnect = "ping-made-a-disconnect.sim";
     pong_among_gathered_frames = "pong-among-gathered-frames.sim";
+    pongs_ahead_of_a_pong = "pongs-ahead-of-a-pong.sim";
     read_in_several_turns = "read-in-several-turns.sim";
     refusal_made_by_a_changed_byte = "refusal-made-by-a-changed-byte.sim";
     refusal_that_was_changed_on_its_way = "refusal-that-was-changed-on-its-way.sim";

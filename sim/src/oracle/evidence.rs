@@ -231,7 +231,8 @@ pub struct LinkPing {
     pub asked: u64,
     /// When it had written a pong; `None` if it had written all that it had, and no pong.
     pub answered: Option<u64>,
-    /// WebSocket messages which it began to write at a later instant, ahead of the pong.
+    /// WebSocket messages which it began to write at a later instant, ahead of the pong; pings and pongs
+    /// are not counted.
     pub behind: u64,
 }
 

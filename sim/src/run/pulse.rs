@@ -101,7 +101,10 @@ impl Pulse {
             return Some(Answer { asked: asked.at, answered: Some(at), behind: asked.behind });
         }
         if let Some(Asked { written: Some(written), behind, .. }) = &mut side.asked {
-            *behind += u64::from(seen.start >= *written);
+            // Pings and pongs are small, and overtake data as well.
+            let is_data = |one: &Message| !matches!(one.op, Op::Ping | Op::Pong);
+            let is_data = message.each().iter().any(is_data);
+            *behind += u64::from(is_data && seen.start >= *written);
         }
         None
     }
@@ -289,6 +292,16 @@ mod tests {
         line.write(9, 0, data());
         let answer = line.write(9, 0, pong());
         assert_eq!(answer, Some(Answer { asked: 5, answered: Some(9), behind: 2 }));
+    }
+
+    #[test]
+    fn other_pings_and_pongs_may_go_ahead() {
+        let mut line = Line::asked(5);
+        line.pulse.writes(7, 0, 0);
+        line.write(8, 0, Message { mux: 3, ..message(Op::Pong, None) });
+        line.write(9, 0, data());
+        let answer = line.write(9, 0, pong());
+        assert_eq!(answer, Some(Answer { asked: 5, answered: Some(9), behind: 1 }));
     }
 
     #[test]
