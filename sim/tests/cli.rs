@@ -95,7 +95,7 @@ fn wrong_usage_is_64_and_says_what_is_wrong() {
         (&["replay", "no-such-file.sim"], "no-such-file.sim"),
         (&["replay", &bad], "line 3"),
         (&["show", "1", "--call", "nobody"], "nobody"),
-        (&["min", "1", "--oracle", "foo"], "O25"),
+        (&["min", "1", "--oracle", "foo"], "O26"),
     ] {
         let ended = sim(args);
         assert_eq!(ended.code, 64, "{args:?}: {}", ended.stderr);
