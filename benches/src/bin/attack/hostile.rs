@@ -297,9 +297,9 @@ pub(crate) async fn rejected_reason(target: Target) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     while !target.is_over() {
         let Ok(Ok((stream, _))) = timeout(AGAIN, listener.accept()).await else { continue };
-        if refuse(stream, &frame).await.is_ok() {
-            target.count(1);
-        }
+        target.count(1);
+        // The dialler may have gone before all of it has left.
+        let _ = refuse(stream, &frame).await;
     }
 }
 

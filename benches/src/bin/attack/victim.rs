@@ -11,6 +11,7 @@ use gridmux_tokio::auth::StaticToken;
 use gridmux_tokio::builder::Builder;
 use gridmux_tokio::handle::PeerHandle;
 use gridmux_tokio::payload::{NoPayload, Payload};
+use gridmux_tokio::timings::Timings;
 use gridmux_tokio::{Grid, Tokio};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -94,6 +95,7 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let own = Arc::new(OnceLock::new());
     let node = routes(Grid::builder(&settings.name).peers(peers), own.clone())
         .auth(StaticToken::new(TOKEN)?)
+        .timings(Timings { retry_min: PACE * 50, retry_max: PACE * 100, ..Timings::default() })
         .bind(address(&settings.name))
         .await?;
     let _ = own.set(node.clone());

@@ -82,7 +82,7 @@ fn outcome<'a>(settings: u8, mut pieces: impl Iterator<Item = &'a [u8]>) -> Outc
                 go_on(&mut grid, &host, connection, pieces);
                 return (Some(result), answer);
             }
-            Err(reason) => result = acceptor.refuse(&reason),
+            Err(reason) => result = acceptor.refuse(reason),
         },
         Accepting::Pending => return (None, end_by_time(acceptor)),
         Accepting::Finished(_) => {}

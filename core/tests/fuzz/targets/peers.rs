@@ -27,6 +27,7 @@ const LENGTHS: [usize; 8] = [0, 0, 1, 4, 100, 400, 900, 2000];
 const MESSAGE: usize = 1024;
 const QUEUED: usize = 4096;
 const REPLIES: usize = 1024;
+const ANSWERS: usize = 2048;
 const RECEIVED: usize = 8192;
 const MUXES: usize = 8;
 
@@ -34,7 +35,7 @@ const MUXES: usize = 8;
 /// admits with its room for one message more, the replies of the core, a response and an error text for
 /// each call that may run, a credit, an ack, an end and a cancel for each call and each credit, and
 /// what was handed out before.
-const WAITING: usize = QUEUED + 2 * MESSAGE + 2 * REPLIES + MUXES * (MESSAGE + 500) + 2048;
+const WAITING: usize = QUEUED + 2 * MESSAGE + 2 * REPLIES + MUXES * (MESSAGE + 500) + ANSWERS;
 
 /// Turns in which two nodes come to rest after one step, at the most.
 const TURNS: u64 = 20_000;
@@ -197,6 +198,7 @@ impl Run {
             message: MESSAGE,
             queued_bytes: QUEUED,
             reply_bytes: REPLIES,
+            answer_bytes: ANSWERS,
             received_bytes: RECEIVED,
             incoming_muxes: MUXES,
             outgoing_muxes: MUXES,
