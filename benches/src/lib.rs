@@ -54,6 +54,17 @@
 //! `.ci/instructions` counts the instructions of the mux loop under callgrind (the binary `mux-loop`),
 //! which no other load on the machine changes, and fails where there are more than
 //! `benches/instructions.txt` allows.
+//!
+//! # Attacks
+//!
+//! ```sh
+//! cargo run --release --package gridmux-benches --bin attack -- --seconds 50
+//! cargo run --release --package gridmux-benches --bin attack -- --only credits --seconds 10
+//! ```
+//!
+//! A node of its own is attacked as strangers and as a hostile peer would. For each attack (`--list`)
+//! it prints the node's memory, the fresh nodes that joined, what was logged, and the latency of a
+//! healthy pair, and it fails where one of its bounds does not hold.
 #![forbid(unsafe_code)]
 
 pub mod load;

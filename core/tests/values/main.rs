@@ -6,3 +6,4 @@ mod payload_body;
 mod payload_vectors;
 mod route_declared;
 mod route_table;
+mod settings;
