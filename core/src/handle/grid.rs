@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use super::budget::Budget;
 use super::peer::{LinkWait, PeerHandle};
 use super::service::Services;
 use super::shared::Shared;
@@ -68,6 +69,7 @@ pub(crate) struct GridInner<R: Runtime> {
     pub(crate) doorway: Arc<Doorway>,
     seeds: Mutex<Rng>,
     generations: Mutex<Generations>,
+    budget: Arc<Budget>,
     local_addr: Mutex<Option<SocketAddr>>,
     draining: AtomicBool,
 }
@@ -92,6 +94,7 @@ impl<R: Runtime> Grid<R> {
     ) -> Self {
         let (node, peers) = state.into_parts();
         let doorway = Arc::new(Doorway::new(node.clone(), seeds.next_u64()));
+        let budget = Budget::new(node.limits.node_bytes);
         let grid = Self {
             inner: Arc::new(GridInner {
                 runtime,
@@ -102,6 +105,7 @@ impl<R: Runtime> Grid<R> {
                 doorway,
                 seeds: Mutex::new(seeds),
                 generations: Mutex::new(first_generation.into()),
+                budget,
                 local_addr: Mutex::new(None),
                 draining: AtomicBool::new(false),
             }),
@@ -366,7 +370,7 @@ impl<R: Runtime> GridInner<R> {
     /// Starts the task of a peer, unless there is one of its name.
     fn adopt(&self, peer: Peer) -> Option<Arc<Shared>> {
         let clock = Arc::new(self.runtime.clone());
-        let shared = Arc::new(Shared::new(clock, peer));
+        let shared = Arc::new(Shared::new(clock, peer, self.budget.clone()));
         if !self.doorway.insert(shared.clone()) {
             return None;
         }

@@ -20,6 +20,7 @@ use crate::outbox::FRAME_ROOM;
 use crate::peer::Peer;
 use crate::time::{Instant, Now};
 use crate::websocket::{Channel, CloseCode, Incoming, Role, Status, UpgradeRequest, refuse};
+use crate::websocket::{max_message, tell_max_message};
 use crate::wire::Connect;
 
 /// A refused connection may take this long to take its refusal.
@@ -68,6 +69,8 @@ pub struct Acceptor {
     came: Instant,
     until: Instant,
     mask_seed: u64,
+    /// The longest message that the peer takes, if its upgrade request says so.
+    peer_limit: Option<usize>,
     out: Vec<u8>,
     written: usize,
 }
@@ -88,7 +91,16 @@ impl Acceptor {
 
     fn with_state(node: Arc<Node>, now: Instant, mask_seed: u64, state: State) -> Self {
         let until = now.after(node.timings.acceptor_handshake);
-        Self { node, state, came: now, until, mask_seed, out: Vec::new(), written: 0 }
+        Self {
+            node,
+            state,
+            came: now,
+            until,
+            mask_seed,
+            peer_limit: None,
+            out: Vec::new(),
+            written: 0,
+        }
     }
 
     /// When the connection was accepted.
@@ -176,7 +188,10 @@ impl Acceptor {
         if let Some((status, reason)) = wrong {
             return Err(self.refuse_upgrade(status, &reason));
         }
-        self.out.extend_from_slice(&request.accept());
+        self.peer_limit = max_message(&head[..len]);
+        let mut answer = request.accept();
+        tell_max_message(&mut answer, self.node.limits.message);
+        self.out.extend_from_slice(&answer);
         let limit = self.node.limits.first_message;
         let channel = Channel::new(Role::Server, limit, self.mask_seed).with_leftover(&head[len..]);
         self.state = State::FirstMessage(Box::new(channel));
@@ -234,7 +249,7 @@ impl Acceptor {
             return Err(LinkError::Internal("accepted before its Connect".into()));
         };
         let unsent = self.out[self.written..].to_vec();
-        Ok(Connection::accepted(&self.node, link, channel, unsent, now))
+        Ok(Connection::accepted(&self.node, link, channel, unsent, now).with_limit(self.peer_limit))
     }
 
     /// The other end has closed.

@@ -19,6 +19,7 @@ use super::common::{Common, Draft, Refusal};
 use super::credit::{Credits, Window};
 use super::items::Items;
 use super::seq::{ReceiveSeq, SendSeq};
+use super::told;
 use crate::error::{CallError, LimitKind, Violation};
 use crate::outbox::{Class, Data, Owner, Position};
 use crate::time::Instant;
@@ -155,7 +156,7 @@ impl CallerStream {
         let flags = message.header.flags;
         if flags.contains(Flags::PAYLOAD_IS_ERR) {
             let text = String::from_utf8_lossy(&message.payload).into_owned();
-            return Effect::Ended(Err(CallError::Remote(text)));
+            return Effect::Ended(Err(told::to_error(text, CallError::Remote)));
         }
         if flags.contains(Flags::EOF) {
             return Effect::Ended(Ok(()));

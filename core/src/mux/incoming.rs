@@ -22,6 +22,12 @@ use crate::wire::{Flags, Header, Message, MuxConnectError, Op};
 const BACKLOG_FACTOR: usize = 4;
 const BACKLOG_MESSAGES: usize = 4;
 
+/// Texts of [`Told::Limit`](super::told::Told).
+const RECEIVED_TOO_MUCH: &str =
+    "[gridmux limit received_bytes] too much received data waits to be taken";
+const HANDLERS_HOLD_TOO_MUCH: &str =
+    "[gridmux limit handler_bytes] the handlers that run hold too much of their requests";
+
 /// Ids that were refused and are remembered, so that each is told so once (ledger L27).
 const REFUSED: usize = 1024;
 
@@ -39,6 +45,8 @@ struct Served {
     live: bool,
     /// The handler still runs, or has not been given the call yet.
     running: bool,
+    /// What it is counted as in [`Common::handler_bytes`], while it runs.
+    held: usize,
     deadline: Option<Instant>,
     /// The requests before and after it with the same id, which they may share.
     prev_same: u32,
@@ -140,8 +148,8 @@ impl Incoming {
         if is_stream && self.live_stream(header.mux).is_some() {
             return;
         }
-        let route = match self.admit(&message, is_stream, accepting, common) {
-            Ok(route) => route,
+        let (route, held) = match self.admit(&message, is_stream, accepting, common) {
+            Ok(admitted) => admitted,
             Err(reason) => return refuse(header, reason, common),
         };
         self.refused.retain(|id| *id != header.mux);
@@ -166,6 +174,7 @@ impl Incoming {
             kind,
             live: true,
             running: true,
+            held,
             deadline,
             prev_same: NONE,
             next_same: NONE,
@@ -179,14 +188,14 @@ impl Incoming {
         common.calls.push_back(IncomingCall { key, route, payload, deadline });
     }
 
-    /// The route of a call that may begin, or why it may not.
+    /// The route of a call that may begin and what it is counted as, or why it may not.
     fn admit(
         &self,
         message: &Message,
         is_stream: bool,
         accepting: bool,
         common: &mut Common,
-    ) -> Result<RouteIndex, &'static str> {
+    ) -> Result<(RouteIndex, usize), &'static str> {
         let header = message.header;
         if !accepting {
             return Err("shutting down");
@@ -206,17 +215,34 @@ impl Incoming {
                 false => "this handler serves streams",
             });
         }
-        // What is never refused for room in the queue (responses, acks, the answers to cancels) is
+        // What is never refused for room in the queue (acks, credits, the answers to cancels) is
         // bounded by the calls that may begin: none may, while far more waits than senders can queue.
         let backlog = node.limits.queued_bytes.saturating_mul(BACKLOG_FACTOR)
             + BACKLOG_MESSAGES * node.limits.message;
         if self.used >= node.limits.incoming_muxes || common.outbox.owed_bytes() > backlog {
             return Err("too many calls");
         }
-        if !common.hold(message.payload.len()) {
-            return Err("too much received data waits to be taken");
+        let len = message.payload.len();
+        if !common.hold(len) {
+            return Err(RECEIVED_TOO_MUCH);
         }
-        Ok(route)
+        let Some(held) = common.hold_for_handler(0, len) else {
+            common.release(len);
+            return Err(HANDLERS_HOLD_TOO_MUCH);
+        };
+        Ok((route, held))
+    }
+
+    /// The request of a running handler is decoded to so many bytes more than its payload; `false` if
+    /// that passes [`Limits::handler_bytes`](crate::limits::Limits::handler_bytes).
+    #[must_use]
+    pub(crate) fn charge(&mut self, key: IncomingKey, bytes: usize, common: &mut Common) -> bool {
+        let Some(served) = self.served_mut(key).filter(|served| served.running) else {
+            return true;
+        };
+        let more = common.hold_for_handler(served.held, bytes);
+        served.held += more.unwrap_or(0);
+        more.is_some()
     }
 
     /// The layer above has taken the call out of the queue.
@@ -271,7 +297,8 @@ impl Incoming {
                 }
             }
             Effect::OverLimit => {
-                let text = "too much received data waits to be taken";
+                let text =
+                    "[gridmux limit received_bytes ran] too much received data waits to be taken";
                 self.refuse_stream(key, text, CancelReason::ReceiveLimit, common);
             }
         }
@@ -384,6 +411,7 @@ impl Incoming {
     pub(crate) fn handler_gone(&mut self, key: IncomingKey, common: &mut Common) {
         let Some(served) = self.served_mut(key) else { return };
         served.running = false;
+        common.handler_bytes -= std::mem::take(&mut served.held);
         if let Kind::Stream(stream) = &mut served.kind {
             stream.drop_items(common);
         }
@@ -619,7 +647,7 @@ impl Incoming {
     ///
     /// # Panics
     /// If the counters, the map and the slots disagree.
-    pub(crate) fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self, handler_bytes: usize) {
         let served = || {
             self.slots.iter().filter_map(|(_, slot)| match slot {
                 Slot::Served(served) => Some(served),
@@ -627,6 +655,8 @@ impl Incoming {
             })
         };
         assert_eq!(served().count(), self.used, "used slots");
+        let held: usize = served().map(|served| served.held).sum();
+        assert_eq!(held, handler_bytes, "bytes that handlers hold");
         let live = |stream: bool| {
             served().filter(|s| s.live && matches!(s.kind, Kind::Stream(_)) == stream).count()
         };

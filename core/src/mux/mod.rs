@@ -10,12 +10,14 @@ mod incoming;
 mod items;
 mod outgoing;
 mod seq;
+mod told;
 
 pub use self::caller::Received;
 pub use self::common::Refusal;
 pub use self::id::{IncomingKey, OutgoingKey};
 pub use self::outgoing::Target;
 
-pub(crate) use self::common::{Common, Draft};
+pub(crate) use self::common::{Common, Draft, SHORT_ANSWER};
 pub(crate) use self::incoming::Incoming;
 pub(crate) use self::outgoing::{Lookup, Outgoing};
+pub(crate) use self::told::Told;

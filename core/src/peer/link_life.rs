@@ -122,6 +122,14 @@ impl Peer {
         Ok(link)
     }
 
+    /// The peer takes no message of more than `limit` bytes on this link, as it has said in the
+    /// upgrade: a larger one fails with [`CallError::TooLarge`], and the link stays.
+    pub fn limit_messages(&mut self, link: LinkId, limit: usize) {
+        if self.link.id() == Some(link) {
+            self.common.limit_messages(Some(limit));
+        }
+    }
+
     /// The ConnectResponse that refuses with this reason.
     pub fn refusal(instance: [u8; 16], reason: &str) -> Vec<u8> {
         let payload = connect_response(instance, Err(reason));
@@ -182,6 +190,7 @@ impl Peer {
         self.outgoing.on_link_lost(untouched, error, &mut self.common);
         self.incoming.on_link_lost(&mut self.common);
         self.common.outbox.clear();
+        self.common.limit_messages(None);
         self.common.announce_loss();
         self.log_failure(&former, &reason);
         self.plan_retry(now.instant, &former, &reason);

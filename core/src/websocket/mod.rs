@@ -42,3 +42,4 @@ pub use frame::MAX_HEADER_LEN;
 pub(crate) use mask::PayloadMask;
 pub use tungstenite::protocol::frame::coding::CloseCode;
 pub use upgrade::{ClientUpgrade, MAX_HEAD_LEN, MAX_REASON_LEN, Status, UpgradeRequest, refuse};
+pub(crate) use upgrade::{max_message, tell_max_message};

@@ -8,6 +8,7 @@ mod ledger;
 mod life;
 mod limits;
 mod lost;
+mod memory;
 mod order;
 mod pair;
 mod replaced;
