@@ -24,9 +24,9 @@ const BACKLOG_MESSAGES: usize = 4;
 
 /// Texts of [`Told::Limit`](super::told::Told).
 const RECEIVED_TOO_MUCH: &str =
-    "[gridmux limit received_bytes] too much received data waits to be taken";
+    "too much received data waits to be taken [gridmux limit received_bytes]";
 const HANDLERS_HOLD_TOO_MUCH: &str =
-    "[gridmux limit handler_bytes] the handlers that run hold too much of their requests";
+    "the handlers that run hold too much of their requests [gridmux limit handler_bytes]";
 
 /// Ids that were refused and are remembered, so that each is told so once (ledger L27).
 const REFUSED: usize = 1024;
@@ -298,7 +298,7 @@ impl Incoming {
             }
             Effect::OverLimit => {
                 let text =
-                    "[gridmux limit received_bytes ran] too much received data waits to be taken";
+                    "too much received data waits to be taken [gridmux limit received_bytes ran]";
                 self.refuse_stream(key, text, CancelReason::ReceiveLimit, common);
             }
         }

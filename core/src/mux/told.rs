@@ -1,8 +1,8 @@
 //! Errors of ours as texts on the wire, which our callers tell from the texts of handlers.
 //!
-//! An error travels as a text (PROTOCOL.md section 6). These begin with a tag in brackets that no
-//! handler would write, so that a caller of this crate gets a typed error; any other caller shows the
-//! text to a person.
+//! An error travels as a text (PROTOCOL.md section 6). These end with a tag in brackets that no handler
+//! would write, so that a caller of this crate gets a typed error; any other caller shows the text to a
+//! person.
 //!
 //! | tag | meaning |
 //! | --- | --- |
@@ -15,8 +15,8 @@ use std::fmt;
 
 use crate::error::{CallError, LimitOwner, PeerLimit};
 
-const BEGIN: &str = "[gridmux ";
-const END: &str = "] ";
+const BEGIN: &str = " [gridmux ";
+const END: &str = "]";
 
 /// An error that this node, the callee, tells its caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +31,8 @@ pub(crate) enum Told<'a> {
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(BEGIN)?;
         match self {
-            Self::Undecodable(text) => write!(f, "undecodable{END}cannot decode {text}"),
+            Self::Undecodable(text) => write!(f, "cannot decode {text}{BEGIN}undecodable{END}"),
             Self::TooLarge { size, limit, whose } => {
                 let whose = match whose {
                     LimitOwner::ThisNode => "callee",
@@ -41,13 +40,13 @@ impl fmt::Display for Told<'_> {
                 };
                 write!(
                     f,
-                    "too-large {size} {limit} {whose}{END}the response of {size} bytes is larger "
+                    "response of {size} bytes is larger than the limit of {limit} of the {whose}"
                 )?;
-                write!(f, "than the limit of {limit} of the {whose}")
+                write!(f, "{BEGIN}too-large {size} {limit} {whose}{END}")
             }
             Self::Limit { limit, has_run, text } => {
                 let ran = if *has_run { " ran" } else { "" };
-                write!(f, "limit {limit}{ran}{END}{text}")
+                write!(f, "{text}{BEGIN}limit {limit}{ran}{END}")
             }
         }
     }
@@ -59,7 +58,7 @@ pub(super) fn to_error(text: String, otherwise: fn(String) -> CallError) -> Call
 }
 
 fn parse(text: &str) -> Option<CallError> {
-    let (tag, text) = text.strip_prefix(BEGIN)?.split_once(END)?;
+    let (text, tag) = text.strip_suffix(END)?.rsplit_once(BEGIN)?;
     let mut words = tag.split(' ');
     let error = match words.next()? {
         "undecodable" => CallError::RequestUndecodable(
@@ -122,16 +121,18 @@ mod tests {
     fn any_other_text_stays_what_it_is() {
         for text in [
             "",
-            "[gridmux ",
             "[gridmux undecodable]",
-            "[gridmux unheard-of] text",
-            "[gridmux too-large 9 8] text",
-            "[gridmux too-large 9 x callee] text",
-            "[gridmux too-large 9 8 callee 7] text",
-            "[gridmux limit colour] text",
-            "[gridmux limit node_bytes walked] text",
-            "[gridmux limit node_bytes ran far] text",
-            " [gridmux undecodable] text",
+            "text [gridmux ",
+            "text [gridmux ]",
+            "text [gridmux unheard-of]",
+            "text [gridmux too-large 9 8]",
+            "text [gridmux too-large 9 x callee]",
+            "text [gridmux too-large 9 8 callee 7]",
+            "text [gridmux limit colour]",
+            "text [gridmux limit node_bytes walked]",
+            "text [gridmux limit node_bytes ran far]",
+            "text [gridmux undecodable] ",
+            "text [gridmux undecodable] and more",
         ] {
             let error = to_error(text.into(), CallError::Refused);
             assert_eq!(error, CallError::Refused(text.into()));
