@@ -229,8 +229,14 @@ pub enum Violation {
         /// The number that came.
         received: u32,
     },
-    /// More items than the route's capacity, without credits for them.
-    OverCapacity,
+    /// More items than the route's capacity, without credits for them. Capacities are not on the wire: as
+    /// a rule the two ends declare the route differently.
+    OverCapacity {
+        /// The route's name, where it is known.
+        route: Option<&'static str>,
+        /// The capacity that this node has declared.
+        capacity: u32,
+    },
 }
 
 impl fmt::Display for Violation {
@@ -239,7 +245,13 @@ impl fmt::Display for Violation {
             Self::OutOfSequence { expected, received } => {
                 write!(f, "out-of-sequence item received: expected {expected}, got {received}")
             }
-            Self::OverCapacity => f.write_str("more items than the stream's capacity"),
+            Self::OverCapacity { route, capacity } => {
+                write!(f, "more items than the stream's capacity of {capacity}")?;
+                if let Some(route) = route {
+                    write!(f, ", as {route:?} is declared here")?;
+                }
+                f.write_str(": the other end may have declared another capacity")
+            }
         }
     }
 }

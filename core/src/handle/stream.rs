@@ -16,9 +16,9 @@ use super::call::{Start, decode, with_data};
 use super::outlet::{Outlet, SendHalf};
 use super::shared::Shared;
 use super::sink::ItemSink;
-use crate::error::CallError;
 #[cfg(doc)]
 use crate::error::LimitKind;
+use crate::error::{CallError, Violation};
 use crate::mux::{OutgoingKey, Received, Target};
 use crate::payload::{Body, Payload};
 
@@ -230,8 +230,12 @@ impl<T: Body> Receiver<T> {
                 self.ended = true;
                 None
             }
-            Received::Failed(error) => {
+            Received::Failed(mut error) => {
                 self.ended = true;
+                if let CallError::PeerViolation(Violation::OverCapacity { route, .. }) = &mut error
+                {
+                    *route = Some(self.held.route);
+                }
                 Some(Err(error))
             }
         })

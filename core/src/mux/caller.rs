@@ -162,7 +162,9 @@ impl CallerStream {
             return Effect::Ended(Ok(()));
         }
         if !self.window.take(owner, &common.outbox) {
-            return Effect::Failed(CallError::PeerViolation(Violation::OverCapacity));
+            let (route, capacity) = (None, self.window.capacity());
+            let violation = Violation::OverCapacity { route, capacity };
+            return Effect::Failed(CallError::PeerViolation(violation));
         }
         if message.is_nil() {
             // Not an item, though it cost the peer a credit (PROTOCOL.md section 5.2), which

@@ -8,7 +8,7 @@ use super::callee::{CalleeStream, Effect};
 use super::caller::Received;
 use super::common::{Common, Draft, Refusal};
 use super::id::IncomingKey;
-use crate::error::{CallError, CancelReason};
+use crate::error::{CallError, CancelReason, Violation};
 use crate::event::{Event, IncomingCall};
 use crate::outbox::{Class, Data, Owner, Side};
 use crate::payload::Payload;
@@ -40,6 +40,7 @@ enum Kind {
 #[derive(Debug)]
 struct Served {
     mux: u64,
+    route: RouteIndex,
     kind: Kind,
     /// On the wire: found by its id.
     live: bool,
@@ -171,6 +172,7 @@ impl Incoming {
         };
         let key = self.insert(Served {
             mux: header.mux,
+            route,
             kind,
             live: true,
             running: true,
@@ -277,7 +279,10 @@ impl Incoming {
         let Some(key) = self.live_stream(mux) else {
             return self.on_unknown(mux, seq, op, common);
         };
-        let Some(Served { kind: Kind::Stream(stream), .. }) = self.served_mut(key) else { return };
+        let Some(Served { kind: Kind::Stream(stream), route, .. }) = self.served_mut(key) else {
+            return;
+        };
+        let route = *route;
         match stream.on_message(now, owner(mux), message, common) {
             Effect::Nothing => {}
             Effect::Readable => common.events.push_back(Event::InputReadable(key)),
@@ -295,6 +300,11 @@ impl Incoming {
                 if op == Op::Ping {
                     common.send_mux_pong(owner(mux), seq, false, Some(text));
                 }
+            }
+            Effect::OverCapacity(capacity) => {
+                let route = Some(common.node.routes.get(route).name);
+                let text = Violation::OverCapacity { route, capacity }.to_string();
+                self.refuse_stream(key, &text, CancelReason::Violation, common);
             }
             Effect::OverLimit => {
                 let text =

@@ -726,7 +726,8 @@ mod tests {
 
     #[test]
     fn violations_need_ends_that_disagree_or_bytes_that_were_changed() {
-        let violation = || CallError::PeerViolation(Violation::OverCapacity);
+        let over = Violation::OverCapacity { route: None, capacity: 1 };
+        let violation = || CallError::PeerViolation(over);
         is_excused(&fails(call(Route::Mismatch), violation()), "the ends disagree on the route");
         let mut tale = fails(call(Route::Talk), violation());
         assert_eq!(tale.broken(3), ["an unexplained PeerViolation"]);

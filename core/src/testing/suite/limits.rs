@@ -11,11 +11,11 @@ use super::super::{Logs, Raw, TestGrid, eventually, spawn};
 use super::{pair, server};
 use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
-use crate::error::{CallError, LimitKind, PeerLimit};
+use crate::error::{CallError, LimitKind, PeerLimit, Violation};
 use crate::handle::Output;
 use crate::limits::Limits;
 use crate::payload::{Body, NoPayload, Payload};
-use crate::route::{ServerStream, TwoWay, Unary};
+use crate::route::{ClientStream, ServerStream, TwoWay, Unary};
 use crate::timings::Timings;
 
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
@@ -289,6 +289,40 @@ pub async fn many_large_responses_at_once_all_arrive<R: Runtime>(rt: R) {
     for made in join_all(calls).await {
         assert_eq!(made.map(|made| made.len()), Ok(1 << 20));
     }
+}
+
+pub async fn ends_that_declare_other_capacities_are_told_which_route<R: Runtime>(rt: R) {
+    let hoard: ClientStream<NoPayload, u32, NoPayload> = ClientStream::new(11, "hoard");
+    let grid = pair(&rt, move |builder| {
+        serve(builder).serve_input(hoard.in_capacity(1), |_, input, _| async move {
+            let _held = input;
+            pending::<Result<NoPayload, Infallible>>().await
+        })
+    })
+    .await;
+    let peer = server(&grid);
+    let mut items = peer.open(FLOOD.out_capacity(2), &NoPayload).await.expect("opened");
+    eventually(&rt, "more has come than may", || peer.stats().outgoing_streams == 0).await;
+    let error = loop {
+        match items.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error,
+            None => panic!("it ends by an error"),
+        }
+    };
+    let violation = Violation::OverCapacity { route: Some("flood"), capacity: 2 };
+    assert_eq!(error, CallError::PeerViolation(violation));
+    assert!(error.to_string().contains("\"flood\"") && error.may_have_run(), "{error}");
+
+    let mut call = peer.open(hoard.in_capacity(5), &NoPayload).await.expect("opened");
+    for number in 0..5 {
+        // The end may have come already.
+        let _ = call.send(number).await;
+    }
+    let error = call.finish().await.expect_err("more than the handler may have");
+    let CallError::Remote(text) = error else { panic!("{error:?}") };
+    assert!(text.contains("capacity of 1") && text.contains("\"hoard\""), "{text}");
+    assert_eq!(peer.stats().reconnects, 0);
 }
 
 pub async fn the_figures_of_all_links_add_up<R: Runtime>(rt: R) {

@@ -270,6 +270,7 @@ macro_rules! each_behaviour {
                 what_a_request_is_decoded_to_counts_while_its_handler_runs,
                 links_that_hold_much_together_are_limited_and_others_go_on,
                 many_large_responses_at_once_all_arrive,
+                ends_that_declare_other_capacities_are_told_which_route,
                 the_figures_of_all_links_add_up,
                 the_link_is_pinged_and_its_round_trip_is_known,
                 strangers_over_the_limit_are_closed_and_logged_once,
