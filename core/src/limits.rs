@@ -27,7 +27,9 @@ pub const MERGE_ALLOWANCE: usize = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes in one message, ours or theirs; default 16 MiB, at least 1 KiB, at most 1 GiB. Ours: the
-    /// call fails with `TooLarge` and nothing is sent; theirs: the link is dropped.
+    /// call fails with `TooLarge` and nothing is sent; theirs: the link is dropped. Nodes of this crate
+    /// tell each other their limits in the upgrade, unless an HTTP server of one's own answers it: what is
+    /// over the peer's fails with `TooLarge` as well, and costs no link.
     pub message: usize,
     /// Bytes in the first message of an accepted connection; default 64 KiB.
     pub first_message: usize,
