@@ -159,5 +159,7 @@ fn what_responses_may_queue_is_limited_and_one_beyond_it_is_told_its_caller() {
     assert_eq!((answered, told), (17, 983), "one was handed out, the others were queued");
     let end = drain(&mut pair, Which::Dialler, stream);
     assert!(matches!(&end, (_, Received::Failed(error)) if dropped(error)), "{end:?}");
+    release(&mut pair, Which::Dialler, stream);
+    pair.drive();
     assert!(pair.is_quiescent() && pair.is_connected());
 }
