@@ -58,7 +58,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 continue;
             };
             let _ = tasks.send(Box::new(|owner, now| {
-                owner.insert(stream, |grid| Socket::accepted(grid, now.instant));
+                let from = stream.peer_addr().ok();
+                owner.insert(stream, |grid| Socket::accepted(grid, now.instant, from));
             }));
         }
     });
@@ -172,13 +173,9 @@ impl Owner {
         }
     }
 
-    /// A stream is closed if it is one too many that has not said who it is.
+    /// A stream has a thread that reads; one that cannot have it is closed.
     fn insert(&mut self, tcp: TcpStream, socket: impl FnOnce(&mut GridState) -> Socket) {
         let socket = socket(&mut self.grid);
-        let strangers = self.open.values().filter(|(_, socket)| socket.link().is_none()).count();
-        if socket.link().is_none() && strangers >= self.grid.node().limits.unauthenticated {
-            return;
-        }
         let _ = tcp.set_write_timeout(Some(Duration::from_millis(5)));
         let Ok(mut from) = tcp.set_nodelay(true).and_then(|()| tcp.try_clone()) else { return };
         self.last_number += 1;

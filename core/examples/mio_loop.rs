@@ -97,8 +97,8 @@ impl MioLoop {
                 let Some((_, socket)) = self.open.get_mut(&event.token()) else { continue };
                 socket.handle_ready(event.is_readable(), event.is_writable());
             }
-            while let Ok((stream, _)) = self.listener.accept() {
-                let socket = Socket::accepted(&mut self.grid, now.instant);
+            while let Ok((stream, from)) = self.listener.accept() {
+                let socket = Socket::accepted(&mut self.grid, now.instant, Some(from));
                 self.insert(stream, socket);
             }
             self.turn(now)?;
@@ -177,12 +177,8 @@ impl MioLoop {
         }
     }
 
-    /// A stream that cannot be watched is closed; so is one too many that has not said who it is.
+    /// A stream that cannot be watched is closed.
     fn insert(&mut self, mut stream: TcpStream, socket: Socket) {
-        let strangers = self.open.values().filter(|(_, socket)| socket.link().is_none()).count();
-        if socket.link().is_none() && strangers >= self.grid.node().limits.unauthenticated {
-            return;
-        }
         self.last_token.0 += 1;
         let (token, both) = (self.last_token, Interest::READABLE | Interest::WRITABLE);
         let watched = self.poll.registry().register(&mut stream, token, both);

@@ -11,9 +11,9 @@ use crate::driver::busy_poll;
 use crate::driver::runtime::{Connector, Runtime};
 use crate::error::ConfigError;
 use crate::grid::GridState;
-use crate::handle::{Context, Grid, Input, Output, Service};
+use crate::handle::{Context, Grid, Input, Output, Parts, Service};
 use crate::limits::Limits;
-use crate::node::Node;
+use crate::node::{Node, is_secure};
 use crate::payload::Body;
 use crate::rng::Rng;
 use crate::route::{ClientStream, RouteInfo, RouteTable, ServerStream, TwoWay, Unary};
@@ -88,8 +88,13 @@ pub enum BuildError {
     #[error("the runtime: {0}")]
     Runtime(#[source] io::Error),
     /// The address to listen on is malformed or taken.
-    #[error("cannot listen: {0}")]
-    Listen(#[from] io::Error),
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address as given.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 impl<R: Runtime> Builder<R> {
@@ -116,7 +121,10 @@ impl<R: Runtime> Builder<R> {
 
     /// The other nodes, by name. The own name may be among them, so that every node can be given
     /// the same list; it is added if it is not. Each is a base URL, `http://host:port` or
-    /// `https://host:port`, and all nodes must write it the same way.
+    /// `https://host:port`, and all nodes must write it the same way;
+    /// [`check_name`](crate::node::check_name) says what a name may be.
+    ///
+    /// A name with `https://`, the own one included, needs a [`connector`](Self::connector).
     #[must_use]
     pub fn peers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.peers.extend(names.into_iter().map(Into::into));
@@ -153,7 +161,14 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// How connections to peers are opened, TLS among it; plain TCP to the name's host and port
-    /// unless set, whatever its scheme.
+    /// unless set.
+    ///
+    /// Without one, names with `https://` are refused
+    /// ([`TlsWithoutConnector`](ConfigError::TlsWithoutConnector)): plain TCP would send the token
+    /// unencrypted. Where something else does TLS for this node, such as a proxy beside it, set the
+    /// runtime's `TcpConnector` here. Incoming connections are not the connector's business:
+    /// [`Self::bind`] takes plain TCP, which a proxy may have decrypted; for TLS of one's own there is
+    /// [`Grid::listen_on`].
     #[must_use]
     pub fn connector(mut self, connector: impl Connector) -> Self {
         self.connector = Some(Arc::new(connector));
@@ -214,6 +229,10 @@ impl<R: Runtime> Builder<R> {
     /// Serves single requests, each on a task of its own. The handler's error is anything that
     /// displays: its text crosses the wire, and the caller gets it as
     /// [`CallError::Remote`](crate::error::CallError::Remote). A panic becomes such an error, too.
+    ///
+    /// A handler that calls other nodes gets them from its [`Context`], or from a
+    /// [`WeakGrid`](crate::handle::WeakGrid). The node holds its handlers: one that holds a [`Grid`] of
+    /// this node keeps the node alive until [`Grid::shutdown`], though all other handles are dropped.
     ///
     /// When the call is cancelled, the handler is polled once more and dropped, unless its route
     /// says [`run_to_end`](Unary::run_to_end); see [`Context::cancelled`].
@@ -386,6 +405,16 @@ impl<R: Runtime> Builder<R> {
     /// # Errors
     /// [`BuildError`] names what cannot work.
     pub fn build(self) -> Result<Grid<R>, BuildError> {
+        let gate = self.gate;
+        let grid = Grid::run(self.check()?);
+        if !gate {
+            grid.start();
+        }
+        Ok(grid)
+    }
+
+    /// Everything that can be checked without doing anything.
+    fn check(self) -> Result<Parts<R>, BuildError> {
         if let Some(error) = self.error {
             return Err(error.into());
         }
@@ -420,29 +449,32 @@ impl<R: Runtime> Builder<R> {
         let first_generation = self.first_generation;
         let state =
             GridState::new(Arc::new(node), &names, seeds.next_u64(), first_generation, now)?;
+        let tls = names.iter().find(|name| is_secure(name)).filter(|_| self.connector.is_none());
+        if let Some(name) = tls {
+            return Err(ConfigError::TlsWithoutConnector(name.clone()).into());
+        }
+        let plain = self.connector.is_none();
         let connector = self.connector.unwrap_or_else(|| self.runtime.connector().into());
         let services = Arc::new(self.services);
         let busy_polling = match self.runtime.is_slow_to_wake() {
             true => self.busy_polling.where_waking_is_slow(),
             false => self.busy_polling,
         };
-        let grid = Grid::run(
-            self.runtime,
+        Ok(Parts {
+            runtime: self.runtime,
             state,
             services,
             connector,
+            plain,
             busy_polling,
             seeds,
             first_generation,
-        );
-        if !self.gate {
-            grid.start();
-        }
-        Ok(grid)
+        })
     }
 
     /// Starts the node, listening on `address` (`host:port`; port 0 lets the system choose). A
     /// host's name is looked up on this thread, which blocks meanwhile; an IP address needs none.
+    /// It listens only once everything else is known to be good.
     ///
     /// # Cancel safety
     /// It never waits: its first poll is its last.
@@ -450,10 +482,13 @@ impl<R: Runtime> Builder<R> {
     /// # Errors
     /// [`BuildError`] names what cannot work.
     pub async fn bind(self, address: &str) -> Result<Grid<R>, BuildError> {
-        let listener = self.runtime.bind(address)?;
         let gate = self.gate;
-        let grid = Self { gate: true, ..self }.build()?;
-        grid.listen_on(listener)?;
+        let parts = self.check()?;
+        let failed = |source| BuildError::Listen { address: address.into(), source };
+        let listener = parts.runtime.bind(address).map_err(failed)?;
+        let local = listener.local_addr().map_err(failed)?;
+        let grid = Grid::run(parts);
+        grid.listen_at(listener, local);
         if !gate {
             grid.start();
         }

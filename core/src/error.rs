@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::link::is_duplicate_reason;
+
 /// How a call or a stream failed. Told apart by type, never by text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -317,12 +319,13 @@ pub enum LinkError {
     /// The dialler's first message was answered by something else than a ConnectResponse.
     #[error("expected ConnectResponse, got {0}")]
     UnexpectedOp(&'static str),
-    /// The peer refused our Connect, with its reason.
+    /// The peer refused our Connect, with the beginning of its reason: at most 256 bytes, in which control
+    /// characters are spaces.
     #[error("rejected by the peer: {0}")]
     Rejected(String),
     /// We refused the peer's Connect, with the reason it was given.
     #[error("rejected: {0}")]
-    Refused(String),
+    Refused(crate::link::Denial),
     /// Dial or handshake took too long.
     #[error("timed out: {0}")]
     TimedOut(&'static str),
@@ -349,6 +352,31 @@ pub enum LinkError {
     Internal(String),
 }
 
+impl LinkError {
+    /// What is the same of errors that differ in their texts only: repeats of one kind are logged once.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Transport(_) => "transport",
+            Self::ClosedByPeer => "closed by the peer",
+            Self::Upgrade(_) => "upgrade",
+            Self::WebSocket(_) => "websocket",
+            Self::Malformed(_) => "malformed message",
+            Self::UnexpectedOp(_) => "unexpected op",
+            Self::Rejected(reason) if is_duplicate_reason(reason) => "rejected as a duplicate",
+            Self::Rejected(_) => "rejected",
+            Self::Refused(denial) => denial.kind.name(),
+            Self::TimedOut(_) => "timed out",
+            Self::PeerSilent => "silent",
+            Self::PeerDoesNotAnswer => "no answer",
+            Self::PeerDoesNotRead => "does not read",
+            Self::WriteStalled => "write stalled",
+            Self::Replaced => "replaced",
+            Self::ShutDown => "shut down",
+            Self::Internal(_) => "internal",
+        }
+    }
+}
+
 impl From<std::io::Error> for LinkError {
     fn from(error: std::io::Error) -> Self {
         Self::Transport(error.to_string())
@@ -373,12 +401,24 @@ pub enum ConfigError {
     /// The own name is not in the list of nodes (PROTOCOL.md section 1).
     #[error("the own name {0:?} is not in the list of nodes")]
     OwnNameMissing(String),
-    /// A peer of this name exists, or it is the own name.
+    /// A peer of this name exists.
     #[error("cannot add the peer {0:?}: the name is taken")]
     NameTaken(String),
+    /// A peer was asked for, added or removed by this node's own name.
+    #[error("{0:?} is this node's own name: a node is no peer of itself")]
+    OwnName(String),
     /// No peer has this name.
     #[error("no peer is named {0:?}")]
     UnknownPeer(String),
+    /// A name asks for TLS, and no connector was set: the one of the runtime speaks plain TCP, and would
+    /// send the token unencrypted. See [`Builder::connector`](crate::builder::Builder::connector).
+    #[error(
+        "the name {0:?} asks for TLS: set a connector that does it, or that knows that something else does"
+    )]
+    TlsWithoutConnector(String),
+    /// The node has ended, so that it has no peers any more.
+    #[error("the node has ended")]
+    NodeEnded,
     /// A limit outside its bounds.
     #[error("limit {name} is {value}, not within {low} and {high}")]
     Limit {

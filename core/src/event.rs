@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{CancelReason, LinkError};
-use crate::mux::{IncomingKey, OutgoingKey};
+use crate::mux::{CallRefusal, IncomingKey, OutgoingKey};
 use crate::payload::Payload;
 use crate::route::RouteIndex;
 use crate::time::Instant;
@@ -29,6 +29,14 @@ pub enum Event {
     LinkState,
     /// A drain is complete: no link, no call, nothing queued.
     Drained,
+    /// A call of the peer was refused. One event may stand for several that are alike;
+    /// [`Stats::refused_calls`](crate::stats::Stats::refused_calls) counts them.
+    CallRefused {
+        /// The handler id that the call was for.
+        handler: u8,
+        /// Why.
+        reason: CallRefusal,
+    },
 }
 
 /// A call of the peer that is to be served.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::{ConfigError, LinkError};
 use crate::event::{LinkCommand, LinkId};
-use crate::link::{Acceptor, Door};
+use crate::link::{Acceptor, Denial, Door, DoorLog, Lobby, Origin, log_crowd, unknown_name};
 use crate::node::{Node, check_name, check_names};
 use crate::peer::{Peer, WakeReason};
 use crate::rng::Rng;
@@ -76,6 +76,10 @@ pub struct GridState {
     generations: Generations,
     started: bool,
     draining: Option<Duration>,
+    pub(crate) door_log: DoorLog,
+    /// Sockets that have not proved who they are.
+    lobby: Lobby<u64>,
+    last_stranger: u64,
 }
 
 impl GridState {
@@ -93,6 +97,7 @@ impl GridState {
     ) -> Result<Self, ConfigError> {
         node.validate()?;
         check_names(&node.name, names)?;
+        let lobby = Lobby::new(&node.limits);
         let mut grid = Self {
             node,
             peers: BTreeMap::new(),
@@ -100,6 +105,9 @@ impl GridState {
             generations: Generations::from(first_generation),
             started: false,
             draining: None,
+            door_log: DoorLog::new(),
+            lobby,
+            last_stranger: 0,
         };
         for name in names {
             if *name != grid.node.name {
@@ -153,17 +161,19 @@ impl GridState {
     /// Adds a peer; it dials or is dialled as any other.
     ///
     /// # Errors
-    /// A bad name, or one that is taken.
+    /// A bad name, the own one, or one that is taken.
     pub fn add_peer(&mut self, name: &str, now: Now) -> Result<&mut Peer, ConfigError> {
         check_name(name)?;
-        let taken = self.peers.contains_key(name) && !planted!(AddPeerReplaces);
-        if name == self.node.name || taken {
+        if name == self.node.name {
+            return Err(ConfigError::OwnName(name.into()));
+        }
+        if self.peers.contains_key(name) && !planted!(AddPeerReplaces) {
             return Err(ConfigError::NameTaken(name.into()));
         }
         self.insert(name, now.instant);
         let (started, draining) = (self.started, self.draining);
         match self.peers.get_mut(name) {
-            None => Err(ConfigError::UnknownPeer(name.into())),
+            None => Err(self.node.no_peer(name)),
             Some(peer) => {
                 match draining {
                     Some(grace) => peer.shutdown(now, grace),
@@ -179,10 +189,10 @@ impl GridState {
     /// drain. The machine is the caller's to drive until it is drained.
     ///
     /// # Errors
-    /// No peer has this name.
+    /// No peer has this name, or it is the own one.
     pub fn remove_peer(&mut self, name: &str, now: Now) -> Result<Peer, ConfigError> {
         let removed = self.peers.remove(name);
-        let mut peer = removed.ok_or_else(|| ConfigError::UnknownPeer(name.into()))?;
+        let mut peer = removed.ok_or_else(|| self.node.no_peer(name))?;
         peer.remove(now);
         self.generations.leave(&peer);
         Ok(peer)
@@ -214,6 +224,21 @@ impl GridState {
         }
     }
 
+    /// A socket has come in: its number in the lobby.
+    pub(crate) fn enter(&mut self, now: Instant, origin: Origin) -> u64 {
+        self.last_stranger += 1;
+        if let Some((_, origin)) = self.lobby.enter(self.last_stranger, origin)
+            && let Some(told) = self.door_log.tell_crowd(now)
+        {
+            log_crowd(&self.node.name, origin, told);
+        }
+        self.last_stranger
+    }
+
+    pub(crate) const fn lobby(&mut self) -> &mut Lobby<u64> {
+        &mut self.lobby
+    }
+
     pub(crate) fn next_seed(&mut self) -> u64 {
         self.seeds.next_u64()
     }
@@ -228,10 +253,10 @@ impl GridState {
         now: Now,
         hello: &Connect,
         came: Instant,
-    ) -> Result<LinkId, String> {
+    ) -> Result<LinkId, Denial> {
         match self.peers.get_mut(&*hello.host) {
             Some(peer) => peer.handle_hello(now, hello, came),
-            None => Err(format!("unknown incoming host: {}", hello.host)),
+            None => Err(unknown_name(&hello.host)),
         }
     }
 

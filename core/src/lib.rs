@@ -88,7 +88,7 @@
 //!     panic!("the caller dials")
 //! };
 //! let mut dialled = Socket::dialled(&mut caller, now, &names[1], link);
-//! let mut accepted = Socket::accepted(&mut callee, now.instant);
+//! let mut accepted = Socket::accepted(&mut callee, now.instant, None);
 //! let mut call = None;
 //!
 //! let answer = loop {
@@ -144,6 +144,7 @@ pub mod grid;
 pub mod handle;
 pub mod limits;
 pub mod link;
+mod log;
 pub mod mux;
 pub mod node;
 pub mod outbox;

@@ -31,10 +31,18 @@ pub struct Limits {
     /// tell each other their limits in the upgrade, unless an HTTP server of one's own answers it: what is
     /// over the peer's fails with `TooLarge` as well, and costs no link.
     pub message: usize,
-    /// Bytes in the first message of an accepted connection; default 64 KiB.
+    /// Bytes in the first message of a connection, in either direction: Connect and ConnectResponse;
+    /// default 64 KiB. A longer one ends the connection.
     pub first_message: usize,
-    /// Accepted connections that have not yet proved who they are; default 256. The newest is closed.
+    /// Accepted connections that have not yet proved who they are; default 256, at most 1,048,576. For
+    /// one more another is closed: one without a good token before one with it, of the address that has
+    /// the most, the oldest. Each takes a descriptor.
     pub unauthenticated: usize,
+    /// Those of them that come from one address (of IPv6: from one network of 64 bits); default 192.
+    /// Beyond it the oldest of that address is closed. A share of
+    /// [`unauthenticated`](Self::unauthenticated), which bounds it in any case: several nodes may have
+    /// one address, behind a NAT or on one machine.
+    pub unauthenticated_per_address: usize,
     /// Live calls to one peer; default 131,072. A call more fails with `Limit`.
     pub outgoing_muxes: usize,
     /// Live calls from one peer, running handlers included; default 131,072. A call more
@@ -83,6 +91,7 @@ impl Default for Limits {
             message: 16 << 20,
             first_message: 64 << 10,
             unauthenticated: 256,
+            unauthenticated_per_address: 192,
             outgoing_muxes: 131_072,
             incoming_muxes: 131_072,
             queued_bytes: 16 << 20,
@@ -113,6 +122,8 @@ impl Limits {
         check("message", self.message, 1 << 10, 1 << 30)?;
         check("first_message", self.first_message, 1 << 10, 1 << 30)?;
         check("unauthenticated", self.unauthenticated, 1, 1 << 20)?;
+        let per_address = self.unauthenticated_per_address;
+        check("unauthenticated_per_address", per_address, 1, 1 << 20)?;
         check("outgoing_muxes", self.outgoing_muxes, 1, 1 << 30)?;
         check("incoming_muxes", self.incoming_muxes, 1, 1 << 30)?;
         check("queued_bytes", self.queued_bytes, 1, 1 << 40)?;

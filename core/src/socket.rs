@@ -21,6 +21,7 @@
 //! [`Socket::handle_written`].
 
 use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -29,7 +30,7 @@ use crate::connection::{Connection, WRITE_BUFS};
 use crate::error::LinkError;
 use crate::event::{CloseHow, LinkId};
 use crate::grid::GridState;
-use crate::link::{Accepting, Acceptor, LINGER};
+use crate::link::{Accepting, Acceptor, LINGER, Origin, log_failure};
 use crate::time::{Instant, Now};
 
 /// The most that [`Socket::read_from`] reads at a time, in bytes.
@@ -39,6 +40,9 @@ const READ_AT_ONCE: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Socket {
     stage: Stage,
+    remote: Option<SocketAddr>,
+    /// Its number among those that have not proved who they are.
+    stranger: Option<u64>,
     /// What [`Self::handle_ready`] has told of and [`Self::transfer`] has not used up.
     readable: bool,
     writable: bool,
@@ -57,13 +61,20 @@ enum Stage {
 }
 
 impl Socket {
-    /// A connection has come in, of which nothing has been read.
+    /// A connection has come in, of which nothing has been read. `remote` is where from, if the transport
+    /// knows: for the limits on strangers, and for the log.
     ///
-    /// How many there may be at a time that have not proved who they are, those of which
-    /// [`Self::link`] is `None`, is for the loop to limit:
-    /// [`Limits::unauthenticated`](crate::limits::Limits::unauthenticated).
-    pub fn accepted(grid: &mut GridState, now: Instant) -> Self {
-        Self::new(Stage::Incoming { acceptor: grid.accept(now), fresh: false })
+    /// If there are too many that have not proved who they are
+    /// ([`Limits::unauthenticated`](crate::limits::Limits::unauthenticated)), another one is finished for
+    /// it: that shows once it is driven. A loop that drives only the sockets at which something has
+    /// happened drives, after this, those of which [`Self::link`] is `None` as well, or it has more of
+    /// them open for a while. A socket that is dropped before it was finished or linked counts until newer
+    /// ones have taken its place.
+    pub fn accepted(grid: &mut GridState, now: Instant, remote: Option<SocketAddr>) -> Self {
+        let acceptor = grid.accept(now);
+        let stranger = Some(grid.enter(now, Origin::of(remote)));
+        let stage = Stage::Incoming { acceptor, fresh: false };
+        Self { remote, stranger, ..Self::new(stage) }
     }
 
     /// The connection that a [`LinkCommand::Dial`](crate::event::LinkCommand::Dial) asked for:
@@ -83,7 +94,7 @@ impl Socket {
     }
 
     const fn new(stage: Stage) -> Self {
-        Self { stage, readable: false, writable: false }
+        Self { stage, remote: None, stranger: None, readable: false, writable: false }
     }
 
     /// The peer and the link that this is the connection of; `None` before that is known, and
@@ -186,6 +197,11 @@ impl Socket {
     /// A connection that its peer has given up, for a newer one or because the peer was removed
     /// from the grid, is finished by this.
     pub fn drive(&mut self, now: Now, grid: &mut GridState) {
+        if self.stranger.is_some_and(|number| !grid.lobby().contains(number)) {
+            // It has had to leave for another one.
+            self.stranger = None;
+            self.stage = Stage::finished();
+        }
         if matches!(self.stage, Stage::Incoming { .. }) {
             self.admit(now, grid);
         }
@@ -202,6 +218,11 @@ impl Socket {
             }
             _ => {}
         }
+        if matches!(self.stage, Stage::Linked { .. } | Stage::Finished { .. })
+            && let Some(number) = self.stranger.take()
+        {
+            grid.lobby().leave(number);
+        }
     }
 
     /// Takes an incoming connection as far as it has come.
@@ -217,6 +238,9 @@ impl Socket {
         };
         let refused = match accepting {
             Accepting::Pending => {
+                if let Some(number) = self.stranger.filter(|_| acceptor.has_shown_token()) {
+                    grid.lobby().trust(number);
+                }
                 self.stage = Stage::Incoming { acceptor, fresh: false };
                 return;
             }
@@ -231,12 +255,14 @@ impl Socket {
                     }
                     return;
                 }
-                Err(reason) => acceptor.refuse(&reason),
+                Err(denial) => acceptor.refuse(denial),
             },
             finished @ Accepting::Finished(_) => finished,
         };
         if let Accepting::Finished(error) = refused {
-            tracing::debug!(node = %grid.node().name, %error, "an incoming connection failed");
+            if let Some(told) = grid.door_log.tell_failure(self.remote, &error, now.instant) {
+                log_failure(&grid.node().name, self.remote, &error, told);
+            }
         }
         self.stage = Stage::Refused { acceptor, until: now.instant.after(LINGER) };
     }

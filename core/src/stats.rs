@@ -31,6 +31,9 @@ pub struct Stats {
     pub handler_bytes: usize,
     /// Connections made after the first.
     pub reconnects: u64,
+    /// Calls of the peer that were refused before any handler ran: no such route, the wrong shape, too
+    /// many, or because this node shuts down. Each kind is logged at most once a minute.
+    pub refused_calls: u64,
     /// Inputs for a connection that is not the current one; ignored.
     pub stale_inputs: u64,
     /// How long ago the last Pong came; `None` without one on this link. Merged: the oldest.
@@ -56,6 +59,7 @@ impl Stats {
         self.received_bytes += other.received_bytes;
         self.handler_bytes += other.handler_bytes;
         self.reconnects += other.reconnects;
+        self.refused_calls += other.refused_calls;
         self.stale_inputs += other.stale_inputs;
         self.last_pong = self.last_pong.max(other.last_pong);
         self.round_trip = self.round_trip.max(other.round_trip);

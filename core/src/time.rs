@@ -1,5 +1,6 @@
 //! Monotonic time as a value: the machines never read a clock, they are told.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::wire::Timestamp;
@@ -7,8 +8,10 @@ use crate::wire::Timestamp;
 /// A point on a node's monotonic clock, in nanoseconds since an origin that the
 /// runtime chose (typically the start of the process).
 ///
-/// Arithmetic saturates: a clock at its very end stays there and nothing panics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Arithmetic saturates: a clock at its very end stays there and nothing panics. The last instant
+/// stands for a time that never comes, and `Debug` prints it as `never`, others as time since the
+/// origin.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
 impl Instant {
@@ -52,6 +55,15 @@ impl Instant {
     }
 }
 
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            u64::MAX => f.write_str("never"),
+            nanos => Duration::from_nanos(nanos).fmt(f),
+        }
+    }
+}
+
 /// Both clocks at one moment. Inputs that concern the link itself take it;
 /// everything else needs only the [`Instant`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,4 +73,15 @@ pub struct Now {
     /// The wall clock: only what travels in Connect, upgrade and link pings
     /// (PROTOCOL.md sections 1, 2 and 4).
     pub wall: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_never_comes_is_printed_as_such() {
+        let times = [Instant::ZERO, Instant::from_millis(1500), Instant::from_nanos(u64::MAX)];
+        assert_eq!(format!("{times:?}"), "[0ns, 1.5s, never]");
+    }
 }

@@ -16,6 +16,9 @@ pub struct Timings {
     pub dialler_handshake: Duration,
     /// Acceptor: from TCP accept to a good Connect; 4 s (section 7.5).
     pub acceptor_handshake: Duration,
+    /// Acceptor: from TCP accept to the first byte, and from that to the end of the upgrade request's
+    /// head; 1 s (section 7.5).
+    pub acceptor_request: Duration,
     /// The next attempt starts at least this long after the failed one started; 1 s (section 4).
     pub retry_min: Duration,
     /// … and at most this long; 2 s.
@@ -28,9 +31,13 @@ pub struct Timings {
     pub ping_interval: Duration,
     /// Nothing received for longer than this at a ping tick drops the link; 20 s (section 7.6).
     pub silence: Duration,
-    /// No Pong for this long drops the link though bytes arrive; 60 s (section 7.6).
+    /// No answer, be it a Pong or one to a call, for this long drops the link though bytes arrive; 60 s
+    /// (section 7.6). The time in which our ping has not left, or the peer is in the middle of a message,
+    /// does not count.
     pub pong_silence: Duration,
-    /// A write without progress for this long drops the link; 3 s (section 4).
+    /// A write without progress for this long drops the link; 3 s (section 4). Where the transport tells
+    /// what has left ([`Transport::unsent`](crate::driver::runtime::Transport::unsent)) a quarter longer,
+    /// and on a path that has shown longer gaps twice the longest one, at most 10 s.
     pub write_stall: Duration,
     /// How far a Connect's time may be from our clock; 5 min (section 4.2).
     pub clock_skew: Duration,
@@ -38,9 +45,11 @@ pub struct Timings {
     pub default_deadline: Duration,
     /// Between two pings of a stream; 15 s. Streams with a deadline up to this long send none (section 5.3).
     pub mux_ping_interval: Duration,
-    /// Caller: no Pong and no message for this long ends a stream; 30 s (section 5.3).
+    /// Caller: no message of a stream for this long ends it, if the callee has read a ping of it; 30 s
+    /// (section 5.3).
     pub mux_silence: Duration,
-    /// Callee: no Ping for this long ends a stream without a deadline or with a longer one; 60 s (section 5.3).
+    /// Callee: no message of a stream without a deadline, or with a longer one, for this long ends it, if
+    /// the caller's queue was empty since a ping was due; 60 s (section 5.3).
     pub mux_ping_silence: Duration,
     /// Flushing the queue at the end of a drain; 1 s (section 7.9).
     pub flush: Duration,
@@ -57,6 +66,7 @@ impl Default for Timings {
             dial: s(2),
             dialler_handshake: s(2),
             acceptor_handshake: s(4),
+            acceptor_request: s(1),
             retry_min: s(1),
             retry_max: s(2),
             duplicate_retry: s(10),
@@ -86,6 +96,7 @@ impl Timings {
             ("dial", self.dial),
             ("dialler_handshake", self.dialler_handshake),
             ("acceptor_handshake", self.acceptor_handshake),
+            ("acceptor_request", self.acceptor_request),
             ("retry_min", self.retry_min),
             ("ping_interval", self.ping_interval),
             ("silence", self.silence),

@@ -135,7 +135,14 @@
 //! global executor, which has as many threads as the environment variable `SMOL_THREADS` says, one
 //! unless set; or on the executor that [`Smol::spawning_with`] is given. Handles can be used
 //! anywhere. When the executor ends, so does the node, without grace: whoever waits for a call is
-//! told. On async-std:
+//! told.
+//!
+//! The names of peers are looked up on threads of the node's own, at most 8
+//! ([`MAX_LOOKUPS`](driver::resolver::MAX_LOOKUPS)), and not on those of the `blocking` crate, which other
+//! blocking work needs. Nothing waits for them: one whose name server does not answer ends when the system
+//! gives up, after the node if need be.
+//!
+//! On async-std:
 //!
 //! ```
 //! use std::time::Duration;
@@ -235,7 +242,7 @@ mod timer;
 
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use gridmux_core::driver::clock::SystemClock;
 use gridmux_core::driver::runtime::{BoxFuture, Clock, Connector, Listener, Runtime, Timer};
@@ -248,6 +255,9 @@ use self::timer::SmolTimer;
 
 /// A node that runs on smol; see [`gridmux_core::handle::Grid`].
 pub type Grid = handle::Grid<Smol>;
+
+/// A node, without keeping it alive; see [`gridmux_core::handle::WeakGrid`].
+pub type WeakGrid = handle::WeakGrid<Smol>;
 
 /// Settings of a [`Grid`]; see [`gridmux_core::builder::Builder`].
 pub type Builder = builder::Builder<Smol>;
@@ -350,12 +360,16 @@ impl Runtime for Smol {
         self.workers.rest();
     }
 
+    fn poll_rested(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.workers.poll_rested(cx)
+    }
+
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
         Ok(Box::new(tcp::TcpListener::bind(address)?))
     }
 
     fn connector(&self) -> Box<dyn Connector> {
-        Box::new(TcpConnector)
+        Box::new(TcpConnector::default())
     }
 
     fn random(&self) -> io::Result<[u8; 16]> {

@@ -133,6 +133,12 @@
 //! used anywhere. When the runtime ends, so does the node, without grace: whoever waits for a call
 //! is told.
 //!
+//! To drop a tokio runtime waits until each of its tasks has returned from its current poll, and until
+//! everything that runs on its blocking threads is done. A node has nothing on these: the names of peers
+//! are looked up on threads of its own, at most 8 ([`MAX_LOOKUPS`](driver::resolver::MAX_LOOKUPS)), which
+//! nothing waits for. One whose name server does not answer ends when the system gives up, after the node
+//! and its runtime if need be.
+//!
 //! # Tests of your own cluster
 //!
 //! With the feature `test-util`, `test_util::TestGrid` runs the nodes of a test in its
@@ -218,7 +224,7 @@ mod timer;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use gridmux_core::driver::clock::SystemClock;
 use gridmux_core::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
@@ -233,6 +239,9 @@ use self::timer::TokioTimer;
 
 /// A node that runs on tokio; see [`gridmux_core::handle::Grid`].
 pub type Grid = handle::Grid<Tokio>;
+
+/// A node, without keeping it alive; see [`gridmux_core::handle::WeakGrid`].
+pub type WeakGrid = handle::WeakGrid<Tokio>;
 
 /// Settings of a [`Grid`]; see [`gridmux_core::builder::Builder`].
 pub type Builder = builder::Builder<Tokio>;
@@ -300,6 +309,10 @@ impl Runtime for Tokio {
         self.workers.rest();
     }
 
+    fn poll_rested(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.workers.poll_rested(cx)
+    }
+
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>> {
         self.check()?;
         let _entered = self.handle.as_ref().map(Handle::enter);
@@ -307,7 +320,7 @@ impl Runtime for Tokio {
     }
 
     fn connector(&self) -> Box<dyn Connector> {
-        Box::new(TcpConnector)
+        Box::new(TcpConnector::default())
     }
 
     fn random(&self) -> io::Result<[u8; 16]> {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use gridmux_core::driver::resolver::Resolver;
 use gridmux_core::driver::runtime::{self, BoxFuture, Connector, Listener, Transport};
 use gridmux_core::driver::tcp_progress::TcpProgress;
 use socket2::SockRef;
@@ -73,14 +74,17 @@ impl Transport for TcpTransport {
     }
 }
 
-/// Plain TCP to the host and port of a node's name.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TcpConnector;
+/// Plain TCP to the host and port of a node's name, whatever its scheme. Each has a [`Resolver`] of its own,
+/// which its clones share.
+#[derive(Clone, Debug, Default)]
+pub struct TcpConnector {
+    resolver: Resolver,
+}
 
 impl Connector for TcpConnector {
     fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
-        runtime::connect(name, |target| async {
-            TcpTransport::new(TcpStream::connect(target).await?)
+        runtime::connect(&self.resolver, name, |address| async move {
+            TcpTransport::new(TcpStream::connect(address).await?)
         })
     }
 }

@@ -146,10 +146,37 @@ fn the_script_of_a_seed_that_passes_does_the_same_when_it_is_replayed() {
 #[test]
 fn a_file_that_cannot_be_written_is_74_after_all_is_told() {
     let calm = file("unwritten", "calm.sim", CALM);
-    let ended = sim(&["replay", &calm, "--trace", "/dev/null/nowhere"]);
+    let ended = sim(&["replay", &calm, "--trace", "/dev/full"]);
     assert_eq!(ended.code, 74, "{}", ended.stderr);
     assert!(ended.stdout.ends_with("verdict  pass\n"), "{}", ended.stdout);
-    assert!(ended.stderr.contains("/dev/null/nowhere"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("/dev/full"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_refused_before_the_work_and_is_not_made() {
+    let calm = file("refused", "calm.sim", CALM);
+    let missing = dir("refused").join("missing");
+    let (missing, file) = (missing.to_str().unwrap(), missing.join("file"));
+    let file = file.to_str().unwrap();
+    for args in [
+        &["run", "--seed", "1", "--trace", file] as &[&str],
+        &["run", "--seed", "1", "--script", file],
+        &["run", "--seed", "1", "--dir", missing],
+        &["replay", &calm, "--trace", file],
+        &["min", &calm, "--out", file],
+        &["show", &calm, "--html", file],
+        &["show", &calm, "--perfetto", file],
+        &["many", "--dir", missing],
+        &["canary", "--dir", missing],
+    ] {
+        let ended = sim(args);
+        assert_eq!((ended.code, ended.stdout.as_str()), (64, ""), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(&format!("{missing}: ")), "{args:?}: {}", ended.stderr);
+        assert!(!Path::new(missing).exists(), "{args:?}");
+    }
+    let ended = sim(&["show", &calm, "--html", dir("refused").to_str().unwrap()]);
+    assert_eq!(ended.code, 64, "{}", ended.stderr);
+    assert!(ended.stderr.contains("it is a directory"), "{}", ended.stderr);
 }
 
 /// The exit code of the program, and what it says on stderr, if it writes into this.
@@ -414,12 +441,12 @@ mod planted {
     fn a_failure_keeps_its_code_and_its_commands_if_its_script_cannot_be_written() {
         let run = |seed: u64| {
             let seed = seed.to_string();
-            sim(&["run", "--seed", &seed, "--plant", BUG, "--dir", "/dev/null/nowhere"])
+            sim(&["run", "--seed", &seed, "--plant", BUG, "--dir", "/proc"])
         };
         let (seed, failed) =
             (0..50).map(|seed| (seed, run(seed))).find(|(_, ran)| ran.code != 0).unwrap();
         assert_eq!(failed.code, 2, "{}", failed.stderr);
-        assert!(failed.stderr.contains("error: /dev/null/nowhere"), "{}", failed.stderr);
+        assert!(failed.stderr.contains("error: /proc/"), "{}", failed.stderr);
         let parts = [format!("-- run --seed {seed}\n"), format!("-- min {seed}\n")];
         for part in parts.iter().map(String::as_str).chain(["not written: ", "version   ", "hash "])
         {
@@ -447,7 +474,7 @@ mod planted {
         let script = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
         assert!(script(&shortened.stdout) <= script(&short), "{}", shortened.stdout);
         assert_eq!(sim(&["replay", out, "--plant", BUG]).code, 2);
-        let args = ["min", out, "--plant", BUG, "--out", "/dev/null/nowhere"];
+        let args = ["min", out, "--plant", BUG, "--out", "/dev/full"];
         let unwritten = sim(&args);
         assert_eq!((unwritten.code, unwritten.stdout), (74, shortened.stdout));
     }

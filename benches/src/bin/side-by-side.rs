@@ -35,8 +35,8 @@ struct Args {
     /// Threads that run tasks, of tokio and of smol alike.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: u16,
-    /// Writes pictures into this directory.
-    #[arg(long, value_name = "DIRECTORY")]
+    /// Writes pictures into this directory, which must exist.
+    #[arg(long, value_name = "DIRECTORY", value_parser = directory)]
     svg: Option<PathBuf>,
 }
 
@@ -44,6 +44,15 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.001..=3600.0).contains(&seconds) => Ok(seconds),
         _ => Err("a number of seconds from 0.001 to 3600".into()),
+    }
+}
+
+/// A directory that is there: a misspelt one is refused before anything is measured.
+fn directory(path: &str) -> Result<PathBuf, String> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Ok(path.into()),
+        Ok(_) => Err("it is no directory".into()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

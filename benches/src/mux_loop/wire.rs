@@ -105,7 +105,7 @@ impl Wire for Bytes {
         acceptor: &mut GridState,
     ) -> (Self, Self) {
         let mut dialled = Socket::dialled(dialler, now, other, link);
-        let mut accepted = Socket::accepted(acceptor, now.instant);
+        let mut accepted = Socket::accepted(acceptor, now.instant, None);
         // Upgrade, Connect, and the answers to them.
         for _ in 0..2 {
             hand_over(now, (&mut dialled, dialler), (&mut accepted, acceptor));

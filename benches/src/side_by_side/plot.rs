@@ -82,14 +82,12 @@ const INK: RGBColor = RGBColor(0x22, 0x2a, 0x33);
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Writes the pictures of which anything was measured into a directory, which is made if it is not
-/// there.
+/// Writes the pictures of which anything was measured into a directory that exists.
 ///
 /// # Errors
 ///
 /// If a file cannot be written.
 pub fn write(figures: &Figures, directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory)?;
     for picture in &PICTURES {
         if let Some(svg) = picture.draw(figures)? {
             fs::write(directory.join(picture.name).with_extension("svg"), svg)?;

@@ -56,6 +56,9 @@ pub struct Connection {
     max_message: usize,
     /// The longest message that the peer takes, until the machine knows.
     peer_limit: Option<usize>,
+    /// Until the peer has taken the ConnectResponse: it is the only message that is decoded, and it may
+    /// not be longer than this. The acceptor has proved nothing yet.
+    first_message: Option<usize>,
     writing: Writing,
     /// Those that are fetched or being written, while `writing` says that it is frames.
     frames: Frames,
@@ -152,7 +155,8 @@ impl Connection {
             ClientUpgrade::new(host, &node.http_route, &token, nanos, key)?;
         tell_max_message(&mut request, node.limits.message);
         let phase = Phase::Upgrading { upgrade, head: BytesMut::new(), mask_seed: rng.next_u64() };
-        Ok(Self::new(node, link, phase, request, now.instant))
+        let connection = Self::new(node, link, phase, request, now.instant);
+        Ok(Self { first_message: Some(node.limits.first_message), ..connection })
     }
 
     /// The acceptor's side, once the peer has taken the connection.
@@ -187,6 +191,7 @@ impl Connection {
             undecoded: false,
             max_message: node.limits.message,
             peer_limit: None,
+            first_message: None,
             writing,
             frames: Frames::default(),
             spent: Vec::new(),
@@ -235,7 +240,8 @@ impl Connection {
                 Err(error) => return self.fail(error.into()),
                 Ok(Some(len)) => {
                     self.peer_limit = max_message(&head[..len]);
-                    let limit = self.max_message + MERGE_ALLOWANCE;
+                    let usual = self.max_message + MERGE_ALLOWANCE;
+                    let limit = self.first_message.map_or(usual, |first| first.min(usual));
                     let channel =
                         Channel::new(Role::Client, limit, *mask_seed).with_leftover(&head[len..]);
                     self.phase = Phase::Open { channel: Box::new(channel), announced: false };
@@ -264,6 +270,10 @@ impl Connection {
         self.undecoded = false;
         let Phase::Open { channel, .. } = &mut self.phase else { return };
         while self.failed.is_none() {
+            if self.first_message.is_some() && self.inbound.len() > 0 {
+                // What comes behind it has another limit: `on_greeted` goes on with that.
+                return;
+            }
             if self.inbound.len() >= INBOUND_BATCH {
                 self.undecoded = !planted!(DecodeMoreForgotten);
                 return;
@@ -335,6 +345,9 @@ impl Connection {
             if self.inbound.take_answers() {
                 self.stall.on_answer(now.instant);
             }
+            if self.first_message.is_some() && peer.is_up_on(self.link) {
+                self.on_greeted();
+            }
         }
         if self.undelivered() > 0 {
             return;
@@ -354,6 +367,16 @@ impl Connection {
         if let Some(limit) = self.peer_limit.take() {
             peer.limit_messages(self.link, limit);
         }
+    }
+
+    /// The peer has taken the ConnectResponse: messages may have their usual length from now on.
+    fn on_greeted(&mut self) {
+        self.first_message = None;
+        if let Phase::Open { channel, .. } = &mut self.phase {
+            channel.set_max_message(self.max_message + MERGE_ALLOWANCE);
+        }
+        // Some may have come already.
+        self.undecoded = true;
     }
 
     /// Messages that have come and of which the peer has not been told.

@@ -1,19 +1,25 @@
 //! Incoming connections, until each has proved who it is.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::active::Active;
 use super::runtime::{Listener, Runtime, Timer, Transport};
+use super::tasks::Tasks;
 use crate::error::LinkError;
 use crate::handle::Shared;
-use crate::link::{Accepting, Acceptor, Door, Hello, LINGER};
+use crate::link::{
+    Accepting, Acceptor, Denial, Door, DoorLog, Hello, LINGER, Lobby, Origin, log_accept_error,
+    log_crowd, log_failure, unknown_name,
+};
 use crate::node::Node;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -24,39 +30,46 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Turns of one connection before other tasks get theirs.
 const BUDGET: usize = 16;
 
-/// The same refusal is logged again after this long, if so many others have not come between.
-const NEWS_AFTER: Duration = Duration::from_secs(60);
-const REFUSALS: usize = 16;
+/// Connections that are accepted before other tasks get their turn: those that were accepted before
+/// them, and the links.
+const ACCEPTS: usize = 16;
 
 /// What connections that nobody owns yet know of the node: its peers by name, its gate, its limit.
 #[derive(Debug)]
 pub(crate) struct Doorway {
     node: Arc<Node>,
     peers: RwLock<BTreeMap<Arc<str>, Arc<Shared>>>,
+    /// Peers that were removed: their handlers may still run.
+    removed: Mutex<Vec<Weak<Shared>>>,
     started: AtomicBool,
-    closed: AtomicBool,
-    unauthenticated: AtomicUsize,
-    /// That there are too many is logged once, until half of them are gone.
-    crowded: AtomicBool,
+    strangers: Mutex<Strangers>,
     seeds: Mutex<Rng>,
-    /// Why connections were refused lately, and when that was logged.
-    refusals: Mutex<VecDeque<(LinkError, Instant)>>,
-    /// The accept loops, to be told when the doorway closes.
-    loops: Mutex<Vec<Waker>>,
+    log: Mutex<DoorLog>,
+    /// What runs for the node, the loops that accept and the connections on their way in among it.
+    pub(crate) tasks: Arc<Tasks>,
+}
+
+/// Connections on their way in.
+#[derive(Debug)]
+struct Strangers {
+    lobby: Lobby<u64>,
+    /// The tasks of those that are in.
+    tasks: BTreeMap<u64, Waker>,
+    last_number: u64,
 }
 
 impl Doorway {
     pub(crate) fn new(node: Arc<Node>, seed: u64) -> Self {
+        let lobby = Lobby::new(&node.limits);
         Self {
             node,
             peers: RwLock::default(),
+            removed: Mutex::default(),
             started: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            unauthenticated: AtomicUsize::new(0),
-            crowded: AtomicBool::new(false),
+            strangers: Mutex::new(Strangers { lobby, tasks: BTreeMap::new(), last_number: 0 }),
             seeds: Mutex::new(Rng::new(seed)),
-            refusals: Mutex::default(),
-            loops: Mutex::default(),
+            log: Mutex::new(DoorLog::new()),
+            tasks: Arc::default(),
         }
     }
 
@@ -68,11 +81,13 @@ impl Doorway {
         self.started.load(Ordering::Acquire)
     }
 
-    /// Ends the accept loops.
+    /// Ends the accept loops, and the connections that nobody owns yet.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        let loops = std::mem::take(&mut *locked(&self.loops));
-        loops.into_iter().for_each(Waker::wake);
+        self.tasks.close();
+    }
+
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
     }
 
     pub(crate) fn peer(&self, name: &str) -> Option<Arc<Shared>> {
@@ -97,21 +112,35 @@ impl Doorway {
     }
 
     pub(crate) fn remove(&self, name: &str) -> Option<Arc<Shared>> {
-        self.peers.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(name)
+        let mut peers = self.peers.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let removed = peers.remove(name)?;
+        let mut all = locked(&self.removed);
+        all.retain(|former| former.strong_count() > 0);
+        all.push(Arc::downgrade(&removed));
+        Some(removed)
     }
 
-    /// Whether this was not logged lately: a node that is refused tries again for ever.
-    fn is_news(&self, error: &LinkError, now: Instant) -> bool {
-        let mut refusals = locked(&self.refusals);
-        refusals.retain(|(_, at)| now.since(*at) < NEWS_AFTER);
-        if refusals.iter().any(|(logged, _)| logged == error) {
-            return false;
-        }
-        if refusals.len() == REFUSALS {
-            refusals.pop_front();
-        }
-        refusals.push_back((error.clone(), now));
-        true
+    /// All peers, and those removed ones of which something is left.
+    pub(crate) fn peers_and_removed(&self) -> Vec<Arc<Shared>> {
+        let mut all = self.peers();
+        all.extend(locked(&self.removed).iter().filter_map(Weak::upgrade));
+        all
+    }
+
+    fn log_accept_error(&self, error: &io::Error, now: Instant) {
+        let told = locked(&self.log).tell_accept_error(now);
+        told.into_iter().for_each(|told| log_accept_error(&self.node.name, error, told));
+    }
+
+    /// A connection has come to nothing.
+    fn log_failure(&self, remote: Option<SocketAddr>, error: &LinkError, now: Instant) {
+        let told = locked(&self.log).tell_failure(remote, error, now);
+        told.into_iter().for_each(|told| log_failure(&self.node.name, remote, error, told));
+    }
+
+    fn log_crowd(&self, origin: Origin, now: Instant) {
+        let told = locked(&self.log).tell_crowd(now);
+        told.into_iter().for_each(|told| log_crowd(&self.node.name, origin, told));
     }
 
     pub(crate) fn acceptor(&self, now: Instant) -> Acceptor {
@@ -138,85 +167,141 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Accepts until the doorway closes.
+/// Accepts until it is dropped.
 pub(crate) async fn accept_loop<R: Runtime>(
     runtime: R,
     doorway: Arc<Doorway>,
     mut listener: Box<dyn Listener>,
 ) {
     let mut timer = runtime.timer();
-    let mut failing = false;
+    let mut accepted = 0;
     loop {
-        let accepted = std::future::poll_fn(|cx| {
-            locked(&doorway.loops).push(cx.waker().clone());
-            if doorway.closed.load(Ordering::Acquire) {
-                return Poll::Ready(None);
-            }
-            let polled = listener.poll_accept(cx).map(Some);
-            locked(&doorway.loops).retain(|waker| !waker.will_wake(cx.waker()));
-            if polled.is_pending() {
-                locked(&doorway.loops).push(cx.waker().clone());
-            }
-            polled
-        });
-        match accepted.await {
-            None => return,
-            Some(Ok(transport)) => {
-                failing = false;
+        match std::future::poll_fn(|cx| listener.poll_accept(cx)).await {
+            Ok(transport) => {
                 let acceptor = doorway.acceptor(runtime.instant());
                 admit(&runtime, doorway.clone(), acceptor, transport);
             }
-            Some(Err(error)) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(node = %doorway.node.name, %error, "cannot accept connections");
-                }
-                let at = runtime.instant().after(ACCEPT_PAUSE);
+            // One that was gone before it was accepted: the next one has not waited for it.
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                let now = runtime.instant();
+                doorway.log_accept_error(&error, now);
+                let at = now.after(ACCEPT_PAUSE);
                 std::future::poll_fn(|cx| timer.poll_until(at, cx)).await;
             }
+        }
+        accepted += 1;
+        if accepted % ACCEPTS == 0 {
+            pass().await;
         }
     }
 }
 
-/// Takes one connection through upgrade and Connect on a task of its own, if there are not too
-/// many of its kind; otherwise it is closed.
+/// Whether an error of accepting says nothing about the connections behind.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
+    )
+}
+
+/// Lets other tasks have their turn.
+async fn pass() {
+    let mut passed = false;
+    std::future::poll_fn(|cx| match std::mem::replace(&mut passed, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// Takes one connection through upgrade and Connect on a task of its own. If there are too many of its
+/// kind, another one is closed for it.
 pub(crate) fn admit<R: Runtime>(
     runtime: &R,
     doorway: Arc<Doorway>,
     acceptor: Acceptor,
     transport: Box<dyn Transport>,
 ) {
-    let before = doorway.unauthenticated.fetch_add(1, Ordering::AcqRel);
-    let slot = Slot(doorway);
-    if before >= slot.0.node.limits.unauthenticated {
-        if !slot.0.crowded.swap(true, Ordering::AcqRel) {
-            tracing::warn!(node = %slot.0.node.name, "too many unauthenticated connections");
-        }
-        return;
-    }
+    let remote = transport.remote_addr();
+    let Some(slot) = Slot::take(doorway, Origin::of(remote), acceptor.came()) else { return };
     let timer = runtime.timer();
+    let tasks = slot.doorway.tasks.clone();
     let task = Admission {
         runtime: runtime.clone(),
         slot,
+        remote,
         acceptor: Some(acceptor),
         transport: Some(transport),
         timer,
         fresh: true,
         outcome: None,
     };
-    runtime.spawn(task);
+    tasks.spawn_until_closed(runtime, task);
 }
 
 /// One of the connections that may be unauthenticated at a time.
 #[derive(Debug)]
-struct Slot(Arc<Doorway>);
+struct Slot {
+    doorway: Arc<Doorway>,
+    number: u64,
+    trusted: bool,
+}
+
+impl Slot {
+    fn take(doorway: Arc<Doorway>, origin: Origin, now: Instant) -> Option<Self> {
+        let mut strangers = locked(&doorway.strangers);
+        if planted!(AcceptSlotLeaked, strangers.lobby.has_no_place()) {
+            return None;
+        }
+        strangers.last_number += 1;
+        let number = strangers.last_number;
+        let former = strangers.lobby.enter(number, origin);
+        let task = former.and_then(|(former, _)| strangers.tasks.remove(&former));
+        drop(strangers);
+        task.into_iter().for_each(Waker::wake);
+        if let Some((_, origin)) = former {
+            doorway.log_crowd(origin, now);
+        }
+        Some(Self { doorway, number, trusted: false })
+    }
+
+    /// Whether the connection has not had to leave for another; its task is woken when it has to.
+    fn is_in(&self, waker: &Waker) -> bool {
+        let mut strangers = locked(&self.doorway.strangers);
+        if !strangers.lobby.contains(self.number) {
+            return false;
+        }
+        let task = strangers.tasks.entry(self.number).or_insert_with(|| waker.clone());
+        let former = (!task.will_wake(waker)).then(|| std::mem::replace(task, waker.clone()));
+        drop(strangers);
+        // Not under the lock: a waker may own its task.
+        drop(former);
+        true
+    }
+
+    /// The connection has shown a good token.
+    fn trust(&mut self) {
+        if !std::mem::replace(&mut self.trusted, true) {
+            locked(&self.doorway.strangers).lobby.trust(self.number);
+        }
+    }
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let freed = usize::from(!planted!(AcceptSlotLeaked));
-        let before = self.0.unauthenticated.fetch_sub(freed, Ordering::AcqRel);
-        if before <= self.0.node.limits.unauthenticated.div_ceil(2) {
-            self.0.crowded.store(false, Ordering::Release);
+        let mut strangers = locked(&self.doorway.strangers);
+        strangers.lobby.leave(self.number);
+        #[cfg(feature = "planted")]
+        if planted!(AcceptSlotLeaked) {
+            strangers.lobby.leak();
         }
+        let task = strangers.tasks.remove(&self.number);
+        drop(strangers);
+        drop(task);
     }
 }
 
@@ -224,6 +309,7 @@ impl Drop for Slot {
 struct Admission<R> {
     runtime: R,
     slot: Slot,
+    remote: Option<SocketAddr>,
     acceptor: Option<Acceptor>,
     transport: Option<Box<dyn Transport>>,
     timer: Box<dyn Timer>,
@@ -240,6 +326,9 @@ impl<R: Runtime> Future for Admission<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        if !this.slot.is_in(cx.waker()) {
+            return Poll::Ready(());
+        }
         for _ in 0..BUDGET {
             if let Some(done) = this.step(cx) {
                 return done;
@@ -271,11 +360,11 @@ impl<R: Runtime> Admission<R> {
         let outcome = if late {
             acceptor.handle_timeout(self.runtime.instant())
         } else if std::mem::take(&mut self.fresh) {
-            acceptor.handle_read(self.runtime.now(), &*self.slot.0)
+            acceptor.handle_read(self.runtime.now(), &*self.slot.doorway)
         } else {
             match transport.poll_read(cx, acceptor.read_buf()) {
                 Poll::Ready(Ok(0) | Err(_)) => acceptor.handle_eof(),
-                Poll::Ready(Ok(_)) => acceptor.handle_read(self.runtime.now(), &*self.slot.0),
+                Poll::Ready(Ok(_)) => acceptor.handle_read(self.runtime.now(), &*self.slot.doorway),
                 Poll::Pending => return Some(Poll::Pending),
             }
         };
@@ -284,24 +373,22 @@ impl<R: Runtime> Admission<R> {
 
     fn on_outcome(&mut self, outcome: Accepting) -> Option<Poll<()>> {
         match outcome {
-            Accepting::Pending => None,
+            Accepting::Pending => {
+                if self.acceptor.as_ref().is_some_and(Acceptor::has_shown_token) {
+                    self.slot.trust();
+                }
+                None
+            }
             Accepting::Hello(hello) => match self.hand_over(&hello) {
                 Ok(()) => Some(Poll::Ready(())),
-                Err(reason) => {
-                    let outcome = self.acceptor.as_mut()?.refuse(&reason);
+                Err(denial) => {
+                    let outcome = self.acceptor.as_mut()?.refuse(denial);
                     self.on_outcome(outcome)
                 }
             },
             Accepting::Finished(error) => {
-                let node = &self.slot.0.node.name;
                 let now = self.runtime.instant();
-                if error == LinkError::ClosedByPeer {
-                    tracing::debug!(%node, "a connection was closed before its Connect");
-                } else if self.slot.0.is_news(&error, now) {
-                    tracing::warn!(%node, %error, "an incoming connection failed");
-                } else {
-                    tracing::debug!(%node, %error, "an incoming connection failed, as before");
-                }
+                self.slot.doorway.log_failure(self.remote, &error, now);
                 self.outcome = Some(now.after(LINGER));
                 None
             }
@@ -309,9 +396,9 @@ impl<R: Runtime> Admission<R> {
     }
 
     /// The peer that the Connect names takes the connection.
-    fn hand_over(&mut self, hello: &Hello) -> Result<(), String> {
-        let Some(shared) = self.slot.0.peer(&hello.host) else {
-            return Err(format!("unknown incoming host: {}", hello.host));
+    fn hand_over(&mut self, hello: &Hello) -> Result<(), Denial> {
+        let Some(shared) = self.slot.doorway.peer(&hello.host) else {
+            return Err(unknown_name(&hello.host));
         };
         let now = self.runtime.now();
         let came = self.acceptor.as_ref().map_or(now.instant, Acceptor::came);
@@ -366,13 +453,15 @@ mod planted {
         let scene = |bug| {
             plant(bug);
             let token = StaticToken::new("secret-token").expect("a token");
-            let node = Node::new("http://a:1", [1; 16], Arc::new(token));
+            let mut node = Node::new("http://a:1", [1; 16], Arc::new(token));
+            node.limits.unauthenticated = 1;
             let doorway = Arc::new(Doorway::new(Arc::new(node), 1));
-            doorway.unauthenticated.fetch_add(1, Ordering::AcqRel);
-            drop(Slot(doorway.clone()));
+            let take = || Slot::take(doorway.clone(), Origin::default(), Instant::ZERO);
+            drop(take());
+            let again = take().is_some();
             plant(None);
-            doorway.unauthenticated.load(Ordering::Acquire)
+            again
         };
-        assert_eq!((scene(None), scene(Some(Bug::AcceptSlotLeaked))), (0, 1));
+        assert_eq!((scene(None), scene(Some(Bug::AcceptSlotLeaked))), (true, false));
     }
 }

@@ -565,7 +565,10 @@ impl<R: Runtime> PeerTask<R> {
             None => {
                 let now = self.runtime.now();
                 let text = Err("nothing serves this route");
-                self.shared.with(|state| state.peer.respond(now, call.key, text));
+                self.shared.with(|state| {
+                    state.peer.respond(now, call.key, text);
+                    state.handler_ended(call.key);
+                });
             }
         }
     }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 
+use super::resolver::Resolver;
 use super::workers::Post;
 use crate::node;
 use crate::time::{Instant, Now};
@@ -128,24 +129,37 @@ pub trait Listener: Send + 'static {
 pub trait Connector: Send + Sync + 'static {
     /// Connects to the node of this name, a base URL; the WebSocket upgrade is not its business.
     /// The caller limits the time ([`Timings::dial`](crate::timings::Timings::dial)) by dropping
-    /// the future. Called on the link's task, it must not block.
+    /// the future. Called on the link's task, it must not block: to look up names, use a
+    /// [`Resolver`], or wrap the runtime's connector.
     fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>>;
 }
 
-/// What a [`Connector`] does for plain TCP: `open` connects to the `host:port` of a node's name, a
-/// base URL. What has no host gives [`InvalidInput`](io::ErrorKind::InvalidInput).
+/// What a [`Connector`] does for plain TCP: looks up the host of a node's name, a base URL, and has `open`
+/// connect to one of its addresses after the other, until one connects. A name without a host gives
+/// [`InvalidInput`](io::ErrorKind::InvalidInput).
+///
+/// One whose resolver is the runtime's own would take a thread of the runtime for each attempt whose name
+/// is not answered: see [`Resolver`].
 pub fn connect<F, T>(
+    resolver: &Resolver,
     name: &str,
-    open: impl FnOnce(String) -> F,
+    open: impl Fn(SocketAddr) -> F + Send + 'static,
 ) -> BoxFuture<'static, io::Result<Box<dyn Transport>>>
 where
     F: Future<Output = io::Result<T>> + Send + 'static,
     T: Transport,
 {
-    let opening = node::dial_target(name).map(open);
+    let lookup = node::dial_host(name).map(|(host, port)| resolver.lookup(host, port));
     Box::pin(async move {
-        let opening = opening.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        Ok(Box::new(opening.await?) as Box<dyn Transport>)
+        let mut failure = io::Error::from(io::ErrorKind::InvalidInput);
+        let Some(lookup) = lookup else { return Err(failure) };
+        for address in lookup.await? {
+            match open(address).await {
+                Ok(transport) => return Ok(Box::new(transport) as Box<dyn Transport>),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
     })
 }
 
@@ -173,6 +187,13 @@ pub trait Runtime: Clock + Clone + Sized {
 
     /// A link has been idle for a while, or is over: what is kept to be used again can be given back.
     fn rest(&self) {}
+
+    /// Ready once the tasks that [`Self::rest`] has ended are gone; until then the task of `cx` is woken
+    /// when they are. A shutdown waits for it.
+    fn poll_rested(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
 
     /// Has the task that is being polled polled again after others had their turn; as long as it is,
     /// the runtime looks for what is readable now and then. `false` if the runtime has no such thing,

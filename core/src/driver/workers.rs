@@ -21,6 +21,35 @@ const PERIOD: u32 = 4096;
 pub struct Workers {
     /// In the order in which they were asked for first.
     crews: Mutex<Vec<(TypeId, Arc<dyn AnyCrew>)>>,
+    ending: Arc<Ending>,
+}
+
+/// The workers that have been ended and whose tasks are not gone yet.
+#[derive(Default)]
+struct Ending {
+    state: Mutex<EndingState>,
+}
+
+#[derive(Default)]
+struct EndingState {
+    workers: usize,
+    /// Those who wait until there are none.
+    waiting: Vec<Waker>,
+}
+
+impl Ending {
+    fn begin(&self) {
+        lock(&self.state).workers += 1;
+    }
+
+    fn end(&self) {
+        let mut state = lock(&self.state);
+        state.workers -= 1;
+        let woken =
+            if state.workers == 0 { std::mem::take(&mut state.waiting) } else { Vec::new() };
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+    }
 }
 
 impl std::fmt::Debug for Workers {
@@ -69,15 +98,29 @@ impl Workers {
         crews.into_iter().for_each(|(_, crew)| crew.rest());
     }
 
+    /// Ready once the workers that were ended are gone; see
+    /// [`Runtime::poll_rested`](super::runtime::Runtime::poll_rested).
+    pub fn poll_rested(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.ending.state);
+        if state.workers == 0 {
+            return Poll::Ready(());
+        }
+        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            state.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
     fn crew<F: Send + 'static>(&self) -> Arc<Crew<F>> {
         let mut crews = lock(&self.crews);
         let known = crews.iter().find(|(of, _)| *of == TypeId::of::<F>());
         if let Some((_, crew)) = known {
             let crew: Arc<dyn Any + Send + Sync> = crew.clone();
             drop(crews);
-            return crew.downcast().unwrap_or_else(|_| Arc::new(Crew::new()));
+            let new = || Arc::new(Crew::new(self.ending.clone()));
+            return crew.downcast().unwrap_or_else(|_| new());
         }
-        let crew = Arc::new(Crew::new());
+        let crew = Arc::new(Crew::new(self.ending.clone()));
         crews.push((TypeId::of::<F>(), crew.clone()));
         crew
     }
@@ -98,6 +141,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The workers for one type of future.
 struct Crew<F> {
     waiting: Mutex<Waiting<F>>,
+    ending: Arc<Ending>,
 }
 
 struct Waiting<F> {
@@ -120,6 +164,8 @@ enum State<F> {
     Working,
     Waiting(Waker, Room<F>),
     Given(Room<F>),
+    /// The worker is woken to end.
+    Ending,
     /// The worker ends, or has.
     Over,
 }
@@ -142,7 +188,7 @@ impl<F: Send + 'static> AnyCrew for Crew<F> {
             waiting.rests = true;
             std::mem::take(&mut waiting.seats)
         };
-        end_all(seats);
+        self.end_all(seats);
     }
 
     fn close(&self) {
@@ -152,17 +198,21 @@ impl<F: Send + 'static> AnyCrew for Crew<F> {
 }
 
 impl<F> Crew<F> {
-    fn new() -> Self {
+    fn new(ending: Arc<Ending>) -> Self {
         let waiting =
             Waiting { seats: Vec::new(), fewest: 0, left: PERIOD, rests: false, closed: false };
-        Self { waiting: Mutex::new(waiting) }
+        Self { waiting: Mutex::new(waiting), ending }
+    }
+
+    fn end_all(&self, seats: Seats<F>) {
+        seats.into_iter().for_each(|seat| seat.end(&self.ending));
     }
 
     /// Gives the future to a worker that waits, or back.
     fn give(&self, mut future: F) -> Option<F> {
         loop {
             let (seat, surplus) = lock(&self.waiting).pop();
-            end_all(surplus);
+            self.end_all(surplus);
             let Some(seat) = seat else { return Some(future) };
             match seat.give(future) {
                 Ok(()) => return None,
@@ -185,7 +235,10 @@ impl<F> Crew<F> {
                 *room = Some(given);
                 Poll::Ready(true)
             }
-            State::Over => Poll::Ready(false),
+            ending @ (State::Ending | State::Over) => {
+                *desk = ending;
+                Poll::Ready(false)
+            }
             State::Waiting(former, room) => {
                 let same = former.will_wake(cx.waker());
                 *desk = State::Waiting(if same { former } else { cx.waker().clone() }, room);
@@ -240,33 +293,42 @@ impl<F> Seat<F> {
         }
     }
 
-    fn end(&self) {
-        let former = std::mem::replace(&mut *lock(&self.desk), State::Over);
-        if let State::Waiting(waker, _) = former {
-            waker.wake();
+    /// Ends the worker if it waits.
+    fn end(&self, ending: &Ending) {
+        let mut desk = lock(&self.desk);
+        match std::mem::replace(&mut *desk, State::Ending) {
+            State::Waiting(waker, room) => {
+                ending.begin();
+                drop(desk);
+                drop(room);
+                waker.wake();
+            }
+            other => *desk = other,
         }
     }
 }
 
-fn end_all<F>(seats: Seats<F>) {
-    seats.into_iter().for_each(|seat| seat.end());
-}
-
 /// Says that a worker is gone, however it ends.
-struct Leave<F>(Arc<Seat<F>>);
+struct Leave<F> {
+    seat: Arc<Seat<F>>,
+    ending: Arc<Ending>,
+}
 
 impl<F> Drop for Leave<F> {
     fn drop(&mut self) {
-        let former = std::mem::replace(&mut *lock(&self.0.desk), State::Over);
+        let former = std::mem::replace(&mut *lock(&self.seat.desk), State::Over);
+        if matches!(former, State::Ending) {
+            self.ending.end();
+        }
         // Not under the lock: a future is user code.
         drop(former);
     }
 }
 
 async fn work<F: Future<Output = ()>>(crew: Arc<Crew<F>>, seat: Arc<Seat<F>>) {
-    let seat = Leave(seat);
+    let leave = Leave { seat, ending: crew.ending.clone() };
     let mut room = None;
-    while poll_fn(|cx| crew.poll_next(&seat.0, cx, &mut room)).await {
+    while poll_fn(|cx| crew.poll_next(&leave.seat, cx, &mut room)).await {
         let Some(running) = &mut room else { return };
         if let Some(future) = running.as_mut().as_pin_mut() {
             future.await;
@@ -375,6 +437,26 @@ mod tests {
         bench.workers.rest();
         bench.spawn();
         assert_eq!((bench.poll(), bench.ran()), (3, 5), "there is work again");
+    }
+
+    #[test]
+    fn those_who_wait_for_ended_workers_are_woken_when_the_last_is_gone() {
+        let mut bench = Bench::default();
+        let waiter = Arc::new(Woken::default());
+        let waker = Waker::from(waiter.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(bench.workers.poll_rested(&mut cx).is_ready(), "there were none");
+        (0..3).for_each(|_| bench.spawn());
+        bench.poll();
+        assert!(bench.workers.poll_rested(&mut cx).is_ready(), "they wait, and are not ended");
+        bench.workers.rest();
+        assert!(bench.workers.poll_rested(&mut cx).is_pending());
+        // One is dropped by its runtime, the others find out that they have been ended.
+        bench.tasks.pop();
+        assert_eq!(waiter.0.load(Ordering::Relaxed), 0);
+        assert_eq!(bench.poll(), 0);
+        assert_eq!(waiter.0.load(Ordering::Relaxed), 1);
+        assert!(bench.workers.poll_rested(&mut cx).is_ready());
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
 use super::budget::Budget;
+use super::node_log::NodeLog;
 use super::peer::{LinkWait, PeerHandle};
 use super::service::Services;
 use super::shared::Shared;
@@ -15,10 +16,11 @@ use super::wakers::{List, Waiting};
 use crate::builder::Builder;
 use crate::driver::busy_poll;
 use crate::driver::runtime::{Connector, Listener, Runtime, Transport};
+use crate::driver::time::timeout;
 use crate::driver::{Doorway, PeerTask, accept_loop, admit};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, LinkError};
 use crate::grid::{Generations, GridState};
-use crate::node::Node;
+use crate::node::{Node, check_name, is_secure};
 use crate::peer::Peer;
 use crate::rng::Rng;
 use crate::stats::Stats;
@@ -26,6 +28,11 @@ use crate::time::Now;
 
 /// A node that runs. Cheap to clone; when the last clone is dropped, the links are closed without
 /// grace. [`Grid::shutdown`] ends it properly.
+///
+/// The node holds its handlers, and with them what they have captured. A handler that holds a clone of
+/// this keeps the node alive until it is shut down: links stay up and the port stays taken though all
+/// other clones are gone. Handlers get their peers from [`Context::peer`](super::Context::peer), which
+/// keeps nothing alive, and all else from a [`WeakGrid`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,48 +72,126 @@ pub(crate) struct GridInner<R: Runtime> {
     pub(crate) node: Arc<Node>,
     services: Services<R>,
     connector: Arc<dyn Connector>,
+    /// The connector is the runtime's own, which knows no TLS.
+    plain: bool,
     busy_polling: busy_poll::Policy,
     pub(crate) doorway: Arc<Doorway>,
     seeds: Mutex<Rng>,
     generations: Mutex<Generations>,
     budget: Arc<Budget>,
     local_addr: Mutex<Option<SocketAddr>>,
+    log: Arc<NodeLog>,
     draining: AtomicBool,
 }
 
+/// How long a shutdown waits for handlers that were cancelled and for what the runtime keeps.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
 /// Some peers are not connected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not connected to {}", names.join(", "))]
+#[error("not connected to {}", list(peers))]
+#[non_exhaustive]
 pub struct NotConnected {
+    /// Their names, each with the reason for which its last link or attempt has ended, as
+    /// [`PeerHandle::last_error`] gives it.
+    pub peers: Vec<(String, Option<LinkError>)>,
+}
+
+impl NotConnected {
     /// Their names.
-    pub names: Vec<String>,
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.peers.iter().map(|(name, _)| &**name)
+    }
+}
+
+fn list(peers: &[(String, Option<LinkError>)]) -> String {
+    let one = |(name, error): &(String, Option<LinkError>)| match error {
+        Some(error) => format!("{name} ({error})"),
+        None => format!("{name} (no link or attempt has ended yet)"),
+    };
+    peers.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// What a node is made of, checked.
+pub(crate) struct Parts<R> {
+    pub(crate) runtime: R,
+    pub(crate) state: GridState,
+    pub(crate) services: Services<R>,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) plain: bool,
+    pub(crate) busy_polling: busy_poll::Policy,
+    pub(crate) seeds: Rng,
+    pub(crate) first_generation: u32,
+}
+
+/// A node, without keeping it alive: for its own handlers, above all.
+///
+/// ```
+/// use std::sync::{Arc, OnceLock};
+///
+/// use gridmux_core::builder::{BuildError, Builder};
+/// use gridmux_core::driver::runtime::Runtime;
+/// use gridmux_core::handle::{Grid, WeakGrid};
+/// use gridmux_core::payload::NoPayload;
+/// use gridmux_core::route::Unary;
+///
+/// const NODES: Unary<NoPayload, u32> = Unary::new(1, "nodes");
+///
+/// fn node<R: Runtime>(builder: Builder<R>) -> Result<Grid<R>, BuildError> {
+///     let own = Arc::new(OnceLock::<WeakGrid<R>>::new());
+///     let inside = own.clone();
+///     let grid = builder
+///         .serve_inline(NODES, move |_, _| {
+///             let grid = inside.get().and_then(WeakGrid::upgrade).ok_or("not running")?;
+///             Ok::<_, &str>(grid.peers().len() as u32 + 1)
+///         })
+///         .build()?;
+///     let _ = own.set(grid.downgrade());
+///     Ok(grid)
+/// }
+/// ```
+pub struct WeakGrid<R: Runtime> {
+    inner: Weak<GridInner<R>>,
+}
+
+impl<R: Runtime> WeakGrid<R> {
+    /// The node, unless the last [`Grid`] of it was dropped.
+    pub fn upgrade(&self) -> Option<Grid<R>> {
+        Some(Grid { inner: self.inner.upgrade()? })
+    }
+}
+
+impl<R: Runtime> Clone for WeakGrid<R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<R: Runtime> std::fmt::Debug for WeakGrid<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WeakGrid").finish_non_exhaustive()
+    }
 }
 
 impl<R: Runtime> Grid<R> {
-    pub(crate) fn run(
-        runtime: R,
-        state: GridState,
-        services: Services<R>,
-        connector: Arc<dyn Connector>,
-        busy_polling: busy_poll::Policy,
-        mut seeds: Rng,
-        first_generation: u32,
-    ) -> Self {
-        let (node, peers) = state.into_parts();
-        let doorway = Arc::new(Doorway::new(node.clone(), seeds.next_u64()));
+    pub(crate) fn run(mut parts: Parts<R>) -> Self {
+        let (node, peers) = parts.state.into_parts();
+        let doorway = Arc::new(Doorway::new(node.clone(), parts.seeds.next_u64()));
         let budget = Budget::new(node.limits.node_bytes);
         let grid = Self {
             inner: Arc::new(GridInner {
-                runtime,
+                runtime: parts.runtime,
                 node,
-                services,
-                connector,
-                busy_polling,
+                services: parts.services,
+                connector: parts.connector,
+                plain: parts.plain,
+                busy_polling: parts.busy_polling,
                 doorway,
-                seeds: Mutex::new(seeds),
-                generations: Mutex::new(first_generation.into()),
+                seeds: Mutex::new(parts.seeds),
+                generations: Mutex::new(parts.first_generation.into()),
                 budget,
                 local_addr: Mutex::new(None),
+                log: Arc::default(),
                 draining: AtomicBool::new(false),
             }),
         };
@@ -134,10 +219,18 @@ impl<R: Runtime> Grid<R> {
     /// this thread, which blocks meanwhile.
     ///
     /// # Errors
-    /// The address is malformed or taken.
+    /// The address is malformed or taken, or the node has shut down.
     pub fn listen(&self, address: &str) -> io::Result<SocketAddr> {
+        if self.inner.doorway.tasks.is_closed() {
+            return Err(io::Error::other("the node has shut down"));
+        }
         let listener = self.inner.runtime.bind(address)?;
         self.listen_on(listener)
+    }
+
+    /// The node, without keeping it alive.
+    pub fn downgrade(&self) -> WeakGrid<R> {
+        WeakGrid { inner: Arc::downgrade(&self.inner) }
     }
 
     /// Takes the connections of a listener of one's own: TLS, a Unix socket.
@@ -146,10 +239,15 @@ impl<R: Runtime> Grid<R> {
     /// The listener does not know its address.
     pub fn listen_on(&self, listener: Box<dyn Listener>) -> io::Result<SocketAddr> {
         let address = listener.local_addr()?;
+        self.listen_at(listener, address);
+        Ok(address)
+    }
+
+    pub(crate) fn listen_at(&self, listener: Box<dyn Listener>, address: SocketAddr) {
         *lock(&self.inner.local_addr) = Some(address);
         let (runtime, doorway) = (self.inner.runtime.clone(), self.inner.doorway.clone());
-        self.inner.runtime.spawn(accept_loop(runtime, doorway, listener));
-        Ok(address)
+        let tasks = doorway.tasks.clone();
+        tasks.spawn_until_closed(&self.inner.runtime, accept_loop(runtime, doorway, listener));
     }
 
     /// Where the node listens, if it does; the latest address if there are several.
@@ -220,11 +318,11 @@ impl<R: Runtime> Grid<R> {
     /// The peer of this name.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownPeer`].
+    /// [`ConfigError::UnknownPeer`], or [`ConfigError::OwnName`]: a node does not call itself.
     pub fn peer(&self, name: &str) -> Result<PeerHandle, ConfigError> {
         match self.inner.doorway.peer(name) {
             Some(shared) => Ok(PeerHandle::new(shared)),
-            None => Err(ConfigError::UnknownPeer(name.into())),
+            None => Err(self.inner.node.no_peer(name)),
         }
     }
 
@@ -239,24 +337,24 @@ impl<R: Runtime> Grid<R> {
     /// It can be dropped and asked anew at will.
     ///
     /// # Errors
-    /// [`NotConnected`] names those that are not within `timeout`.
+    /// [`NotConnected`] names those that are not within `timeout`, and why they are not.
     pub async fn connected(&self, timeout: Duration) -> Result<(), NotConnected> {
         let at = self.inner.runtime.instant().after(timeout);
         let mut waiting: Vec<_> = self.peers().iter().map(|peer| LinkWait::new(peer, at)).collect();
-        let mut names = Vec::new();
+        let mut missing = Vec::new();
         std::future::poll_fn(|cx| {
             waiting.retain_mut(|wait| match wait.poll(cx) {
                 Poll::Pending => true,
                 Poll::Ready(Ok(())) => false,
                 Poll::Ready(Err(_)) => {
-                    names.push(wait.name().to_owned());
+                    missing.push((wait.name().to_owned(), wait.last_error()));
                     false
                 }
             });
             if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        if names.is_empty() { Ok(()) } else { Err(NotConnected { names }) }
+        if missing.is_empty() { Ok(()) } else { Err(NotConnected { peers: missing }) }
     }
 
     /// The figures of all links together.
@@ -270,14 +368,21 @@ impl<R: Runtime> Grid<R> {
     /// Adds a peer to the running grid.
     ///
     /// # Errors
-    /// A bad name, or one that is taken.
+    /// [`ConfigError`]: a bad name, the own one, one that is taken, or one with `https://` on a node
+    /// without a [`connector`](Builder::connector).
     pub fn add_peer(&self, name: &str) -> Result<PeerHandle, ConfigError> {
-        crate::node::check_name(name)?;
+        check_name(name)?;
         let inner = &self.inner;
+        if name == inner.node.name {
+            return Err(ConfigError::OwnName(name.into()));
+        }
+        if inner.plain && is_secure(name) {
+            return Err(ConfigError::TlsWithoutConnector(name.into()));
+        }
         if planted!(AddPeerReplaces, inner.doorway.peer(name).is_some()) {
             inner.doorway.remove(name);
         }
-        if name == inner.node.name || inner.doorway.peer(name).is_some() {
+        if inner.doorway.peer(name).is_some() {
             return Err(ConfigError::NameTaken(name.into()));
         }
         let now = inner.runtime.now();
@@ -304,10 +409,10 @@ impl<R: Runtime> Grid<R> {
     /// [`Self::shutdown`], without grace for what runs.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownPeer`].
+    /// [`ConfigError::UnknownPeer`], or [`ConfigError::OwnName`].
     pub fn remove_peer(&self, name: &str) -> Result<(), ConfigError> {
         let Some(shared) = self.inner.doorway.remove(name) else {
-            return Err(ConfigError::UnknownPeer(name.into()));
+            return Err(self.inner.node.no_peer(name));
         };
         let now = self.inner.runtime.now();
         shared.with(|state| {
@@ -320,6 +425,15 @@ impl<R: Runtime> Grid<R> {
     /// Ends the node gracefully (PROTOCOL.md section 7.9): the peers are told, new calls are
     /// refused on both sides, running ones go on until done or until `grace` is over; then what
     /// is queued is sent (at most 1 s) and the links are closed (at most 1 s).
+    ///
+    /// Afterwards nothing of the node is left: its ports are free, its connections closed, its tasks gone.
+    /// There are three exceptions. A handler whose route says [`run_to_end`](crate::route::Unary::run_to_end)
+    /// runs on beyond the grace. Another one that was cancelled and does not return from its current poll
+    /// is waited for at most 1 s. A name that is being looked up has a thread until the system's resolver
+    /// gives up ([`Resolver`](crate::driver::resolver::Resolver)).
+    ///
+    /// A handler may call this. Its own call is one of those that the grace waits for, and at the end of
+    /// the grace it is dropped like the others, unless it runs to its end.
     ///
     /// # Cancel safety
     /// Dropped, the shutdown goes on, and the node stops listening at once; called again, it can
@@ -346,6 +460,10 @@ impl<R: Runtime> Grid<R> {
             if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+        self.inner.doorway.close();
+        std::future::poll_fn(|cx| self.inner.doorway.tasks.poll_gone(cx)).await;
+        // In vain only where a handler blocks its thread.
+        let _ = timeout(&self.inner.runtime, LAST_WAIT, self.inner.handlers_gone()).await;
     }
 
     /// Ends the node where it stands, whoever else holds it: everything that is open fails. That
@@ -370,7 +488,8 @@ impl<R: Runtime> GridInner<R> {
     /// Starts the task of a peer, unless there is one of its name.
     fn adopt(&self, peer: Peer) -> Option<Arc<Shared>> {
         let clock = Arc::new(self.runtime.clone());
-        let shared = Arc::new(Shared::new(clock, peer, self.budget.clone()));
+        let (doorway, budget) = (Arc::downgrade(&self.doorway), self.budget.clone());
+        let shared = Arc::new(Shared::new(clock, peer, doorway, self.log.clone(), budget));
         if !self.doorway.insert(shared.clone()) {
             return None;
         }
@@ -383,8 +502,26 @@ impl<R: Runtime> GridInner<R> {
             self.busy_polling,
             seed,
         );
-        self.runtime.spawn(task);
+        self.doorway.tasks.spawn(&self.runtime, task);
         Some(shared)
+    }
+
+    /// Waits for the handlers that have been cancelled, and then for the tasks in which they ran.
+    async fn handlers_gone(&self) {
+        let peers = self.doorway.peers_and_removed().into_iter();
+        let mut waiting: Vec<_> = peers.map(|shared| Waiting::new(shared, List::State)).collect();
+        std::future::poll_fn(|cx| {
+            waiting.retain_mut(|waiting| {
+                waiting.look(cx.waker(), |state| {
+                    let left = state.has_handlers();
+                    (left, left)
+                })
+            });
+            if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        self.runtime.rest();
+        std::future::poll_fn(|cx| self.runtime.poll_rested(cx)).await;
     }
 }
 
@@ -395,6 +532,7 @@ impl<R: Runtime> Drop for GridInner<R> {
         for shared in self.doorway.peers() {
             shared.with(|state| state.peer.shutdown(now, Duration::ZERO));
         }
+        self.runtime.rest();
     }
 }
 

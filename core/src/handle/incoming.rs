@@ -14,10 +14,11 @@ use super::byte_reader::ByteReader;
 use super::byte_writer::ByteWriter;
 use super::call::decode;
 use super::outlet::{Outlet, SendHalf};
+use super::peer::PeerHandle;
 use super::shared::Shared;
 use super::sink::ItemSink;
 use super::wakers::{List, Waiting};
-use crate::error::{CallError, CancelReason};
+use crate::error::{CallError, CancelReason, ConfigError};
 use crate::mux::{IncomingKey, Received};
 use crate::payload::{Body, Payload};
 use crate::time::Instant;
@@ -55,6 +56,45 @@ impl Context {
     /// The name of the node that called.
     pub fn caller(&self) -> &str {
         &self.shared.name
+    }
+
+    /// The peer of this name, to call it or to look at its link. It does not keep the node alive, as a
+    /// [`Grid`](super::Grid) in a handler would; its calls fail once the node shuts down.
+    ///
+    /// ```
+    /// # use gridmux_core::{builder::Builder, driver::runtime::Runtime};
+    /// use gridmux_core::route::Unary;
+    ///
+    /// const READ: Unary<String, String> = Unary::new(1, "read");
+    /// const READ_ANYWHERE: Unary<String, String> = Unary::new(2, "read-anywhere");
+    ///
+    /// # fn serve<R: Runtime>(builder: Builder<R>) -> Builder<R> {
+    /// builder.serve(READ_ANYWHERE, |key, context| async move {
+    ///     for peer in context.peers() {
+    ///         if let Ok(value) = peer.call(READ, &key).await {
+    ///             return Ok(value);
+    ///         }
+    ///     }
+    ///     Err("no node has it")
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Grid::peer`](super::Grid::peer); [`ConfigError::NodeEnded`] in what outlives the node.
+    pub fn peer(&self, name: &str) -> Result<PeerHandle, ConfigError> {
+        let doorway = self.shared.doorway.upgrade().ok_or(ConfigError::NodeEnded)?;
+        match doorway.peer(name) {
+            Some(shared) => Ok(PeerHandle::new(shared)),
+            None => Err(doorway.node().no_peer(name)),
+        }
+    }
+
+    /// All peers of this node, by name, as [`Self::peer`] gives each; none in what outlives the node.
+    pub fn peers(&self) -> Vec<PeerHandle> {
+        let doorway = self.shared.doorway.upgrade();
+        let peers = doorway.map_or_else(Vec::new, |doorway| doorway.peers());
+        peers.into_iter().map(PeerHandle::new).collect()
     }
 
     /// The subroute that was called, if the route has one.

@@ -54,12 +54,13 @@ impl State {
         }
     }
 
-    /// The task of the link has ended: its connection, which is to be closed, if it is here.
-    pub(crate) fn close_holder(&mut self) -> Option<Box<Active>> {
-        match std::mem::replace(&mut self.holder, Holder::Closed) {
+    /// The task of the link has ended: the connections that are here, which are to be closed.
+    pub(crate) fn close_holder(&mut self) -> [Option<Box<Active>>; 2] {
+        let holder = match std::mem::replace(&mut self.holder, Holder::Closed) {
             Holder::Nobody(active) => Some(active),
             _ => None,
-        }
+        };
+        [holder, self.newcomer.take()]
     }
 
     /// Lends the connection, if it is free, with the lone message that waits for it.

@@ -17,6 +17,7 @@ mod interleavings;
 mod io_error;
 mod letter;
 mod loan;
+mod node_log;
 mod outlet;
 mod peer;
 #[cfg(all(test, feature = "planted"))]
@@ -34,13 +35,14 @@ pub use self::byte_writer::{ByteWriter, DEFAULT_ITEM_SIZE};
 pub use self::call::Call;
 #[cfg(any(test, feature = "testing"))]
 pub use self::fault::{Fault, take_bugs};
-pub use self::grid::{Grid, NotConnected};
+pub use self::grid::{Grid, NotConnected, WeakGrid};
 pub use self::incoming::{Cancelled, Context, Input, InputError, Output};
 pub use self::outlet::SendHalf;
 pub use self::peer::{PeerHandle, StateWatch, StreamRoute};
 pub use self::sink::ItemSink;
 pub use self::stream::{ClientCall, FromOpened, Opening, Receiver, Sender};
 
+pub(crate) use self::grid::Parts;
 pub(crate) use self::loan::StillLent;
 pub(crate) use self::service::{Served, Service, Services, inline, server_stream, unary};
 pub(crate) use self::service::{client_stream, two_way};

@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::stream::{ClientCall, Opening, Receiver, Sender};
 use super::wait::Alarm;
 use super::wakers::{List, Waiting};
-use crate::error::CallError;
+use crate::error::{CallError, LinkError};
 use crate::link::LinkState;
 use crate::payload::Body;
 use crate::route::{ClientStream, RouteInfo, ServerStream, Shape, TwoWay, Unary};
@@ -113,7 +113,14 @@ impl PeerHandle {
         self.shared.look(|state| state.peer.state())
     }
 
-    /// Every change of the link's state from now on; beginning with the current one.
+    /// Why the last link or attempt to connect ended, by this node's view; `None` while a link is up, and
+    /// until one has ended. A node that is dialled by this peer sees no attempts that fail before it.
+    pub fn last_error(&self) -> Option<LinkError> {
+        self.shared.look(|state| state.peer.last_failure().cloned())
+    }
+
+    /// Every change of the link's state from now on, beginning with the current one; and with each the
+    /// reason for which there is no link.
     ///
     /// ```
     /// use gridmux_core::handle::PeerHandle;
@@ -121,12 +128,16 @@ impl PeerHandle {
     /// async fn follow(peer: &PeerHandle) {
     ///     let mut states = peer.watch();
     ///     while let Some(state) = states.changed().await {
-    ///         println!("{}: {state:?}", peer.name());
+    ///         match states.last_error() {
+    ///             Some(error) => println!("{}: {state}: {error}", peer.name()),
+    ///             None => println!("{}: {state}", peer.name()),
+    ///         }
     ///     }
     /// }
     /// ```
     pub fn watch(&self) -> StateWatch {
-        StateWatch { waiting: Waiting::new(self.shared.clone(), List::State), last: None }
+        let waiting = Waiting::new(self.shared.clone(), List::State);
+        StateWatch { waiting, last: None, error: None }
     }
 
     /// Waits until the link is up. A peer that is draining counts.
@@ -197,6 +208,10 @@ impl LinkWait {
         &self.waiting.shared().name
     }
 
+    pub(crate) fn last_error(&self) -> Option<LinkError> {
+        self.waiting.shared().look(|state| state.peer.last_failure().cloned())
+    }
+
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
         let open = self.waiting.look(cx.waker(), |state| {
             let open = state.peer.check_open();
@@ -258,6 +273,7 @@ impl<Req: Body, In: Body, Out: Body> StreamRoute for TwoWay<Req, In, Out> {
 pub struct StateWatch {
     waiting: Waiting,
     last: Option<(u64, LinkState)>,
+    error: Option<LinkError>,
 }
 
 impl StateWatch {
@@ -267,6 +283,11 @@ impl StateWatch {
     /// Dropped before it is ready, it has lost nothing.
     pub async fn changed(&mut self) -> Option<LinkState> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// What [`PeerHandle::last_error`] was when the link had the state that was given last.
+    pub const fn last_error(&self) -> Option<&LinkError> {
+        self.error.as_ref()
     }
 }
 
@@ -278,9 +299,13 @@ impl Stream for StateWatch {
             return Poll::Ready(None);
         }
         let this = &mut *self;
+        let error = &mut this.error;
         let (now, seen) = this.waiting.look(cx.waker(), |state| {
             let now = (state.changes, state.peer.state());
             let seen = this.last.is_some_and(|(changes, last)| changes == now.0 || last == now.1);
+            if !seen {
+                *error = state.peer.last_failure().cloned();
+            }
             ((now, seen), seen)
         });
         this.last = Some(now);

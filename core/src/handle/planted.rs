@@ -1,8 +1,8 @@
 //! The planted bugs of the handles, each shown as it is without the bug and as it is with it. Those
 //! of the machines are in `tests/planted`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::budget::Budget;
@@ -77,7 +77,8 @@ fn a_request_that_is_dropped_is_open_no_more() {
         let node = Lone::connected(Which::Acceptor, |_| {});
         let (_, mut peers) = node.grid.into_parts();
         let peer = peers.pop().expect("the only peer");
-        let shared = Arc::new(Shared::new(Arc::new(Still), peer, Budget::new(1 << 30)));
+        let (doorway, budget) = (Weak::new(), Budget::new(1 << 30));
+        let shared = Arc::new(Shared::new(Arc::new(Still), peer, doorway, Arc::default(), budget));
         let request = Payload::from(vec![7]);
         let target = Target { handler: 1, subroute: None };
         let mut call = Box::pin(Call::<_, Payload>::new(shared.clone(), target, "x", &request));

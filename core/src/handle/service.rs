@@ -1,5 +1,6 @@
 //! Handlers: from a call that has come in to the user's function and back.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::call::with_data;
 use super::incoming::{Context, Input, Output};
+use super::node_log::RouteName;
 use super::shared::{Shared, State};
 use crate::driver::runtime::Runtime;
 use crate::driver::workers::Post;
@@ -97,7 +99,7 @@ where
             match run(future, &guard, route.run_to_end).await {
                 // Encoding the response, or the error's text, is user code too.
                 Ended::Returned(result) => {
-                    if let Err(text) = catch(|| guard.answer(result)) {
+                    if let Err(text) = guard.catch(|| guard.answer(result)) {
                         guard.respond(Err(&text));
                     }
                 }
@@ -180,7 +182,8 @@ where
             };
             match run(future, &guard, route.run_to_end).await {
                 Ended::Returned(end) => {
-                    let text = |error: E| catch(|| error.to_string()).unwrap_or_else(|text| text);
+                    let text =
+                        |error: E| guard.catch(|| error.to_string()).unwrap_or_else(|text| text);
                     guard.finish(end.map_err(text));
                 }
                 Ended::Panicked(text) => guard.finish(Err(text)),
@@ -192,7 +195,6 @@ where
 
 struct InlineFn<F, Req, Res> {
     handler: F,
-    warned: AtomicBool,
     types: PhantomData<fn(Req) -> Res>,
 }
 
@@ -204,8 +206,7 @@ where
     E: Display + 'static,
     F: Fn(Req, &Context) -> Result<Res, E> + Send + Sync + 'static,
 {
-    let warned = AtomicBool::new(false);
-    Service::Inline(Box::new(Arc::new(InlineFn { handler, warned, types: PhantomData })))
+    Service::Inline(Box::new(Arc::new(InlineFn { handler, types: PhantomData })))
 }
 
 impl<R, F, Req, Res, E> Inline<R> for Arc<InlineFn<F, Req, Res>>
@@ -223,12 +224,13 @@ where
             let inline = self.clone();
             return runtime.spawn(async move { inline.answer(&guard, served) });
         }
-        let (clock, name) = (served.context.shared.clock.clone(), served.route.name);
+        let clock = served.context.shared.clock.clone();
         let begun = clock.instant();
         self.answer(&guard, served);
-        let took = clock.instant().since(begun);
-        if took > SLOW && !self.warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(route = name, ?took, "an inline handler is slow");
+        let ended = clock.instant();
+        let took = ended.since(begun);
+        if took > SLOW {
+            guard.shared.log_slow(guard.route, took, ended);
         }
     }
 }
@@ -260,17 +262,10 @@ fn undecodable(route: &RouteInfo, error: &DecodeBodyError) -> String {
     }
 }
 
-/// Runs user code; a panic becomes a text.
-fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no text".into());
-        tracing::error!(panic = %text, "a handler panicked");
-        format!("the handler panicked: {text}")
-    })
+/// What a panic says.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
 /// The duty to say how a handler ended; dropped without that, the handler was dropped.
@@ -278,6 +273,7 @@ fn catch<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 struct Guard {
     shared: Arc<Shared>,
     key: IncomingKey,
+    route: RouteName,
     single: bool,
     done: AtomicBool,
 }
@@ -287,6 +283,7 @@ impl Guard {
         Self {
             shared: served.context.shared.clone(),
             key: served.context.key,
+            route: RouteName { handler: served.route.handler, name: served.route.name },
             single: served.route.shape == crate::route::Shape::Single,
             done: AtomicBool::new(false),
         }
@@ -301,7 +298,7 @@ impl Guard {
         handler: impl FnOnce(Req) -> T,
     ) -> Result<T, String> {
         let (len, limit) = (payload.len(), self.shared.node.limits.decoded_bytes);
-        let decoded = catch(|| Req::decode_within(payload, limit))?;
+        let decoded = self.catch(|| Req::decode_within(payload, limit))?;
         let (request, size) = decoded.map_err(|error| undecodable(route, &error))?;
         let more = size.saturating_sub(len);
         if more > UNCOUNTED && !self.shared.with(|state| state.peer.charge(self.key, more)) {
@@ -309,7 +306,16 @@ impl Guard {
             let text = format!("the request of {:?} is decoded to {size} bytes", route.name);
             return Err(Told::Limit { limit, has_run: false, text: &text }.to_string());
         }
-        catch(|| handler(request))
+        self.catch(|| handler(request))
+    }
+
+    /// Runs user code; a panic becomes a text.
+    fn catch<T>(&self, run: impl FnOnce() -> T) -> Result<T, String> {
+        catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+            let text = panic_text(&*panic);
+            self.shared.log_panic(self.route, text);
+            format!("the handler panicked: {text}")
+        })
     }
 
     fn respond(&self, result: Result<Data<'_>, &str>) {
@@ -406,7 +412,7 @@ async fn run<F: Future>(future: F, guard: &Guard, run_to_end: bool) -> Ended<F::
     std::future::poll_fn(|cx| {
         // Whoever runs to its end is not asked: that takes the lock at every poll.
         let told = !std::mem::take(&mut first) && !run_to_end && guard.is_cancelled();
-        match catch(|| future.as_mut().poll(cx)) {
+        match guard.catch(|| future.as_mut().poll(cx)) {
             Ok(Poll::Ready(result)) => Poll::Ready(Ended::Returned(result)),
             Err(text) => Poll::Ready(Ended::Panicked(text)),
             Ok(Poll::Pending) if run_to_end => Poll::Pending,

@@ -1,18 +1,20 @@
 //! One peer's machine under its lock, and the wakers of those who wait for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::Waker;
 
 use super::budget::{Budget, Share};
 use super::letter::{self, Letter, Letters};
 use super::loan::Holder;
+use super::node_log::NodeLog;
 use super::sync::{self, Mutex, MutexGuard};
 use super::wakers::{List, Place, WaitList, WakeList, Wakers, set};
-use crate::driver::Active;
 use crate::driver::runtime::Clock;
+use crate::driver::{Active, Doorway};
 use crate::error::{CallError, CancelReason, LinkError, PeerLimit};
 use crate::event::{Event, IncomingCall, LinkCommand};
+use crate::link::{Denial, DenialKind};
 use crate::mux::{IncomingKey, OutgoingKey, Received, Refusal, SHORT_ANSWER, Told};
 use crate::node::Node;
 use crate::outbox::Data;
@@ -28,6 +30,9 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) name: Arc<str>,
     pub(crate) node: Arc<Node>,
+    /// The node's other peers, as long as the node has any.
+    pub(crate) doorway: Weak<Doorway>,
+    pub(super) log: Arc<NodeLog>,
     state: Mutex<State>,
 }
 
@@ -57,6 +62,8 @@ struct Incoming {
     cancelled: Option<CancelReason>,
     /// The handler has returned, or was dropped.
     over: bool,
+    /// The handler has not ended yet, and has to once it is cancelled.
+    tied: bool,
 }
 
 impl Incoming {
@@ -150,9 +157,9 @@ impl<T> AfterBug for Result<T, Refusal> {
     }
 }
 
-impl<T> AfterBug for Result<T, String> {
+impl<T> AfterBug for Result<T, Denial> {
     fn after_bug() -> Self {
-        Err("internal error".into())
+        Err(Denial::new(DenialKind::Internal, "internal error"))
     }
 }
 
@@ -175,11 +182,19 @@ impl AfterBug for Received<CancelReason> {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Arc<dyn Clock>, peer: Peer, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        peer: Peer,
+        doorway: Weak<Doorway>,
+        log: Arc<NodeLog>,
+        budget: Arc<Budget>,
+    ) -> Self {
         Self {
             clock,
+            doorway,
             name: peer.name().into(),
             node: peer.node().clone(),
+            log,
             state: Mutex::new(State {
                 peer,
                 outgoing: Vec::new(),
@@ -269,13 +284,6 @@ impl Shared {
         });
     }
 
-    pub(crate) fn log_bug(&self) {
-        #[cfg(any(test, feature = "testing"))]
-        super::fault::count_bug();
-        let (node, peer) = (&self.node.name, &self.name);
-        tracing::error!(%node, %peer, "a bug: the link's machine panicked; the link is dropped");
-    }
-
     /// Looks at the machine, and changes at most who waits for what.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
@@ -319,6 +327,7 @@ impl State {
                     self.changes += 1;
                     self.state.wake_all(wake);
                 }
+                Event::CallRefused { .. } => {}
             }
         }
     }
@@ -330,7 +339,7 @@ impl State {
                 self.refuse(now, &call);
                 continue;
             }
-            self.begin(call.key);
+            self.begin(&call);
             batch.calls.push(call);
         }
         self.drain_events(&mut batch.wakers);
@@ -524,7 +533,9 @@ impl State {
     }
 
     /// A handler is about to run: its call has a place among the wakers.
-    fn begin(&mut self, key: IncomingKey) {
+    fn begin(&mut self, call: &IncomingCall) {
+        let key = call.key;
+        let tied = !self.peer.node().routes.get(call.route).run_to_end;
         if key.slot() >= self.incoming.len() {
             self.incoming.resize_with(key.slot() + 1, Incoming::default);
         }
@@ -533,6 +544,7 @@ impl State {
         serving.generation = key.generation;
         serving.cancelled = None;
         serving.over = false;
+        serving.tied = tied;
     }
 
     /// A handler has ended: whatever it left running, and waits, is told.
@@ -540,9 +552,19 @@ impl State {
         let mut woken = std::mem::take(&mut self.woken);
         if let Some(serving) = self.serving(key) {
             serving.over = true;
+            serving.tied = false;
             serving.wake_all(&mut woken);
         }
+        if self.peer.is_drained() {
+            // A shutdown waits for the last one.
+            self.state.wake_all(&mut woken);
+        }
         self.woken = woken;
+    }
+
+    /// Whether a handler has not ended that has to once it is cancelled.
+    pub(crate) fn has_handlers(&self) -> bool {
+        self.incoming.iter().any(|serving| serving.tied)
     }
 
     /// The link has been idle for a while: what is kept to be used again is given back.

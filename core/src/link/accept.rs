@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::handshake::check_connect;
+use super::denial::{Denial, DenialKind};
+use super::handshake::{check_connect, clock_reason};
 use crate::connection::Connection;
 use crate::error::LinkError;
 use crate::event::LinkId;
@@ -25,6 +26,12 @@ use crate::wire::Connect;
 
 /// A refused connection may take this long to take its refusal.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
+/// How far the time of the upgrade request may be from our clock, if Connect's own is not farther
+/// ([`Timings::clock_skew`](crate::timings::Timings::clock_skew)): MinIO's. Of clocks between the two the
+/// dialler is refused by the answer to its Connect, which says why, and not by a status that says less
+/// (PROTOCOL.md section 1).
+pub(crate) const UPGRADE_CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
 
 /// A Connect that passed every check that concerns the node.
 pub type Hello = Connect;
@@ -68,6 +75,10 @@ pub struct Acceptor {
     state: State,
     came: Instant,
     until: Instant,
+    /// When it ends unless the request has come whole; moved once, by the first byte.
+    request_until: Instant,
+    heard: bool,
+    shown_token: bool,
     mask_seed: u64,
     /// The longest message that the peer takes, if its upgrade request says so.
     peer_limit: Option<usize>,
@@ -91,11 +102,15 @@ impl Acceptor {
 
     fn with_state(node: Arc<Node>, now: Instant, mask_seed: u64, state: State) -> Self {
         let until = now.after(node.timings.acceptor_handshake);
+        let request_until = now.after(node.timings.acceptor_request);
         Self {
             node,
             state,
             came: now,
             until,
+            request_until,
+            heard: false,
+            shown_token: false,
             mask_seed,
             peer_limit: None,
             out: Vec::new(),
@@ -109,8 +124,18 @@ impl Acceptor {
     }
 
     /// When [`Self::handle_timeout`] ends it.
-    pub const fn poll_timeout(&self) -> Instant {
-        self.until
+    pub fn poll_timeout(&self) -> Instant {
+        match self.state {
+            State::Head(_) => self.until.min(self.request_until),
+            State::FirstMessage(_) | State::Greeted(_) | State::Finished(_) => self.until,
+        }
+    }
+
+    /// Whether the upgrade request has come whole, and its token is good: a stranger has none, and so
+    /// this connection is worth keeping before others ([`Lobby::trust`](super::Lobby::trust)). Never so
+    /// for one that somebody else has upgraded.
+    pub const fn has_shown_token(&self) -> bool {
+        self.shown_token
     }
 
     /// Where the next received bytes are to be appended, at most its spare capacity.
@@ -133,6 +158,9 @@ impl Acceptor {
     pub fn handle_read(&mut self, now: Now, door: &dyn Door) -> Accepting {
         if let State::Head(head) = &mut self.state {
             let head = std::mem::take(head);
+            if !head.is_empty() && !std::mem::replace(&mut self.heard, true) {
+                self.request_until = now.instant.after(self.node.timings.acceptor_request);
+            }
             match self.on_head(now, &head, door) {
                 Ok(()) => {}
                 Err(Accepting::Pending) => self.state = State::Head(head),
@@ -153,7 +181,7 @@ impl Acceptor {
                         self.mark_greeted();
                         Accepting::Hello(hello)
                     }
-                    Err(reason) => self.refuse(&reason),
+                    Err(denial) => self.refuse(denial),
                 }
             }
         }
@@ -173,20 +201,21 @@ impl Acceptor {
             Ok(None) => return Err(Accepting::Pending),
             Ok(Some(parsed)) => parsed,
             Err(refusal) => {
-                let reason = refusal.reason;
-                return Err(self.refuse_upgrade(refusal.status, reason));
+                let kind = DenialKind::of_status(refusal.status);
+                let denial = Denial::new(kind, refusal.reason);
+                return Err(self.refuse_upgrade(refusal.status, denial));
             }
         };
         let path = request.path.split('?').next().unwrap_or_default();
         let wrong = if path != self.node.http_route {
-            Some((Status::NotFound, "no such route".to_owned()))
+            Some((Status::NotFound, Denial::new(DenialKind::NoSuchRoute, "no such route")))
         } else if !door.is_started() && !planted!(StartGateOpen) {
-            Some((Status::Unavailable, "not started".to_owned()))
+            Some((Status::Unavailable, Denial::new(DenialKind::NotStarted, "not started")))
         } else {
-            self.authorise(now, &request).err().map(|reason| (Status::Forbidden, reason))
+            self.authorise(now, &request).err().map(|denial| (Status::Forbidden, denial))
         };
-        if let Some((status, reason)) = wrong {
-            return Err(self.refuse_upgrade(status, &reason));
+        if let Some((status, denial)) = wrong {
+            return Err(self.refuse_upgrade(status, denial));
         }
         self.peer_limit = max_message(&head[..len]);
         let mut answer = request.accept();
@@ -195,30 +224,35 @@ impl Acceptor {
         let limit = self.node.limits.first_message;
         let channel = Channel::new(Role::Server, limit, self.mask_seed).with_leftover(&head[len..]);
         self.state = State::FirstMessage(Box::new(channel));
+        self.shown_token = true;
         Ok(())
     }
 
     /// The HTTP request's own token and time; those in Connect are checked on their own.
-    fn authorise(&self, now: Now, request: &UpgradeRequest) -> Result<(), String> {
+    fn authorise(&self, now: Now, request: &UpgradeRequest) -> Result<(), Denial> {
         if let Some(nanos) = request.unix_nanos {
             let skew = now.wall.to_unix_nanos().abs_diff(nanos);
-            if skew > self.node.timings.clock_skew.as_nanos() {
-                return Err(format!("the clocks differ by {} s", skew / 1_000_000_000));
+            let skew = Duration::from_nanos(u64::try_from(skew).unwrap_or(u64::MAX));
+            let most = self.node.timings.clock_skew.max(UPGRADE_CLOCK_SKEW);
+            if skew > most {
+                return Err(Denial::new(DenialKind::Clock, clock_reason(skew, most)));
             }
         }
         let token = request.bearer.as_deref().unwrap_or_default();
-        self.node.auth.check(token, now.wall).map_err(|error| error.to_string())
+        let checked = self.node.auth.check(token, now.wall);
+        checked.map_err(|error| Denial::new(DenialKind::Token, error.to_string()))
     }
 
-    fn refuse_upgrade(&mut self, status: Status, reason: &str) -> Accepting {
-        self.out.extend_from_slice(&refuse(status, reason));
+    fn refuse_upgrade(&mut self, status: Status, mut denial: Denial) -> Accepting {
+        self.out.extend_from_slice(&refuse(status, &denial));
         self.state = State::Finished(BytesMut::new());
-        Accepting::Finished(LinkError::Refused(format!("{}: {reason}", status.code())))
+        denial.reason = format!("{}: {denial}", status.code());
+        Accepting::Finished(LinkError::Refused(denial))
     }
 
     /// Answers the Connect with a refusal and ends.
-    pub fn refuse(&mut self, reason: &str) -> Accepting {
-        let refusal = Peer::refusal(self.node.instance, reason);
+    pub fn refuse(&mut self, denial: Denial) -> Accepting {
+        let refusal = Peer::refusal(self.node.instance, &denial);
         if let State::FirstMessage(channel) | State::Greeted(channel) = &mut self.state {
             let mut frame = vec![0; FRAME_ROOM];
             frame.extend_from_slice(&refusal);
@@ -226,7 +260,7 @@ impl Acceptor {
             self.out.extend_from_slice(&frame[start..]);
             channel.close(CloseCode::Normal, "");
         }
-        self.finish(LinkError::Refused(reason.into()))
+        self.finish(LinkError::Refused(denial))
     }
 
     fn finish(&mut self, error: LinkError) -> Accepting {
@@ -260,10 +294,13 @@ impl Acceptor {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) -> Accepting {
-        if now < self.until {
+        if now < self.poll_timeout() {
             return Accepting::Pending;
         }
-        self.finish(LinkError::TimedOut("waiting for upgrade and Connect"))
+        self.finish(LinkError::TimedOut(match self.state {
+            State::Head(_) => "waiting for the upgrade request",
+            _ => "waiting for the Connect",
+        }))
     }
 
     /// What is to be written.

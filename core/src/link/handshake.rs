@@ -1,6 +1,10 @@
 //! Connect and ConnectResponse: PROTOCOL.md section 4.
 
+use std::time::Duration;
+
+use super::denial::{Denial, DenialKind};
 use crate::error::LinkError;
+use crate::log::{self, excerpt};
 use crate::node::{Node, is_secure};
 use crate::time::Now;
 use crate::wire::{
@@ -54,29 +58,41 @@ pub fn check_connect(
     now: Now,
     frame: &[u8],
     knows: impl FnOnce(&str) -> bool,
-) -> Result<Connect, String> {
-    let message = MessageRef::decode(frame).map_err(|e| format!("malformed first message: {e}"))?;
+) -> Result<Connect, Denial> {
+    let no_connect = |reason| Denial::new(DenialKind::NotConnect, reason);
+    let message = MessageRef::decode(frame)
+        .map_err(|e| no_connect(format!("malformed first message: {e}")))?;
     let message = message.message;
     if message.header.op != Op::Connect && !planted!(AnyFirstMessage) {
-        return Err(format!("expected Connect, got {}", message.header.op));
+        return Err(no_connect(format!("expected Connect, got {}", message.header.op)));
     }
-    let connect =
-        Connect::decode(message.payload).map_err(|e| format!("malformed Connect: {e}"))?;
+    let connect = Connect::decode(message.payload)
+        .map_err(|e| no_connect(format!("malformed Connect: {e}")))?;
+    let deny = |kind, reason| Err(Denial::new(kind, reason).claimed_by(&connect.host));
     if !knows(&connect.host) {
-        return Err(format!("unknown incoming host: {}", connect.host));
+        return Err(unknown_name(&connect.host));
     }
     let skew = now.wall.abs_diff(connect.time);
     if skew > node.timings.clock_skew && !planted!(FutureConnectAccepted, connect.time > now.wall) {
-        return Err(format!(
-            "the clocks differ by {} s, more than {} s",
-            skew.as_secs(),
-            node.timings.clock_skew.as_secs()
-        ));
+        return deny(DenialKind::Clock, clock_reason(skew, node.timings.clock_skew));
     }
     match node.auth.check(&connect.token, now.wall) {
-        Err(error) if !planted!(TokenNotChecked) => Err(format!("auth token: {error}")),
+        Err(error) if !planted!(TokenNotChecked) => {
+            deny(DenialKind::Token, format!("auth token: {error}"))
+        }
         _ => Ok(connect),
     }
+}
+
+/// The refusal of a name that no peer has.
+pub(crate) fn unknown_name(name: &str) -> Denial {
+    let reason = format!("unknown incoming host: {}", excerpt(name));
+    Denial::new(DenialKind::UnknownName, reason).claimed_by(name)
+}
+
+/// Why clocks that differ by `skew` are refused.
+pub(super) fn clock_reason(skew: Duration, most: Duration) -> String {
+    format!("the clocks differ by {} s, more than {} s", skew.as_secs(), most.as_secs())
 }
 
 /// The refusal of a replaced process.
@@ -97,7 +113,7 @@ pub(crate) fn check_response(message: &Message) -> Result<(), LinkError> {
     let response = ConnectResponse::decode(&message.payload)
         .map_err(|e: DecodeError| LinkError::Malformed(e))?;
     if !response.accepted {
-        return Err(LinkError::Rejected(response.rejected_reason));
+        return Err(LinkError::Rejected(log::kept(response.rejected_reason.as_bytes())));
     }
     Ok(())
 }

@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::items::ItemMemory;
+use super::refused::CallRefusal;
 use super::told::Told;
 use crate::error::{CallError, LimitKind, LimitOwner, PeerLimit};
 use crate::event::{Event, IncomingCall};
+use crate::log::Repeats;
 use crate::node::Node;
 use crate::outbox::{Class, Data, Outbox, Owner, Position};
 use crate::payload::Payload;
 use crate::stats::Stats;
+use crate::time::Instant;
 use crate::timer::Wheel;
 use crate::wire::{Flags, Header, MessageRef, Op, Pong, SubrouteId, Timestamp};
 
@@ -77,6 +80,8 @@ impl<'a> Draft<'a> {
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) node: Arc<Node>,
+    /// The peer's name.
+    pub(crate) peer: Arc<str>,
     pub(crate) base_flags: Flags,
     pub(crate) outbox: Outbox,
     pub(crate) timers: Wheel,
@@ -90,16 +95,19 @@ pub(crate) struct Common {
     pub(crate) handler_bytes: usize,
     /// The largest message that both ends take, as far as is known.
     message_limit: usize,
+    /// What the log says about this peer.
+    pub(crate) log: Repeats,
     pub(super) item_memory: ItemMemory,
     /// A sender found the queue full: it is told when there is room.
     queue_wanted: bool,
 }
 
 impl Common {
-    pub(crate) fn new(node: Arc<Node>, base_flags: Flags, timers: Wheel) -> Self {
+    pub(crate) fn new(node: Arc<Node>, peer: Arc<str>, base_flags: Flags, timers: Wheel) -> Self {
         Self {
             message_limit: node.limits.message,
             node,
+            peer,
             base_flags,
             outbox: Outbox::new(),
             timers,
@@ -109,6 +117,7 @@ impl Common {
             received_bytes: 0,
             answered_batch: 0,
             handler_bytes: 0,
+            log: Repeats::default(),
             item_memory: ItemMemory::default(),
             queue_wanted: false,
         }
@@ -238,6 +247,26 @@ impl Common {
             return Err(Refusal::QueueFull);
         }
         Ok(())
+    }
+
+    /// A call of the peer is refused. That is seen here too: its caller may be at fault, or this node may
+    /// lack a route.
+    pub(crate) fn on_call_refused(&mut self, now: Instant, handler: u8, reason: CallRefusal) {
+        self.stats.refused_calls += 1;
+        let event = Event::CallRefused { handler, reason };
+        // One at a time is enough: a peer may ask for the same a million times in one message.
+        if self.events.back() != Some(&event) {
+            self.events.push_back(event);
+        }
+        let line = "a call was refused";
+        let Some(told) = self.log.tell((line, reason.text()), now) else { return };
+        let (node, peer, suppressed) = (&self.node.name, &self.peer, told.suppressed);
+        match reason {
+            CallRefusal::ShuttingDown => {
+                tracing::info!(%node, %peer, handler, %reason, suppressed, "{line}");
+            }
+            _ => tracing::warn!(%node, %peer, handler, %reason, suppressed, "{line}"),
+        }
     }
 
     /// To be called after something has left: tells the senders that wait.

@@ -8,6 +8,7 @@ use super::callee::{CalleeStream, Effect};
 use super::caller::Received;
 use super::common::{Common, Draft, Refusal};
 use super::id::IncomingKey;
+use super::refused::CallRefusal;
 use crate::error::{CallError, CancelReason, Violation};
 use crate::event::{Event, IncomingCall};
 use crate::outbox::{Class, Data, Owner, Side};
@@ -21,12 +22,6 @@ use crate::wire::{Flags, Header, Message, MuxConnectError, Op};
 /// before the peer's calls are refused.
 const BACKLOG_FACTOR: usize = 4;
 const BACKLOG_MESSAGES: usize = 4;
-
-/// Texts of [`Told::Limit`](super::told::Told).
-const RECEIVED_TOO_MUCH: &str =
-    "too much received data waits to be taken [gridmux limit received_bytes]";
-const HANDLERS_HOLD_TOO_MUCH: &str =
-    "the handlers that run hold too much of their requests [gridmux limit handler_bytes]";
 
 /// Ids that were refused and are remembered, so that each is told so once (ledger L27).
 const REFUSED: usize = 1024;
@@ -151,7 +146,7 @@ impl Incoming {
         }
         let (route, held) = match self.admit(&message, is_stream, accepting, common) {
             Ok(admitted) => admitted,
-            Err(reason) => return refuse(header, reason, common),
+            Err(reason) => return refuse(now, header, reason, common),
         };
         self.refused.retain(|id| *id != header.mux);
         let shape = common.node.routes.get(route).shape;
@@ -197,24 +192,24 @@ impl Incoming {
         is_stream: bool,
         accepting: bool,
         common: &mut Common,
-    ) -> Result<(RouteIndex, usize), &'static str> {
+    ) -> Result<(RouteIndex, usize), CallRefusal> {
         let header = message.header;
         if !accepting {
-            return Err("shutting down");
+            return Err(CallRefusal::ShuttingDown);
         }
         if is_stream && header.flags.contains(Flags::STATELESS) {
-            return Err("Stateless streams not supported");
+            return Err(CallRefusal::Stateless);
         }
         let node = &common.node;
         let route = node.routes.find(header.handler, message.subroute.as_ref());
         let route = route.ok_or(match message.subroute {
-            Some(_) => "no handler for this subroute",
-            None => "no handler with this id",
+            Some(_) => CallRefusal::NoSubroute,
+            None => CallRefusal::NoHandler,
         })?;
         if is_stream != matches!(node.routes.get(route).shape, Shape::Stream { .. }) {
             return Err(match is_stream {
-                true => "this handler serves single requests",
-                false => "this handler serves streams",
+                true => CallRefusal::NotStream,
+                false => CallRefusal::NotSingle,
             });
         }
         // What is never refused for room in the queue (acks, credits, the answers to cancels) is
@@ -222,15 +217,15 @@ impl Incoming {
         let backlog = node.limits.queued_bytes.saturating_mul(BACKLOG_FACTOR)
             + BACKLOG_MESSAGES * node.limits.message;
         if self.used >= node.limits.incoming_muxes || common.outbox.owed_bytes() > backlog {
-            return Err("too many calls");
+            return Err(CallRefusal::TooManyCalls);
         }
         let len = message.payload.len();
         if !common.hold(len) {
-            return Err(RECEIVED_TOO_MUCH);
+            return Err(CallRefusal::TooMuchReceived);
         }
         let Some(held) = common.hold_for_handler(0, len) else {
             common.release(len);
-            return Err(HANDLERS_HOLD_TOO_MUCH);
+            return Err(CallRefusal::HandlersHoldTooMuch);
         };
         Ok((route, held))
     }
@@ -667,6 +662,7 @@ impl Incoming {
         assert_eq!(served().count(), self.used, "used slots");
         let held: usize = served().map(|served| served.held).sum();
         assert_eq!(held, handler_bytes, "bytes that handlers hold");
+        assert!(self.refused.len() <= REFUSED, "refused ids");
         let live = |stream: bool| {
             served().filter(|s| s.live && matches!(s.kind, Kind::Stream(_)) == stream).count()
         };
@@ -697,9 +693,10 @@ impl Incoming {
     }
 }
 
-fn refuse(header: Header, reason: &str, common: &mut Common) {
+fn refuse(now: Instant, header: Header, reason: CallRefusal, common: &mut Common) {
+    common.on_call_refused(now, header.handler, reason);
     let mut payload = Vec::new();
-    MuxConnectError { error: reason.into() }.encode(&mut payload);
+    MuxConnectError { error: reason.text().into() }.encode(&mut payload);
     let draft = Draft {
         op: Op::MuxConnectError,
         seq: header.seq,

@@ -9,6 +9,7 @@ mod id;
 mod incoming;
 mod items;
 mod outgoing;
+mod refused;
 mod seq;
 mod told;
 
@@ -16,6 +17,7 @@ pub use self::caller::Received;
 pub use self::common::Refusal;
 pub use self::id::{IncomingKey, OutgoingKey};
 pub use self::outgoing::Target;
+pub use self::refused::CallRefusal;
 
 pub(crate) use self::common::{Common, Draft, SHORT_ANSWER};
 pub(crate) use self::incoming::Incoming;

@@ -82,10 +82,15 @@ impl Peer {
     }
 
     /// The peer has sent Disconnect.
-    pub(super) fn on_peer_leaves(&mut self, _now: Now) {
-        if !std::mem::replace(&mut self.peer_leaves, true) {
-            tracing::info!(node = %self.node().name, peer = %self.name, "the peer is shutting down");
-            self.common.events.push_back(Event::LinkState);
+    pub(super) fn on_peer_leaves(&mut self, now: Now) {
+        if std::mem::replace(&mut self.peer_leaves, true) {
+            return;
+        }
+        self.common.events.push_back(Event::LinkState);
+        let line = "the peer is shutting down";
+        if let Some(told) = self.common.log.tell((line, ""), now.instant) {
+            let (node, peer, suppressed) = (&self.node().name, &self.name, told.suppressed);
+            tracing::info!(%node, %peer, suppressed, "{line}");
         }
     }
 

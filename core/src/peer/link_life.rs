@@ -6,12 +6,16 @@ use super::Peer;
 use crate::error::{CallError, LinkError};
 use crate::event::{CloseHow, Event, LinkCommand, LinkId};
 use crate::link::{
-    Link, LinkState, Liveness, Verdict, connect, connect_response, duplicate_reason,
-    is_duplicate_reason, link_message,
+    Denial, DenialKind, Link, LinkState, Liveness, Verdict, connect, connect_response,
+    duplicate_reason, is_duplicate_reason, link_message,
 };
+use crate::log::excerpt;
 use crate::time::{Instant, Now};
 use crate::websocket::UpgradeError;
 use crate::wire::{Connect, Flags, Header, MessageRef, Op, Ping};
+
+/// A peer that has left in order may be away for this long before it is worth a warning.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 impl Peer {
     /// Opens the start gate: from now on this side dials, if it is the one to (PROTOCOL.md section 7.12).
@@ -28,10 +32,10 @@ impl Peer {
     /// The connection that [`LinkCommand::Dial`] asked for is upgraded.
     pub fn handle_upgraded(&mut self, now: Now, link: LinkId) {
         let Link::Dialling { link: current, started, .. } = self.link else {
-            return self.count_stale(link);
+            return self.count_stale(now.instant, link);
         };
         if current != link {
-            return self.count_stale(link);
+            return self.count_stale(now.instant, link);
         }
         let until = match planted!(SilentHandshakeNeverEnds) {
             true => Instant::from_nanos(u64::MAX),
@@ -47,7 +51,7 @@ impl Peer {
     /// The attempt that [`LinkCommand::Dial`] asked for has failed.
     pub fn handle_dial_failed(&mut self, now: Now, link: LinkId, error: LinkError) {
         if self.link.id() != Some(link) {
-            return self.count_stale(link);
+            return self.count_stale(now.instant, link);
         }
         self.lose_link(now, error, 0);
         self.drive_drain(now);
@@ -57,7 +61,7 @@ impl Peer {
     /// written: 0 or 1, unless more than one was asked for.
     pub fn handle_link_down(&mut self, now: Now, link: LinkId, error: LinkError, untouched: usize) {
         if self.link.id() != Some(link) && !planted!(StaleLossKillsLink) {
-            return self.count_stale(link);
+            return self.count_stale(now.instant, link);
         }
         self.lose_link(now, error, untouched);
         self.drive_drain(now);
@@ -78,28 +82,8 @@ impl Peer {
         now: Now,
         hello: &Connect,
         came: Instant,
-    ) -> Result<LinkId, String> {
-        if hello.host != *self.name {
-            return Err(format!("{} is not the name of this link", hello.host));
-        }
-        if self.dials {
-            return Err(format!("{} is to be dialled, it does not dial", hello.host));
-        }
-        if self.drain.is_on() {
-            return Err("shutting down".into());
-        }
-        if !self.started && !planted!(StartGateOpen) {
-            return Err("not started".into());
-        }
-        if planted!(FullQueueRefusesConnect, self.has_full_queue()) {
-            return Err("busy".into());
-        }
-        if !self.duplicates.may_connect(hello.id, self.link.is_up()) {
-            return Err(duplicate_reason(&hello.host));
-        }
-        if self.duplicates.is_late(came) {
-            return Err(format!("{} has a newer connection", hello.host));
-        }
+    ) -> Result<LinkId, Denial> {
+        self.check_hello(hello, came)?;
         self.duplicates.on_connected(hello.id, came);
         if let Some(old) = self.link.id() {
             if !planted!(OldConnectionLeftOpen) {
@@ -130,6 +114,29 @@ impl Peer {
         }
     }
 
+    /// The acceptor's checks that concern this link (PROTOCOL.md sections 4.2 and 7.11).
+    fn check_hello(&self, hello: &Connect, came: Instant) -> Result<(), Denial> {
+        let host = excerpt(&hello.host);
+        let (kind, reason) = if hello.host != *self.name {
+            (DenialKind::WrongName, format!("{host} is not the name of this link"))
+        } else if self.dials {
+            (DenialKind::WrongSide, format!("{host} is to be dialled, it does not dial"))
+        } else if self.drain.is_on() {
+            (DenialKind::ShuttingDown, "shutting down".to_owned())
+        } else if !self.started && !planted!(StartGateOpen) {
+            (DenialKind::NotStarted, "not started".to_owned())
+        } else if planted!(FullQueueRefusesConnect, self.has_full_queue()) {
+            (DenialKind::Internal, "busy".to_owned())
+        } else if !self.duplicates.may_connect(hello.id, self.link.is_up()) {
+            (DenialKind::Duplicate, duplicate_reason(&hello.host))
+        } else if self.duplicates.is_late(came) {
+            (DenialKind::Late, format!("{host} has a newer connection"))
+        } else {
+            return Ok(());
+        };
+        Err(Denial::new(kind, reason).claimed_by(&hello.host))
+    }
+
     /// The ConnectResponse that refuses with this reason.
     pub fn refusal(instance: [u8; 16], reason: &str) -> Vec<u8> {
         let payload = connect_response(instance, Err(reason));
@@ -158,7 +165,8 @@ impl Peer {
         self.last_failure = None;
         self.retry.stop();
         self.outgoing.start_epoch(link.0);
-        tracing::info!(node = %self.node().name, peer = %self.name, link = link.0, "connected");
+        self.left = None;
+        self.log_connected(now, link);
         self.set_state(LinkState::Connected);
     }
 
@@ -192,7 +200,10 @@ impl Peer {
         self.common.outbox.clear();
         self.common.limit_messages(None);
         self.common.announce_loss();
-        self.log_failure(&former, &reason);
+        self.log_failure(now.instant, &former, &reason);
+        if former.is_up() && self.peer_leaves {
+            self.left = Some(now.instant);
+        }
         self.plan_retry(now.instant, &former, &reason);
         if planted!(FullQueueStopsRedial, was_full) {
             self.retry.stop();
@@ -203,7 +214,9 @@ impl Peer {
         } else {
             self.set_state(LinkState::ConnectionError);
         }
-        self.last_failure = Some(reason);
+        // A link that this side has closed in order did not fail by how the connection went.
+        let closed = matches!(former, Link::Closing { .. });
+        self.last_failure = Some(if closed { LinkError::ShutDown } else { reason });
     }
 
     fn plan_retry(&mut self, now: Instant, former: &Link, reason: &LinkError) {
@@ -238,17 +251,32 @@ impl Peer {
         self.common.outbox.data_bytes() > self.node().limits.queued_bytes / 2
     }
 
-    fn log_failure(&self, former: &Link, reason: &LinkError) {
-        let (node, peer) = (&self.node().name, &self.name);
-        let link = former.id().map(LinkId::get);
-        if matches!(former, Link::Closing { .. }) {
-            tracing::info!(%node, %peer, link, "closed");
-        } else if former.is_up() {
-            tracing::warn!(%node, %peer, link, %reason, "link lost");
-        } else if self.last_failure.as_ref() == Some(reason) {
-            tracing::debug!(%node, %peer, link, %reason, "cannot connect, still");
+    fn log_connected(&mut self, now: Instant, link: LinkId) {
+        let Some(told) = self.common.log.tell(("connected", ""), now) else { return };
+        let (node, peer, suppressed) = (&self.node().name, &self.name, told.suppressed);
+        tracing::info!(%node, %peer, link = link.0, suppressed, "connected");
+    }
+
+    /// An orderly end is no warning; nor is it if a peer cannot be reached for a while after it has left.
+    fn log_failure(&mut self, now: Instant, former: &Link, reason: &LinkError) {
+        let is_up = former.is_up();
+        let closed = matches!(former, Link::Closing { .. });
+        let leaves = self.drain.is_on() || self.peer_leaves;
+        let (line, warns) = match is_up || closed {
+            true if closed || leaves => ("closed", false),
+            true => ("link lost", true),
+            false if leaves || self.left.is_some_and(|at| now.since(at) < BACK_WITHIN) => {
+                ("cannot connect, which was to be expected", false)
+            }
+            false => ("cannot connect", true),
+        };
+        let Some(told) = self.common.log.tell((line, reason.kind()), now) else { return };
+        let (node, peer, suppressed) = (&self.node().name, &self.name, told.suppressed);
+        let (link, reason) = (former.id().map(LinkId::get), excerpt(reason));
+        if warns {
+            tracing::warn!(%node, %peer, link, %reason, suppressed, "{line}");
         } else {
-            tracing::warn!(%node, %peer, link, %reason, "cannot connect");
+            tracing::info!(%node, %peer, link, %reason, suppressed, "{line}");
         }
     }
 
@@ -314,9 +342,12 @@ impl Peer {
         }
     }
 
-    pub(super) fn count_stale(&mut self, link: LinkId) {
+    pub(super) fn count_stale(&mut self, now: Instant, link: LinkId) {
         self.common.stats.stale_inputs += 1;
-        tracing::trace!(peer = %self.name, link = link.0, "input for a link that is not the current one");
+        let line = "input for a link that is not the current one";
+        let Some(told) = self.common.log.tell((line, ""), now) else { return };
+        let (node, peer, suppressed) = (&self.node().name, &self.name, told.suppressed);
+        tracing::trace!(%node, %peer, link = link.0, suppressed, "{line}");
     }
 
     /// The link's time so far, while it is up.

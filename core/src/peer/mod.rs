@@ -86,7 +86,8 @@ pub struct Peer {
     acknowledged: Option<u64>,
     /// Something is being written: the next transmit cannot be handed out yet.
     in_flight: bool,
-    /// Already logged, so that a lasting problem is logged once.
+    /// When its link was lost after it had said that it leaves; `None` once there is another.
+    left: Option<Instant>,
     last_failure: Option<LinkError>,
     state: LinkState,
 }
@@ -106,9 +107,10 @@ impl Peer {
         let ping_rng = Rng::new(rng.next_u64());
         let dials = dials(&node.name, name);
         let flags = base_flags(&node.name, name);
+        let name: Arc<str> = name.into();
         Self {
-            name: name.into(),
-            common: Common::new(node, flags, Wheel::new(now)),
+            common: Common::new(node, name.clone(), flags, Wheel::new(now)),
+            name,
             outgoing: Outgoing::new(first_generation, ping_rng),
             incoming: Incoming::new(hash_key),
             link: Link::Down,
@@ -126,6 +128,7 @@ impl Peer {
             link_bytes_out: 0,
             acknowledged: None,
             in_flight: false,
+            left: None,
             last_failure: None,
             state: LinkState::Unconnected,
         }
@@ -154,6 +157,11 @@ impl Peer {
     /// The current connection or attempt, if there is one.
     pub const fn link(&self) -> Option<LinkId> {
         self.link.id()
+    }
+
+    /// Whether this connection is the link, and up.
+    pub(crate) fn is_up_on(&self, link: LinkId) -> bool {
+        self.link.is_up() && self.link.id() == Some(link)
     }
 
     /// Why the last link or attempt ended; `None` while a link is up.
@@ -399,6 +407,7 @@ impl Peer {
         let mut peer = Self::new(self.node().clone(), &self.name, seed, generation, now.instant);
         peer.start_incoming_generations(self.next_incoming_generation());
         peer.common.stats = self.common.stats;
+        peer.common.log = self.common.log.clone();
         peer.last_link = self.last_link;
         peer.links_made = self.links_made;
         peer.attempted = self.attempted;

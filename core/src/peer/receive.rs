@@ -145,7 +145,7 @@ impl Peer {
         if self.link.id() != Some(link) && !planted!(OldConnectionStillHeard, self.link.is_up()) {
             inbound.messages.clear();
             inbound.error = None;
-            return self.count_stale(link);
+            return self.count_stale(now.instant, link);
         }
         self.common.stats.bytes_in += bytes;
         if let Link::Up { liveness, .. } = &mut self.link
@@ -291,5 +291,56 @@ impl Peer {
         }
         self.common.outbox.control().set_pong(&pong);
         self.common.stats.messages_out += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{MERGE_HEADER_LEN, write_merge_header, write_part_header};
+
+    const LIMIT: usize = 1 << 24;
+
+    /// A merged message with a message for each of these lengths of payloads.
+    fn merged(payloads: &[usize]) -> Bytes {
+        let mut frame = vec![0; MERGE_HEADER_LEN];
+        write_merge_header(&mut frame, u8::try_from(payloads.len()).unwrap());
+        for len in payloads {
+            let mut part = Vec::new();
+            let payload = vec![7; *len];
+            let header = Header { mux: 1, ..Header::new(Op::MuxClientMsg) };
+            MessageRef { header, subroute: None, payload: &payload }.encode(&mut part);
+            write_part_header(part.len(), &mut frame);
+            frame.extend_from_slice(&part);
+        }
+        frame.into()
+    }
+
+    /// Which payloads of a frame are slices of it, and the lengths of all.
+    fn slices(frame: &Bytes, held: usize) -> Vec<(usize, bool)> {
+        let mut inbound = Inbound::new();
+        inbound.add_frame(frame, held, LIMIT);
+        let within = frame.as_ptr_range();
+        let payloads = inbound.messages.iter().map(|(_, message)| &message.payload);
+        payloads.map(|payload| (payload.len(), within.contains(&payload.as_ptr()))).collect()
+    }
+
+    #[test]
+    fn a_slice_that_is_kept_keeps_no_more_than_four_times_its_length() {
+        let large = merged(&[10, 5_000, 1_000_000, 12 << 20]);
+        let expected = [(10, false), (5_000, false), (1_000_000, false), (12 << 20, true)];
+        assert_eq!(slices(&large, large.len()), expected);
+        let small = merged(&[10, 5_000]);
+        assert_eq!(slices(&small, small.len()), [(10, false), (5_000, true)]);
+        assert_eq!(slices(&small, 256 << 10), [(10, false), (5_000, false)], "of a read buffer");
+    }
+
+    #[test]
+    fn a_frame_is_free_once_its_large_slices_are_gone() {
+        let frame = merged(&[10, 5_000, 12 << 20]);
+        let mut inbound = Inbound::new();
+        inbound.add_frame(&frame, frame.len(), LIMIT);
+        drop(inbound.messages.pop_back());
+        assert!(frame.is_unique(), "{:?} keep it", inbound.messages);
     }
 }

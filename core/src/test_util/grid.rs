@@ -119,11 +119,16 @@ impl<R: Runtime> TestGrid<R> {
     }
 
     /// A listener for each node; their addresses are the grid's from now on.
-    fn bind(&mut self, nodes: usize) -> io::Result<Vec<Box<dyn Listener>>> {
+    fn bind(&mut self, nodes: usize) -> Result<Vec<Box<dyn Listener>>, BuildError> {
         let bind = |index| self.network.bind(&self.runtime.for_node(index), ANYWHERE);
-        let listeners: Vec<_> = (0..nodes).map(bind).collect::<Result<_, _>>()?;
-        let addresses = listeners.iter().map(|listener| listener.local_addr());
-        self.addresses = addresses.map(|at| Ok(at?.to_string())).collect::<io::Result<_>>()?;
+        let bound = || {
+            let listeners: Vec<_> = (0..nodes).map(bind).collect::<io::Result<_>>()?;
+            let addresses = listeners.iter().map(|listener| listener.local_addr());
+            let addresses = addresses.map(|at| Ok(at?.to_string())).collect::<io::Result<_>>()?;
+            Ok((listeners, addresses))
+        };
+        let (listeners, addresses) = bound().map_err(|source| cannot_listen(ANYWHERE, source))?;
+        self.addresses = addresses;
         Ok(listeners)
     }
 
@@ -144,7 +149,8 @@ impl<R: Runtime> TestGrid<R> {
         let grid = builder.start_gate().build()?;
         if let Some(listener) = listener {
             self.wires.listen(name, life, format!("http://{}", self.addresses[index]));
-            grid.listen_on(listener)?;
+            let address = &self.addresses[index];
+            grid.listen_on(listener).map_err(|source| cannot_listen(address, source))?;
         }
         Ok(Living { grid, life })
     }
@@ -343,6 +349,10 @@ impl<R: Runtime> TestGrid<R> {
         let nodes = self.names.len();
         (0..nodes).flat_map(move |one| (one + 1..nodes).map(move |other| (one, other)))
     }
+}
+
+fn cannot_listen(address: &str, source: io::Error) -> BuildError {
+    BuildError::Listen { address: address.into(), source }
 }
 
 impl<R: Runtime> Drop for TestGrid<R> {

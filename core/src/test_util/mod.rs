@@ -65,10 +65,26 @@
 //! Time is real, and so is concurrency: a test runs in another order each time, and must wait for
 //! events ([`TestGrid::connected`], [`TestGrid::disconnected`], [`eventually`]), never for a while.
 //! Durations that a test has to sit through are made short by
-//! [`Builder::timings`](crate::builder::Builder::timings). That is the difference to gridmux's own
-//! simulator, `gridmux-sim`: it drives the machines alone, with virtual time, loses and delays at
-//! will, and replays from a seed; but it knows no handles, no handlers and no runtime, so it cannot
-//! run what is built on them.
+//! [`Builder::timings`](crate::builder::Builder::timings).
+//!
+//! # The other way to test: simulated nodes
+//!
+//! `gridmux_sim::cluster` runs the same code, generic over the
+//! [`Runtime`](crate::driver::runtime::Runtime), on simulated machines. Both run the nodes of
+//! production, with their handles, handlers and tasks; they differ in what is around the nodes:
+//!
+//! | | [`TestGrid`] | `gridmux_sim::cluster` |
+//! | --- | --- | --- |
+//! | runtime | tokio, smol or another real one | the simulator's own |
+//! | time | real | simulated: an hour passes as fast as its events are computed |
+//! | threads | those of the runtime | one: tasks take turns |
+//! | connections | loopback sockets or pipes in memory | simulated, slow and damaged ones as well |
+//! | faults | those that the test asks for, one call each | chosen by a seed, and minimised if a check fails |
+//! | order of events | another one each time | the same for the same seed, if the code takes time, randomness and tasks from its node |
+//! | crates a node may use | any | those that need no runtime, thread or clock of their own |
+//!
+//! A few named scenarios, in the test suite of an application as it is: [`TestGrid`]. A search for
+//! the scenario that was not thought of: `gridmux_sim::cluster`.
 
 mod builder;
 mod grid;

@@ -221,7 +221,7 @@ impl Crowd {
                     Ok(link) => process.links[1] = Some(link),
                     Err(reason) => {
                         process.to_process.push_back(Peer::refusal(node.instance, &reason).into());
-                        self.refused.push((number, now.instant, reason));
+                        self.refused.push((number, now.instant, reason.reason));
                     }
                 }
             }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use futures_core::future::BoxFuture;
 
@@ -35,6 +35,7 @@ trait Erase: Clock + Send + Sync {
     fn spawn(&self, future: BoxFuture<'static, ()>);
     fn spawn_short(&self, future: BoxFuture<'static, ()>);
     fn rest(&self);
+    fn poll_rested(&self, cx: &mut Context<'_>) -> Poll<()>;
     fn yield_now(&self, cx: &mut Context<'_>) -> bool;
     fn is_slow_to_wake(&self) -> bool;
     fn bind(&self, address: &str) -> io::Result<Box<dyn Listener>>;
@@ -58,6 +59,10 @@ impl<R: Runtime + Send + Sync + 'static> Erase for R {
 
     fn rest(&self) {
         Runtime::rest(self);
+    }
+
+    fn poll_rested(&self, cx: &mut Context<'_>) -> Poll<()> {
+        Runtime::poll_rested(self, cx)
     }
 
     fn yield_now(&self, cx: &mut Context<'_>) -> bool {
@@ -114,6 +119,10 @@ impl Runtime for Erased {
 
     fn rest(&self) {
         self.0.rest();
+    }
+
+    fn poll_rested(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_rested(cx)
     }
 
     fn yield_now(&self, cx: &mut Context<'_>) -> bool {

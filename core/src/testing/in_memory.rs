@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use crate::driver::runtime::{Clock, Connector, Listener, Runtime, Timer};
 use crate::driver::workers::Post;
@@ -53,6 +53,10 @@ impl<R: Runtime> Runtime for InMemory<R> {
 
     fn rest(&self) {
         self.runtime.rest();
+    }
+
+    fn poll_rested(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.runtime.poll_rested(cx)
     }
 
     fn yield_now(&self, cx: &mut Context<'_>) -> bool {

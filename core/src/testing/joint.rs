@@ -330,7 +330,7 @@ impl Joint {
             }
             Err(reason) => {
                 if let Station::Accepting { acceptor, finished } = station
-                    && let Accepting::Finished(error) = acceptor.refuse(&reason)
+                    && let Accepting::Finished(error) = acceptor.refuse(reason)
                 {
                     *finished = true;
                     end.closed.push(error);

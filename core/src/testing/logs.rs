@@ -1,7 +1,7 @@
 //! The log of this process, for tests that count its lines.
 
 use std::fmt::Debug;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -11,7 +11,7 @@ static LINES: Mutex<Vec<LogLine>> = Mutex::new(Vec::new());
 static INSTALL: Once = Once::new();
 
 /// One line of the log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
     /// How grave it is.
     pub level: Level,
@@ -32,9 +32,16 @@ impl Logs {
     pub fn listen() -> Self {
         INSTALL.call_once(|| {
             // Another one may be there already; then the tests that look fail and say so.
-            let _ = tracing::subscriber::set_global_default(Recorder);
+            let _ = tracing::subscriber::set_global_default(Recorder(None));
         });
         Self { from: lines().len() }
+    }
+
+    /// What `act` logs on this thread; nothing of other tests. For machines, which have no other.
+    pub fn of(act: impl FnOnce()) -> Vec<LogLine> {
+        let lines = Arc::default();
+        tracing::subscriber::with_default(Recorder(Some(Arc::clone(&lines))), act);
+        std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Warnings and errors of this node with this text in them.
@@ -50,7 +57,8 @@ fn lines() -> std::sync::MutexGuard<'static, Vec<LogLine>> {
     LINES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Recorder;
+/// Records into lines of its own, or into those of the process.
+struct Recorder(Option<Arc<Mutex<Vec<LogLine>>>>);
 
 impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -69,7 +77,10 @@ impl Subscriber for Recorder {
         let level = *event.metadata().level();
         let mut line = LogLine { level, node: String::new(), text: String::new() };
         event.record(&mut line);
-        lines().push(line);
+        match &self.0 {
+            Some(own) => own.lock().unwrap_or_else(PoisonError::into_inner).push(line),
+            None => lines().push(line),
+        }
     }
 
     fn enter(&self, _span: &Id) {}

@@ -138,7 +138,7 @@ impl Lone {
         let (now, hello) = (self.clocks(), self.hello(id));
         let verdict = self.grid.handle_hello(now, &hello, now.instant);
         self.collect();
-        verdict
+        verdict.map_err(|denial| denial.reason)
     }
 
     /// The other end answers our Connect.

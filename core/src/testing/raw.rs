@@ -30,7 +30,17 @@ impl Raw {
     /// If nobody listens there.
     pub async fn connect<R: Runtime>(runtime: &R, node: &str) -> Self {
         let transport = runtime.connector().connect(node).await.expect("the node listens");
+        Self::new(transport)
+    }
+
+    /// A connection that has been opened otherwise.
+    pub fn new(transport: Box<dyn Transport>) -> Self {
         Self { transport, channel: Channel::new(Role::Client, 32 << 20, 1) }
+    }
+
+    /// Whether the two ends have addresses, as they have on sockets and not in memory.
+    pub fn has_address(&self) -> bool {
+        self.transport.remote_addr().is_some()
     }
 
     /// A good token for a node of this name.

@@ -1,8 +1,6 @@
 //! What an acceptor asks of a connection, and how the dialler sees a refusal: PROTOCOL.md
 //! sections 1, 4.2, 7.5 and 7.12.
 
-use std::time::Duration;
-
 use crate::support::{self, MS, SECOND, in_bytes};
 use gridmux_core::error::LinkError;
 use gridmux_core::link::{Accepting, Acceptor, LinkState, check_connect};
@@ -75,7 +73,8 @@ fn status(node: &mut Lone, bytes: &[u8]) -> u16 {
     let code: u16 = code.parse().expect("a number");
     match outcome {
         Accepting::Pending => assert_eq!(code, 101),
-        Accepting::Finished(LinkError::Refused(text)) => {
+        Accepting::Finished(LinkError::Refused(denial)) => {
+            let text = denial.reason;
             assert!(text.starts_with(&code.to_string()), "{text}");
             assert!(!text.contains("secret-token"), "a token is never logged");
         }
@@ -101,10 +100,10 @@ fn an_upgrade_request_gets_the_status_that_names_its_fault() {
         (403, ROUTE, vec![("Authorization", "Basic secret-token".into())]),
         (403, ROUTE, vec![("Authorization", String::new())]),
         (101, ROUTE, vec![("X-Minio-Time", String::new())]),
-        (101, ROUTE, vec![("X-Minio-Time", at(-300))]),
-        (101, ROUTE, vec![("X-Minio-Time", at(300))]),
-        (403, ROUTE, vec![("X-Minio-Time", at(-301))]),
-        (403, ROUTE, vec![("X-Minio-Time", at(301))]),
+        (101, ROUTE, vec![("X-Minio-Time", at(-900))]),
+        (101, ROUTE, vec![("X-Minio-Time", at(900))]),
+        (403, ROUTE, vec![("X-Minio-Time", at(-901))]),
+        (403, ROUTE, vec![("X-Minio-Time", at(901))]),
         (426, ROUTE, vec![("Upgrade", String::new())]),
         (426, ROUTE, vec![("Connection", "close".into())]),
         (426, ROUTE, vec![("Sec-WebSocket-Version", "8".into())]),
@@ -153,7 +152,7 @@ fn greet(node: &mut Lone, frame: &[u8]) -> (Accepting, Option<ConnectResponse>, 
     if let Accepting::Hello(hello) = &outcome {
         let now = node.clocks();
         if let Err(reason) = node.grid.handle_hello(now, hello, acceptor.came()) {
-            outcome = acceptor.refuse(&reason);
+            outcome = acceptor.refuse(reason);
         }
     }
     client.read_buf().extend_from_slice(acceptor.write_buf());
@@ -209,7 +208,10 @@ fn each_fault_of_a_first_message_is_answered_with_its_reason_and_a_close() {
         let answer = answer.unwrap_or_else(|| panic!("an answer: {reason}"));
         assert_eq!((answer.id, answer.accepted), ([7; 16], false));
         assert!(answer.rejected_reason.starts_with(reason), "{}", answer.rejected_reason);
-        assert_eq!(outcome, Accepting::Finished(LinkError::Refused(answer.rejected_reason)));
+        let Accepting::Finished(LinkError::Refused(denial)) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(denial.reason, answer.rejected_reason);
         assert_eq!(node.peer().state(), LinkState::Unconnected);
     }
     let (outcome, ..) = greet(&mut node, &connect(&good));
@@ -226,7 +228,9 @@ fn the_checks_go_in_the_order_of_the_protocol() {
     hello.time.seconds += 1000;
     hello.token = "wrong".into();
     let reason = |hello: &Connect| {
-        check_connect(node.grid.node(), now, &connect(hello), |name| name == HOST).unwrap_err()
+        check_connect(node.grid.node(), now, &connect(hello), |name| name == HOST)
+            .unwrap_err()
+            .reason
     };
     assert!(reason(&hello).starts_with("unknown incoming host"));
     hello.host = HOST.into();
@@ -257,7 +261,7 @@ fn clocks_may_differ_by_5_minutes_to_the_nanosecond() {
 fn the_peers_own_checks_come_last_wrong_link_wrong_side_shutting_down_not_started() {
     let mut dialler = Lone::new(Which::Dialler, |_| {});
     let (now, hello) = (dialler.clocks(), dialler.hello([9; 16]));
-    let reason = dialler.grid.handle_hello(now, &hello, now.instant).unwrap_err();
+    let reason = dialler.grid.handle_hello(now, &hello, now.instant).unwrap_err().reason;
     assert_eq!(reason, "http://127.0.0.1:9102 is to be dialled, it does not dial");
 
     let mut node = Lone::new(Which::Acceptor, |_| {});
@@ -266,27 +270,104 @@ fn the_peers_own_checks_come_last_wrong_link_wrong_side_shutting_down_not_starte
     node.grid.start(now);
     let mut other = node.hello([9; 16]);
     other.host = "http://another:1".into();
-    let reason = node.peer().handle_hello(now, &other, now.instant).unwrap_err();
+    let reason = node.peer().handle_hello(now, &other, now.instant).unwrap_err().reason;
     assert_eq!(reason, "http://another:1 is not the name of this link");
     node.grid.shutdown(now, SECOND);
     assert_eq!(node.connect([9; 16]), Err("shutting down".into()));
 }
 
 #[test]
-fn a_connection_that_does_not_prove_itself_is_closed_after_4_s() {
+fn a_connection_has_1_s_for_its_first_byte_1_s_more_for_its_request_and_4_s_for_its_connect() {
     let mut node = started();
     let request = upgrade(&node, ROUTE, &[]);
-    for (sent, read_first) in
-        [("nothing", ""), ("upgrade only", &*request), ("half", &request[..50])]
-    {
+    let half = MS * 500;
+    for (sent, read_first, seconds) in [
+        ("nothing", "", SECOND),
+        ("a byte", "G", half + SECOND),
+        ("the upgrade", &*request, 4 * SECOND),
+    ] {
         let begun = node.now;
         let mut acceptor = node.grid.accept(begun);
-        assert_eq!(acceptor.poll_timeout(), begun.after(4 * SECOND));
+        assert_eq!(acceptor.poll_timeout(), begun.after(SECOND));
+        node.now = begun.after(half);
         assert_eq!(read(&mut node, &mut acceptor, read_first.as_bytes()), Accepting::Pending);
-        let early = begun.after(Duration::from_millis(3999));
+        let until = begun.after(seconds);
+        assert_eq!(acceptor.poll_timeout(), until, "{sent}");
+        let early = until.before(MS);
         assert_eq!(acceptor.handle_timeout(early), Accepting::Pending, "{sent}");
-        let late = acceptor.handle_timeout(begun.after(4 * SECOND));
+        let late = acceptor.handle_timeout(until);
         assert!(matches!(late, Accepting::Finished(LinkError::TimedOut(_))), "{sent}");
+    }
+}
+
+#[test]
+fn a_request_that_comes_a_byte_a_time_has_no_more_time_than_another() {
+    let mut node = started();
+    let request = upgrade(&node, ROUTE, &[]);
+    let begun = node.now;
+    let mut acceptor = node.grid.accept(begun);
+    for byte in request.as_bytes() {
+        node.advance(100 * MS);
+        if node.now >= acceptor.poll_timeout() {
+            assert_eq!(node.now, begun.after(1100 * MS));
+            let late = acceptor.handle_timeout(node.now);
+            assert!(matches!(late, Accepting::Finished(LinkError::TimedOut(_))));
+            return;
+        }
+        assert_eq!(read(&mut node, &mut acceptor, &[*byte]), Accepting::Pending);
+    }
+    panic!("it has had all the time that it wanted");
+}
+
+#[test]
+fn a_good_token_is_known_once_the_request_has_come_whole_and_no_sooner() {
+    let mut node = started();
+    let request = upgrade(&node, ROUTE, &[]);
+    let (last, rest) = request.as_bytes().split_last().expect("not empty");
+    let mut acceptor = node.grid.accept(node.now);
+    assert_eq!(read(&mut node, &mut acceptor, rest), Accepting::Pending);
+    assert!(!acceptor.has_shown_token());
+    assert_eq!(read(&mut node, &mut acceptor, &[*last]), Accepting::Pending);
+    assert!(acceptor.has_shown_token());
+
+    let wrong = upgrade(&node, ROUTE, &[("Authorization", "Bearer wrong")]);
+    let mut acceptor = node.grid.accept(node.now);
+    assert!(matches!(read(&mut node, &mut acceptor, wrong.as_bytes()), Accepting::Finished(_)));
+    assert!(!acceptor.has_shown_token());
+    assert!(!node.grid.accept_upgraded(node.now, b"").has_shown_token(), "others have seen it");
+}
+
+/// The header of a frame from a dialler that claims this many bytes.
+fn claims(len: u64) -> Vec<u8> {
+    let mut header = vec![0x82, 0xff];
+    header.extend_from_slice(&len.to_be_bytes());
+    header.extend_from_slice(&[1, 2, 3, 4]);
+    header
+}
+
+#[test]
+fn a_first_message_over_its_limit_is_refused_at_either_door_by_its_header() {
+    let mut node = started();
+    let limit = node.grid.node().limits.first_message as u64;
+    let request = upgrade(&node, ROUTE, &[]);
+    for (len, fits) in [(limit, true), (limit + 1, false)] {
+        let mut raw = node.grid.accept(node.now);
+        assert_eq!(read(&mut node, &mut raw, request.as_bytes()), Accepting::Pending);
+        let outcomes = [
+            read(&mut node, &mut raw, &claims(len)),
+            {
+                let mut upgraded = node.grid.accept_upgraded(node.now, b"");
+                read(&mut node, &mut upgraded, &claims(len))
+            },
+            {
+                let mut upgraded = node.grid.accept_upgraded(node.now, &claims(len));
+                upgraded.handle_read(node.clocks(), &node.grid)
+            },
+        ];
+        for outcome in outcomes {
+            let refused = matches!(outcome, Accepting::Finished(LinkError::WebSocket(_)));
+            assert_eq!((outcome == Accepting::Pending, refused), (fits, !fits), "{len}");
+        }
     }
 }
 
@@ -367,9 +448,10 @@ fn the_dialler_is_told_why_http_refused_it() {
     assert!(reason.contains("403") && reason.contains("the token is not this grid's"), "{reason}");
 
     let mut pair = in_bytes().build();
-    pair.shift_wall(Which::Dialler, 301);
+    pair.shift_wall(Which::Dialler, 901);
     let reason = first_failure(pair);
-    assert!(reason.contains("403") && reason.contains("the clocks differ by 301 s"), "{reason}");
+    let expected = "the clocks differ by 901 s, more than 900 s";
+    assert!(reason.contains("403") && reason.contains(expected), "{reason}");
 
     let lock = in_bytes().http_route(Which::Dialler, "/minio/grid/lock/v1").build();
     assert!(first_failure(lock).contains("404"));
@@ -381,11 +463,18 @@ fn the_dialler_is_told_why_its_connect_was_refused() {
     let reason = first_failure(wrong);
     assert!(reason.starts_with("rejected by the peer: auth token"), "{reason}");
 
-    for skew in [-301, 301] {
-        let mut pair = support::builder().build();
+    // From 5 to 15 minutes it is Connect that says so, with or without HTTP before it.
+    for (skew, builder) in [
+        (301, support::builder()),
+        (-301, support::builder()),
+        (301, in_bytes()),
+        (-900, in_bytes()),
+    ] {
+        let mut pair = builder.build();
         pair.shift_wall(Which::Acceptor, skew);
         let reason = first_failure(pair);
-        assert_eq!(reason, "rejected by the peer: the clocks differ by 301 s, more than 300 s");
+        let (skew, expected) = (skew.abs(), "rejected by the peer: the clocks differ by");
+        assert_eq!(reason, format!("{expected} {skew} s, more than 300 s"));
     }
     for skew in [-300, -299, 299, 300] {
         let mut pair = in_bytes().build();

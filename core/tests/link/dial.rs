@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use crate::support::{self, MS, SECOND, builder, in_bytes, refused, round_trip};
+use gridmux_core::connection::Connection;
 use gridmux_core::error::{CallError, LinkError};
-use gridmux_core::event::{CloseHow, Event, LinkCommand};
+use gridmux_core::event::{CloseHow, Event, LinkCommand, LinkId};
 use gridmux_core::link::{LinkState, dials};
 use gridmux_core::testing::{Lone, Pair, Which};
-use gridmux_core::wire::{Connect, Flags, Header, Message, Op};
+use gridmux_core::websocket::{Channel, MAX_HEADER_LEN, Role, UpgradeRequest, WebSocketError};
+use gridmux_core::wire::{Connect, ConnectResponse, Flags, Header, Message, MessageRef, Op};
 use serde_json::Value;
+
+const ACCEPTOR: &str = "http://127.0.0.1:9102";
 
 #[test]
 fn who_dials_agrees_with_recorded_pairs_from_both_ends_and_in_every_hash() {
@@ -75,7 +79,7 @@ fn connect_says_who_we_are_with_flags_0_and_is_answered_with_flags_0() {
     assert_eq!(body.time, pair.clocks(Which::Dialler).wall);
     let response = first(&mut pair, Which::Acceptor);
     assert_eq!(response.header, Header::new(Op::ConnectResponse));
-    let body = gridmux_core::wire::ConnectResponse::decode(&response.payload).expect("a body");
+    let body = ConnectResponse::decode(&response.payload).expect("a body");
     assert_eq!((body.id, body.accepted, &*body.rejected_reason), ([2; 16], true, ""));
 }
 
@@ -266,4 +270,104 @@ fn base_flags_are_crc_unless_both_names_are_https() {
         }
         assert!(support::ops(&mut pair, Which::Dialler).contains(&Op::Disconnect));
     }
+}
+
+/// The dialler's end of a connection whose upgrade has been answered, and the link that it is of.
+fn upgraded(node: &mut Lone) -> (Connection, LinkId) {
+    let (link, now) = (node.dialled(), node.clocks());
+    let own = node.grid.node().clone();
+    let mut connection = Connection::dialled(&own, ACCEPTOR, link, 1, now).expect("a request");
+    let request = UpgradeRequest::parse(connection.write_buf()).expect("an upgrade");
+    let (request, len) = request.expect("whole");
+    connection.handle_written(node.now, len);
+    read(node, &mut connection, &request.accept());
+    (connection, link)
+}
+
+/// The bytes come in one read, and are told to the peer.
+fn read(node: &mut Lone, connection: &mut Connection, bytes: &[u8]) {
+    let now = node.clocks();
+    connection.read_buf().extend_from_slice(bytes);
+    connection.handle_read(now.instant, bytes.len());
+    loop {
+        connection.exchange(now, node.peer());
+        if !connection.decode_more() {
+            break;
+        }
+    }
+    node.collect();
+}
+
+/// A frame from the acceptor.
+fn sealed(message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; MAX_HEADER_LEN];
+    frame.extend_from_slice(message);
+    let start = Channel::new(Role::Server, 1 << 20, 1).seal(&mut frame, MAX_HEADER_LEN);
+    frame.split_off(start)
+}
+
+fn response(accepted: bool, reason: &str) -> Vec<u8> {
+    let mut payload = Vec::new();
+    ConnectResponse { id: [9; 16], accepted, rejected_reason: reason.into() }.encode(&mut payload);
+    encoded(Header::new(Op::ConnectResponse), &payload)
+}
+
+fn encoded(header: Header, payload: &[u8]) -> Vec<u8> {
+    let mut message = Vec::new();
+    MessageRef { header, subroute: None, payload }.encode(&mut message);
+    message
+}
+
+fn started_dialler() -> Lone {
+    let mut node = Lone::new(Which::Dialler, |node| node.routes = support::routes());
+    node.grid.start(node.clocks());
+    node
+}
+
+#[test]
+fn an_acceptor_s_first_message_has_the_limit_of_a_first_message() {
+    for (len, fits) in [(64 << 10, true), ((64 << 10) + 1, false)] {
+        let mut node = started_dialler();
+        let (mut connection, _) = upgraded(&mut node);
+        let mut header = vec![0x82, 127];
+        header.extend_from_slice(&u64::to_be_bytes(len));
+        // Nothing of what it claims has to come.
+        read(&mut node, &mut connection, &header);
+        let failed = node.peer().last_failure().cloned();
+        assert_eq!(node.peer().state() == LinkState::Connecting, fits, "{failed:?}");
+        let refused = matches!(failed, Some(LinkError::WebSocket(WebSocketError::TooLarge { limit, .. }))
+            if limit == 64 << 10);
+        assert_eq!(refused, !fits, "{failed:?}");
+    }
+}
+
+#[test]
+fn what_comes_behind_the_connect_response_may_be_as_long_as_any_message() {
+    let mut bytes = sealed(&response(true, ""));
+    let header = Header { mux: 5, handler: 1, flags: Flags::EOF, ..Header::new(Op::Request) };
+    bytes.extend(sealed(&encoded(header, &[7; 500_000])));
+    for size in [1, 1000, bytes.len()] {
+        let mut node = started_dialler();
+        let (mut connection, link) = upgraded(&mut node);
+        for piece in bytes.chunks(size) {
+            read(&mut node, &mut connection, piece);
+        }
+        assert_eq!(node.peer().link(), Some(link));
+        assert_eq!(node.peer().state(), LinkState::Connected);
+        assert_eq!(node.calls.len(), 1, "in pieces of {size}");
+        assert_eq!(node.calls[0].payload.as_slice().len(), 500_000);
+    }
+}
+
+#[test]
+fn nothing_comes_behind_a_connect_response_that_refuses() {
+    let mut node = started_dialler();
+    let (mut connection, _) = upgraded(&mut node);
+    let mut bytes = sealed(&response(false, "no\r\nway"));
+    let header = Header { mux: 5, handler: 1, flags: Flags::EOF, ..Header::new(Op::Request) };
+    bytes.extend(sealed(&encoded(header, &[7; 500_000])));
+    read(&mut node, &mut connection, &bytes);
+    assert_eq!(node.peer().last_failure(), Some(&LinkError::Rejected("no  way".into())));
+    assert!(node.calls.is_empty());
+    assert_eq!(node.peer().state(), LinkState::ConnectionError);
 }

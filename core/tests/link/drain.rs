@@ -374,7 +374,7 @@ fn a_peer_that_is_added_at_run_time_dials_as_any_other() {
     let taken = node.grid.add_peer("http://127.0.0.1:9102", now).map(|_| ());
     assert_eq!(taken, Err(ConfigError::NameTaken("http://127.0.0.1:9102".into())));
     let own = node.grid.add_peer("http://127.0.0.1:9101", now).map(|_| ());
-    assert_eq!(own, Err(ConfigError::NameTaken("http://127.0.0.1:9101".into())));
+    assert_eq!(own, Err(ConfigError::OwnName("http://127.0.0.1:9101".into())));
     assert!(node.grid.add_peer("no name", now).is_err());
     // http://127.0.0.1:9101 dials http://10.0.0.1:9000.
     let peer = node.grid.add_peer("http://10.0.0.1:9000", now).expect("new");

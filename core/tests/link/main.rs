@@ -7,6 +7,7 @@ mod drain;
 mod ledger;
 mod life;
 mod limits;
+mod logs;
 mod lost;
 mod memory;
 mod order;

@@ -195,7 +195,7 @@ fn a_connect_that_comes_late_on_an_older_connection_takes_no_place() {
     for id in [[1; 16], [2; 16]] {
         let (now, hello) = (node.clocks(), node.hello(id));
         let reason = node.grid.handle_hello(now, &hello, came).expect_err("a newer one is up");
-        assert_eq!(reason, "http://127.0.0.1:9101 has a newer connection");
+        assert_eq!(reason.reason, "http://127.0.0.1:9101 has a newer connection");
         assert_eq!(node.link(), link);
     }
     let now = node.clocks();
@@ -203,7 +203,7 @@ fn a_connect_that_comes_late_on_an_older_connection_takes_no_place() {
     let hello = node.hello([1; 16]);
     let reason =
         node.grid.handle_hello(now, &hello, came).expect_err("whoever has dialled is gone");
-    assert_eq!(reason, "http://127.0.0.1:9101 has a newer connection");
+    assert_eq!(reason.reason, "http://127.0.0.1:9101 has a newer connection");
     node.grid.handle_hello(now, &hello, now.instant).expect("it dials again");
 }
 

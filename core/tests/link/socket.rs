@@ -9,6 +9,7 @@ use gridmux_core::auth::SharedSecret;
 use gridmux_core::error::LinkError;
 use gridmux_core::event::{Event, LinkCommand, LinkId};
 use gridmux_core::grid::GridState;
+use gridmux_core::limits::Limits;
 use gridmux_core::link::{LinkState, dials};
 use gridmux_core::mux::OutgoingKey;
 use gridmux_core::node::Node;
@@ -19,7 +20,10 @@ use gridmux_core::route::Unary;
 use gridmux_core::socket::Socket;
 use gridmux_core::time::{Instant, Now};
 use gridmux_core::timings::Timings;
-use gridmux_core::wire::Timestamp;
+use gridmux_core::wire::{
+    Header, MERGE_HEADER_LEN, MessageRef, Op, Timestamp, part_header_len, write_merge_header,
+    write_part_header,
+};
 
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
 const SECOND: Duration = Duration::from_secs(1);
@@ -132,7 +136,7 @@ impl Scene {
 
 fn connect(now: Now, dialler: &mut Side, acceptor: &mut Side) -> [Socket; 2] {
     let link = dialler.turn(now).expect("it is to dial");
-    let accepted = Socket::accepted(&mut acceptor.grid, now.instant);
+    let accepted = Socket::accepted(&mut acceptor.grid, now.instant, None);
     [Socket::dialled(&mut dialler.grid, now, &dialler.other, link), accepted]
 }
 
@@ -240,6 +244,65 @@ fn a_transfer_uses_a_transport_only_while_it_is_ready() {
     assert_eq!(echo.expect("an echo").as_slice(), [7; 20_000]);
 }
 
+/// A message that is encoded in this number of bytes.
+fn message(len: usize) -> Vec<u8> {
+    let encode = |payload: usize| {
+        let header = Header { mux: 1, ..Header::new(Op::MuxClientMsg) };
+        let mut bytes = Vec::new();
+        MessageRef { header, subroute: None, payload: &vec![7; payload] }.encode(&mut bytes);
+        bytes
+    };
+    let overhead = encode(len).len() - len;
+    let bytes = encode(len - overhead);
+    assert_eq!(bytes.len(), len);
+    bytes
+}
+
+/// A WebSocket frame with a merged message of `len` bytes, the first part of which has `first`.
+fn merged(first: usize, len: usize, is_masked: bool) -> Vec<u8> {
+    let mut frame = vec![0x82, if is_masked { 0xff } else { 0x7f }];
+    frame.extend_from_slice(&(len as u64).to_be_bytes());
+    // A mask that changes nothing.
+    frame.extend_from_slice(if is_masked { &[0; 4] } else { &[] });
+    let begin = frame.len();
+    frame.resize(begin + MERGE_HEADER_LEN, 0);
+    write_merge_header(&mut frame[begin..], 2);
+    write_part_header(first, &mut frame);
+    frame.extend_from_slice(&message(first));
+    let left = len - (frame.len() - begin);
+    let second = left - part_header_len(left);
+    write_part_header(second, &mut frame);
+    frame.extend_from_slice(&message(second));
+    assert_eq!(frame.len() - begin, len);
+    frame
+}
+
+#[test]
+fn a_merged_message_may_be_64_kib_longer_than_the_longest_part_at_both_ends_and_no_more() {
+    let limit = Limits::default().message;
+    for end in [0, 1] {
+        for (len, passes) in [(limit + (64 << 10), true), (limit + (64 << 10) + 1, false)] {
+            let mut scene = Scene::connected();
+            let frame = merged(limit, len, end == 1);
+            let side = if end == 0 { &mut scene.dialler } else { &mut scene.acceptor };
+            scene.sockets[end].receive(scene.now, &mut side.grid, &frame);
+            let is_up = side.peer().state() == LinkState::Connected;
+            assert_eq!(is_up, passes, "{len} bytes at end {end}");
+            let code = close_code(scene.sockets[end].write_buf());
+            assert_eq!(code, (!passes).then_some(1009), "{len} bytes at end {end}");
+        }
+    }
+}
+
+/// The code of the close frame, "message too big" or another, that is to be written.
+fn close_code(bytes: &[u8]) -> Option<u16> {
+    match *bytes {
+        [.., 0x88, 0x82, a, b, _, _, high, low] => Some(u16::from_be_bytes([high ^ a, low ^ b])),
+        [.., 0x88, 0x02, high, low] => Some(u16::from_be_bytes([high, low])),
+        _ => None,
+    }
+}
+
 #[test]
 fn a_socket_knows_its_peer_once_that_has_proved_who_it_is() {
     let mut scene = Scene::new();
@@ -295,7 +358,7 @@ fn what_is_received_is_read_and_driven_to_its_end_and_nothing_is_the_end() {
 fn who_says_nothing_is_refused_in_time() {
     let mut scene = Scene::new();
     let until = scene.sockets[1].poll_timeout().expect("a time limit");
-    assert_eq!(until.since(scene.now.instant), Timings::default().acceptor_handshake);
+    assert_eq!(until.since(scene.now.instant), Timings::default().acceptor_request);
     scene.now.instant = until;
     scene.drive();
     assert!(scene.sockets[1].poll_timeout() > Some(until), "it is on its way out");
@@ -403,4 +466,35 @@ fn a_shutdown_ends_both_sockets_in_good_order() {
     assert!(drained);
     assert!(scene.sockets.iter().all(Socket::is_finished));
     assert_eq!(scene.dialler.peer().last_failure(), Some(&LinkError::ClosedByPeer));
+}
+
+#[test]
+fn of_sockets_that_have_not_proved_who_they_are_the_oldest_makes_room() {
+    let mut scene = Scene::new();
+    let limit = scene.acceptor.grid.node().limits.unauthenticated;
+    let remote = |n: usize| Some(([10, 0, 1, u8::try_from(n % 200).expect("small")], 1).into());
+    // One is in: that of the node that has not been heard yet.
+    let mut strangers: Vec<_> = (0..limit - 1)
+        .map(|n| Socket::accepted(&mut scene.acceptor.grid, scene.now.instant, remote(n)))
+        .collect();
+    let left = |strangers: &mut Vec<Socket>, scene: &mut Scene| {
+        let (now, grid) = (scene.now, &mut scene.acceptor.grid);
+        strangers.iter_mut().for_each(|socket| socket.drive(now, grid));
+        strangers.retain(|socket| !socket.is_finished());
+        strangers.len()
+    };
+    assert_eq!(left(&mut strangers, &mut scene), limit - 1, "all of them");
+    strangers.push(Socket::accepted(&mut scene.acceptor.grid, scene.now.instant, remote(500)));
+    assert_eq!(left(&mut strangers, &mut scene), limit - 1, "one had to leave");
+    scene.settle(usize::MAX);
+    assert_eq!(scene.acceptor.peer().state(), LinkState::Connected);
+    assert_eq!(scene.dialler.peer().state(), LinkState::Connected);
+    // It counts no more.
+    strangers.push(Socket::accepted(&mut scene.acceptor.grid, scene.now.instant, remote(501)));
+    assert_eq!(left(&mut strangers, &mut scene), limit, "there is room for one again");
+    // Nor do those that are gone.
+    strangers[0].handle_eof();
+    assert_eq!(left(&mut strangers, &mut scene), limit - 1);
+    strangers.push(Socket::accepted(&mut scene.acceptor.grid, scene.now.instant, remote(502)));
+    assert_eq!(left(&mut strangers, &mut scene), limit);
 }

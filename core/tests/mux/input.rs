@@ -422,6 +422,22 @@ fn an_id_that_was_refused_may_be_used_again() {
 }
 
 #[test]
+fn of_the_ids_that_were_refused_the_last_1024_are_remembered() {
+    let mut solo = Solo::acceptor();
+    for id in 1..=1025 {
+        let key = solo.serve(id, 11);
+        solo.give(&item(id, 7, b"b"));
+        solo.gone(key);
+    }
+    solo.said();
+    solo.give(&item(2, 8, b"more"));
+    solo.give(&item(1025, 8, b"more"));
+    assert_eq!(solo.said(), NOTHING, "the last ones were answered already");
+    solo.give(&item(1, 8, b"more"));
+    assert_eq!(solo.said(), ["DisconnectClientMux mux=1 seq=0 CRC nil"], "the oldest is forgotten");
+}
+
+#[test]
 fn input_over_the_receive_limit_ends_its_call_only() {
     let mut solo = Solo::acceptor_with(|node| node.limits.received_bytes = 1024);
     let key = solo.serve(1, 11);

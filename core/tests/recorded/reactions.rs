@@ -217,7 +217,7 @@ impl Probed {
                 line.end = LineEnd::Open(Box::new(connection));
             }
             Err(reason) => {
-                acceptor.refuse(&reason);
+                acceptor.refuse(reason);
                 line.end = LineEnd::Knocking(acceptor);
                 close(line);
             }

@@ -101,6 +101,15 @@ fn no_byte_of_a_token_can_be_changed() {
 }
 
 #[test]
+fn a_token_that_is_too_long_is_not_looked_at_though_its_signature_is_good() {
+    let name = |len: usize| format!("http://{}", "x".repeat(len));
+    assert_eq!(shared().check(&shared().issue(&name(2900), NOW), NOW), Ok(()));
+    let long = shared().issue(&name(4000), NOW);
+    assert!(long.len() > 4096);
+    assert_eq!(shared().check(&long, NOW), Err(AuthError::Malformed));
+}
+
+#[test]
 fn another_secret_makes_other_tokens() {
     let other = SharedSecret::new(format!("{SECRET}!")).unwrap();
     assert_eq!(shared().check(&other.issue(NAME, NOW), NOW), Err(AuthError::Mismatch));

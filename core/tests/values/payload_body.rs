@@ -1,6 +1,7 @@
 //! Values as payloads: what is kept, and what is refused.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 use gridmux_core::payload::{
@@ -8,7 +9,8 @@ use gridmux_core::payload::{
     Presence, UrlValues,
 };
 use proptest::prelude::*;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Disk {
@@ -107,7 +109,7 @@ fn encoding_appends_and_undoes_on_error() {
         }
     }
     impl<'de> Deserialize<'de> for Refuses {
-        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
             Ok(Self)
         }
     }
@@ -211,6 +213,51 @@ fn nested_options_and_ignored_values_cannot_overflow_the_stack() {
     let mut unknown_field = b"\x83\xa1x\x01\xa1y\x01\xa1z".to_vec();
     unknown_field.extend(vec![0x91; 1 << 20]);
     assert_eq!(decode::<Point>(&unknown_field), Err(DecodeBodyError::TooDeep));
+}
+
+/// Fails with the number of elements that its array or map is said to have.
+#[derive(Debug, Serialize)]
+struct Claimed;
+
+impl<'de> Deserialize<'de> for Claimed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Look;
+        impl<'de> Visitor<'de> for Look {
+            type Value = Claimed;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array or a map")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Claimed, A::Error> {
+                Err(A::Error::custom(format!("claims {:?}", seq.size_hint())))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Claimed, A::Error> {
+                Err(A::Error::custom(format!("claims {:?}", map.size_hint())))
+            }
+        }
+        deserializer.deserialize_any(Look)
+    }
+}
+
+#[test]
+fn no_length_that_a_payload_claims_is_believed_beyond_its_own() {
+    let claims = |error: Option<DecodeBodyError>, len: usize| {
+        let error = error.expect("no value has this type").to_string();
+        assert!(error.contains(&format!("claims Some({len})")), "{error}");
+    };
+    // The largest array and the largest map.
+    for head in [0xdd, 0xdf] {
+        let huge = [head, 0xff, 0xff, 0xff, 0xff];
+        claims(decode::<Claimed>(&huge).err(), 5);
+        claims(decode::<Claimed>(&[&huge[..], &[1, 2, 3]].concat()).err(), 8);
+        claims(decode::<Vec<Claimed>>(&[&[0x91][..], &huge].concat()).err(), 6);
+        claims(decode::<Option<Claimed>>(&huge).err(), 5);
+        let in_a_map = [&b"\x81\xa1x"[..], &huge].concat();
+        claims(decode::<BTreeMap<String, Claimed>>(&in_a_map).err(), 8);
+    }
+    claims(decode::<Claimed>(&[0x92, 1, 2]).err(), 2);
 }
 
 fn state() -> impl Strategy<Value = State> {

@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::cluster::Failure;
 use crate::homes::{Runtimes, on_async_std};
 use crate::ports::loopback_names;
+use crate::print;
 use crate::routes::ECHO;
 
 const PAYLOAD: usize = 512;
@@ -70,7 +71,7 @@ async fn measure<A: Runtime, B: Runtime>(
     let (mut grid_1, mut grid_64) = (Vec::new(), Vec::new());
     let (mut raw_1, mut raw_64) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
-        println!("round {round} of {ROUNDS}");
+        print(format_args!("round {round} of {ROUNDS}"))?;
         grid_1.push(show("grid, 1 caller", measure_grid(&peer, 1).await)?);
         raw_1.push(show("raw, 1 caller", measure_raw(&raw, 1).await)?);
         grid_64.push(show("grid, 64 callers", measure_grid(&peer, CALLERS).await)?);
@@ -146,7 +147,7 @@ fn check(back: &[u8], sent: &[u8]) -> io::Result<()> {
 
 /// Prints a row of the table. A measurement in which a call failed is none.
 fn show(what: &str, rate: Rate) -> Result<Rate, Failure> {
-    println!("  {what:<16} {rate}");
+    print(format_args!("  {what:<16} {rate}"))?;
     if rate.failed > 0 { Err(format!("{what}: calls failed").into()) } else { Ok(rate) }
 }
 

@@ -15,6 +15,7 @@ use crate::cluster::Failure;
 use crate::homes::{Kind, on_async_std};
 use crate::ledger::HoldEvent;
 use crate::node::{Node, Plan, View};
+use crate::signals;
 
 /// Between two looks at the node.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -29,6 +30,8 @@ pub(crate) enum Line {
     View(View),
     /// Nothing is running any more.
     Quiet,
+    /// This process got SIGINT or SIGTERM. It does not end before the parent has decided.
+    Signal,
 }
 
 /// Says it at once: when this returns, the parent will hear it even if this process is killed.
@@ -51,14 +54,15 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
 }
 
 async fn run_on<R: Runtime>(runtime: R, plan: Plan) -> Result<(), Failure> {
-    // Ctrl-C reaches the whole terminal, but the parent decides.
-    tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+    // Signals may reach a whole group of processes or this one alone: the parent has all drain.
+    let signals = signals::watch()?;
     let witness = Arc::new(|event| say(&Line::Hold(event)));
     let node = Node::start(runtime, plan, witness).await?;
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     let mut tick = tokio::time::interval(REPORT_EVERY);
     loop {
         tokio::select! {
+            () = signals.notified() => say(&Line::Signal),
             _ = tick.tick() => say(&Line::View(node.view())),
             order = orders.next_line() => match order? {
                 Some(order) if order == QUIESCE => {

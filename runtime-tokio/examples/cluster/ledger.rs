@@ -1,6 +1,7 @@
 //! Who held which lock when, told by the holders: the lock service is judged by this alone.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
 use gridmux_tokio::time::Instant;
@@ -11,15 +12,38 @@ use crate::locks::Mode;
 /// Holds that ended longer ago than this are forgotten: none that began before them is open.
 const REMEMBER: Duration = Duration::from_secs(120);
 
-/// What a holder says about one hold. Times are nanoseconds of a clock that all holders share.
+/// A time of a clock that all holders share, in nanoseconds. The last one stands for never.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct At(u64);
+
+impl From<Instant> for At {
+    fn from(instant: Instant) -> Self {
+        Self(instant.as_nanos())
+    }
+}
+
+impl From<At> for Instant {
+    fn from(at: At) -> Self {
+        Self::from_nanos(at.0)
+    }
+}
+
+impl fmt::Debug for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Instant::from(*self).fmt(f)
+    }
+}
+
+/// What a holder says about one hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum HoldEvent {
     /// Said before the holder acts.
-    Begin { hold: u64, lock: String, mode: Mode, start: u64, until: u64 },
+    Begin { hold: u64, lock: String, mode: Mode, start: At, until: At },
     /// The lock was refreshed.
-    Extend { hold: u64, until: u64 },
+    Extend { hold: u64, until: At },
     /// Said before the lock is given back.
-    End { hold: u64, end: u64 },
+    End { hold: u64, end: At },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,18 +79,18 @@ impl Ledger {
     pub(crate) fn record(&mut self, holder: u64, event: HoldEvent) {
         match event {
             HoldEvent::Begin { hold, lock, mode, start, until } => {
-                let (start, end) = (Instant::from_nanos(start), Instant::from_nanos(until));
+                let (start, end) = (start.into(), until.into());
                 self.open.insert((holder, hold), Hold { holder, lock, mode, start, end });
                 self.holds += 1;
             }
             HoldEvent::Extend { hold, until } => {
                 if let Some(hold) = self.open.get_mut(&(holder, hold)) {
-                    hold.end = Instant::from_nanos(until);
+                    hold.end = until.into();
                 }
             }
             HoldEvent::End { hold, end } => {
                 if let Some(mut hold) = self.open.remove(&(holder, hold)) {
-                    hold.end = Instant::from_nanos(end);
+                    hold.end = end.into();
                     self.close(hold);
                 }
             }
@@ -123,12 +147,34 @@ mod tests {
 
         fn begin(&mut self, holder: u64, mode: Mode, start: u64, until: u64) {
             let lock = "a".to_owned();
-            self.0.record(holder, HoldEvent::Begin { hold: 1, lock, mode, start, until });
+            self.0.record(
+                holder,
+                HoldEvent::Begin { hold: 1, lock, mode, start: At(start), until: At(until) },
+            );
         }
 
         fn end(&mut self, holder: u64, end: u64) {
-            self.0.record(holder, HoldEvent::End { hold: 1, end });
+            self.0.record(holder, HoldEvent::End { hold: 1, end: At(end) });
         }
+    }
+
+    #[test]
+    fn a_hold_without_an_end_is_printed_as_such() {
+        let events = [
+            HoldEvent::Begin {
+                hold: 1,
+                lock: "a".into(),
+                mode: Mode::Read,
+                start: At(0),
+                until: At(u64::MAX),
+            },
+            HoldEvent::Extend { hold: 1, until: At(1_500_000_000) },
+        ];
+        assert_eq!(
+            format!("{events:?}"),
+            "[Begin { hold: 1, lock: \"a\", mode: Read, start: 0ns, until: never }, \
+             Extend { hold: 1, until: 1.5s }]"
+        );
     }
 
     #[test]
@@ -167,7 +213,7 @@ mod tests {
         script.begin(1, Mode::Write, 0, 2000);
         script.0.gone(1, Instant::from_nanos(500));
         script.begin(2, Mode::Write, 500, 2500);
-        script.0.record(2, HoldEvent::Extend { hold: 1, until: 3500 });
+        script.0.record(2, HoldEvent::Extend { hold: 1, until: At(3500) });
         script.0.gone(2, Instant::from_nanos(9000));
         script.begin(3, Mode::Write, 3500, 5500);
         script.end(3, 4000);

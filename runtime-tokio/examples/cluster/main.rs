@@ -16,6 +16,7 @@ mod chaos;
 mod child;
 mod clock;
 mod cluster;
+mod display;
 mod homes;
 mod in_process;
 mod ledger;
@@ -27,14 +28,21 @@ mod ports;
 mod processes;
 mod report;
 mod routes;
+mod signals;
+mod terminal;
+#[cfg(all(test, unix))]
+mod tests;
 mod walk;
 
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use gridmux_tokio::auth::SharedSecret;
-use serde::Serialize;
+use gridmux_tokio::auth::{SecretError, SharedSecret};
+use gridmux_tokio::builder::BuildError;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -42,30 +50,51 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::Args;
 use crate::chaos::Chaos;
-use crate::cluster::Failure;
+use crate::cluster::{Ends, Failure};
 use crate::in_process::InProcess;
 use crate::node::Plan;
+use crate::outcome::Counts;
 use crate::processes::Processes;
 use crate::report::Summary;
+use crate::terminal::Stderr;
 
 /// Where the secret that all nodes share is found, if it is not to be a random one.
 pub(crate) const SECRET_VARIABLE: &str = "GRID_SECRET";
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
+    program(Args::parse()).await.into()
+}
+
+/// Runs the program and gives its exit code: 0 if all was well, 2 if it was asked for something
+/// that cannot work, 1 for everything else.
+async fn program(args: Args) -> u8 {
     // Links that end are the everyday life of a cluster with chaos in it.
     let asked = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
     let filter = asked.unwrap_or_else(|| Targets::new().with_default(LevelFilter::ERROR));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Stderr);
     tracing_subscriber::registry().with(lines).with(filter).init();
-    match run(Args::parse()).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    if let Err(error) = args.check() {
+        // Without standard error there is no reader.
+        let _ = error.print();
+        return USAGE;
+    }
+    match run(args).await {
+        Ok(true) => 0,
+        Ok(false) => 1,
         Err(error) => {
-            eprintln!("cluster: {error}");
-            ExitCode::FAILURE
+            tell(format_args!("cluster: {error}"));
+            exit_code(&error)
         }
     }
+}
+
+/// The exit code for what was asked for and cannot work.
+const USAGE: u8 = 2;
+
+fn exit_code(error: &Failure) -> u8 {
+    let config = matches!(error.downcast_ref(), Some(BuildError::Config(_)));
+    if config || error.is::<SecretError>() { USAGE } else { 1 }
 }
 
 /// Does what the command line says; whether all was well.
@@ -73,37 +102,60 @@ async fn run(mut args: Args) -> Result<bool, Failure> {
     let mut rng = args.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
     if args.bench {
         let figures = bench::run(args.runtime, &SharedSecret::new(secret()?)?, &mut rng).await?;
-        print_line(&figures)?;
+        print(serde_json::to_string(&figures)?)?;
         return Ok(true);
     }
     if args.child {
         child::run(plan_of_one(&args, &mut rng, true)?).await?;
         return Ok(true);
     }
+    let signals = signals::watch()?;
     let nodes = if args.peers.is_empty() { args.nodes.into() } else { args.peers.len() };
     let chaos = args.chaos.then(|| Chaos::new(rng.fork(), nodes));
-    let summary = if args.node.is_some() {
+    let ends = Ends {
+        after: args.seconds.map(Into::into).map(Duration::from_secs),
+        size: nodes,
+        guests: args.guest.clone(),
+    };
+    let (summary, lives) = if args.node.is_some() {
         let cluster = InProcess::start_all(vec![plan_of_one(&args, &mut rng, false)?]).await?;
-        cluster::run(cluster, args.seconds, chaos).await?
+        cluster::run(cluster, &signals, &ends, chaos).await?
     } else if args.processes {
         let names = names(&mut args, nodes, &mut rng)?;
         let options = child_options(&args);
         let (secret, seed) = (secret()?, rng.u64(..));
+        // Here rather than in each child.
+        SharedSecret::new(&secret)?;
         let cluster = Processes::start_all(names, secret, args.runtime, options, seed).await?;
-        cluster::run(cluster, args.seconds, chaos).await?
+        cluster::run(cluster, &signals, &ends, chaos).await?
     } else {
         let names = names(&mut args, nodes, &mut rng)?;
         let secret = SharedSecret::new(secret()?)?;
         let plan = |name: &String| plan(&args, name, &names, &secret, rng.u64(..));
         let cluster = InProcess::start_all(names.iter().map(plan).collect()).await?;
-        cluster::run(cluster, args.seconds, chaos).await?
+        cluster::run(cluster, &signals, &ends, chaos).await?
     };
-    print_line(&summary)?;
-    Ok(Summary::is_good(&summary))
+    print(serde_json::to_string(&summary)?)?;
+    Ok(is_good(&summary, &ends.missed(&lives)))
+}
+
+/// Says what was not well, and whether all was.
+fn is_good(summary: &Summary, missed: &[String]) -> bool {
+    for missed in missed {
+        tell(format_args!("cluster: {missed}"));
+    }
+    let Counts { wrong, stuck, ok, .. } = summary.counts;
+    if wrong + stuck > 0 {
+        tell(format_args!("cluster: {wrong} answers were wrong, {stuck} calls were stuck"));
+    }
+    if ok == 0 {
+        tell("cluster: no call was answered");
+    }
+    missed.is_empty() && wrong + stuck == 0 && ok > 0
 }
 
 /// The names of the nodes that run here: those of the command line, or `nodes` on free ports.
-/// Guests that have no port get one too, and are told of.
+/// Guests that have no port get one too, and are printed.
 fn names(args: &mut Args, nodes: usize, rng: &mut fastrand::Rng) -> Result<Vec<String>, Failure> {
     let any = args.guest.iter().filter(|guest| *guest == ports::ANY).count();
     let here = if args.peers.is_empty() { nodes } else { 0 };
@@ -113,7 +165,7 @@ fn names(args: &mut Args, nodes: usize, rng: &mut fastrand::Rng) -> Result<Vec<S
     guests.zip(ports).for_each(|(guest, name)| *guest = name);
     names.extend_from_slice(&args.peers);
     if !args.guest.is_empty() {
-        eprintln!("names: {}\nguests: {}", names.join(","), args.guest.join(","));
+        tell(format_args!("names: {}\nguests: {}", names.join(","), args.guest.join(",")));
     }
     Ok(names)
 }
@@ -129,7 +181,7 @@ fn plan(args: &Args, name: &str, names: &[String], secret: &SharedSecret, seed: 
         runtime: args.runtime.of_node(node),
         dir: args.dir.clone(),
         shares_directory: true,
-        locks: args.locks,
+        locks: args.locks.get(),
         seed,
     }
 }
@@ -164,7 +216,13 @@ fn secret() -> Result<String, Failure> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn print_line(value: &impl Serialize) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string(value)?);
-    Ok(())
+/// Prints a line; a reader that has gone is an error and no panic.
+fn print(line: impl Display) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}").map_err(|error| format!("standard output: {error}").into())
+}
+
+/// Says a line on standard error, if there is one.
+fn tell(line: impl Display) {
+    let _ = writeln!(Stderr, "{line}");
 }

@@ -1,6 +1,7 @@
 //! One node: its handlers, its load, and what is seen of it from outside. It knows no runtime
 //! but the one it is given.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,7 @@ use gridmux_tokio::builder::{BuildError, Builder};
 use gridmux_tokio::driver::runtime::Runtime;
 use gridmux_tokio::driver::time::sleep;
 use gridmux_tokio::handle::{Context, Grid, Input, Output};
+use gridmux_tokio::link::LinkState;
 use gridmux_tokio::node::authority;
 use gridmux_tokio::payload::{NoPayload, Payload};
 use gridmux_tokio::timings::Timings;
@@ -49,12 +51,14 @@ pub(crate) struct Plan {
 }
 
 /// What is seen of a running node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct View {
     pub(crate) counts: Counts,
     pub(crate) reconnects: u64,
     pub(crate) links_up: usize,
     pub(crate) links: usize,
+    /// Peers and guests to which no link has been up in this life of the node.
+    pub(crate) unmet: BTreeSet<String>,
     /// Of the slowest link.
     pub(crate) round_trip_nanos: Option<u64>,
     /// Streams that are open now, opened here or served here.
@@ -81,7 +85,8 @@ impl<R: Runtime> Node<R> {
     ) -> Result<Self, BuildError> {
         let table = Arc::new(Mutex::new(Table::new(runtime.instant(), None)));
         let grid = open(&runtime, &plan, &table).await?;
-        let (outcomes, progress) = (Outcomes::default(), Arc::new(Progress::default()));
+        let names = grid.peers().iter().map(|peer| peer.name().to_owned()).collect();
+        let (outcomes, progress) = (Outcomes::default(), Arc::new(Progress::new(names)));
         let (guests, peers): (Vec<_>, Vec<_>) =
             grid.peers().into_iter().partition(|peer| plan.guests.iter().any(|g| g == peer.name()));
         let locks = Locks::new(runtime.clone(), table, peers.clone(), outcomes.clone(), None);
@@ -99,11 +104,16 @@ impl<R: Runtime> Node<R> {
 
     pub(crate) fn view(&self) -> View {
         let stats = self.grid.stats();
+        let peers = self.grid.peers();
+        for peer in peers.iter().filter(|peer| peer.state() == LinkState::Connected) {
+            self.progress.meet(peer.name());
+        }
         View {
             counts: self.outcomes.counts(),
             reconnects: stats.reconnects,
             links_up: stats.links_up,
-            links: self.grid.peers().len(),
+            links: peers.len(),
+            unmet: self.progress.unmet(),
             round_trip_nanos: stats
                 .round_trip
                 .map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
@@ -116,9 +126,11 @@ impl<R: Runtime> Node<R> {
     /// Begins nothing new and waits, within reason, until everything begun is over: locks are
     /// given back while that is still possible.
     pub(crate) async fn quiesce(&self) {
+        self.outcomes.drain();
         self.progress.stop();
         let until = self.runtime.instant().after(GRACE);
-        while self.progress.workers() > 0 && self.runtime.instant() < until {
+        let busy = || self.progress.workers() > 0 || !self.outcomes.is_quiet();
+        while busy() && self.runtime.instant() < until {
             sleep(&self.runtime, Duration::from_millis(5)).await;
         }
     }
@@ -144,7 +156,7 @@ async fn open<R: Runtime>(
             .timings(Timings { ping_interval: Duration::from_secs(1), ..Timings::default() });
         let address = authority(&plan.name).unwrap_or_default();
         match serve(builder, runtime, plan, table).bind(address).await {
-            Err(BuildError::Listen(_)) if tries < BIND_TRIES => {
+            Err(BuildError::Listen { .. }) if tries < BIND_TRIES => {
                 sleep(runtime, BIND_PAUSE).await;
             }
             opened => return opened,

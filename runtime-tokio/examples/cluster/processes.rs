@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 
 use crate::SECRET_VARIABLE;
@@ -27,6 +27,8 @@ const END_WITHIN: Duration = Duration::from_secs(6);
 struct Records {
     lives: Vec<Lives>,
     quiet: Vec<bool>,
+    /// A child got a signal that asks it to end.
+    asked_to_end: bool,
     ledger: Ledger,
 }
 
@@ -65,6 +67,7 @@ impl Processes {
                 .map(|(node, name)| Lives::new(name.clone(), runtimes.of_node(node)))
                 .collect(),
             quiet: vec![false; names.len()],
+            asked_to_end: false,
             ledger: Ledger::default(),
         };
         let running = names.iter().map(|_| None).collect();
@@ -103,12 +106,17 @@ impl Cluster for Processes {
     async fn start(&mut self, node: usize) -> Result<(), Failure> {
         self.holders += 1;
         let holder = self.holders;
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["--child", "--node", &self.names[node]])
-            .args(["--peers", &self.names.join(",")])
-            .args(["--seed", &self.seed.wrapping_add(holder).to_string()])
-            .args(["--runtime", self.runtimes.of_node(node).name()])
-            .args(&self.options)
+        let (name, names) = (self.names[node].clone(), self.names.join(","));
+        let seed = self.seed.wrapping_add(holder).to_string();
+        let runtime = self.runtimes.of_node(node).name().to_owned();
+        let mut args: Vec<OsString> = vec!["--child".into()];
+        for (option, value) in
+            [("--node", name), ("--peers", names), ("--seed", seed), ("--runtime", runtime)]
+        {
+            args.extend([option.into(), value.into()]);
+        }
+        args.extend_from_slice(&self.options);
+        let mut child = this_program(args)?
             .env(SECRET_VARIABLE, &self.secret)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -132,6 +140,10 @@ impl Cluster for Processes {
             }
         }
         Ok(())
+    }
+
+    fn is_asked_to_end(&self) -> bool {
+        self.records().asked_to_end
     }
 
     fn nodes(&self) -> Vec<Lives> {
@@ -175,6 +187,18 @@ impl Cluster for Processes {
     }
 }
 
+/// A command that runs this program once more.
+#[cfg(not(test))]
+fn this_program(args: Vec<OsString>) -> std::io::Result<tokio::process::Command> {
+    let mut command = tokio::process::Command::new(std::env::current_exe()?);
+    command.args(args);
+    Ok(command)
+}
+
+/// The same where the program is one of its own tests.
+#[cfg(test)]
+use crate::tests::this_program;
+
 /// Writes down what a child says, until its end. A line that SIGKILL has cut is not heard.
 async fn read(output: ChildStdout, node: usize, holder: u64, records: Arc<Mutex<Records>>) {
     let mut lines = BufReader::new(output).lines();
@@ -183,6 +207,7 @@ async fn read(output: ChildStdout, node: usize, holder: u64, records: Arc<Mutex<
         match serde_json::from_str(&line) {
             Ok(Line::Hold(event)) => records.ledger.record(holder, event),
             Ok(Line::View(view)) => records.lives[node].see(view),
+            Ok(Line::Signal) => records.asked_to_end = true,
             Ok(Line::Quiet) => records.quiet[node] = true,
             Err(error) => tracing::debug!(%error, line, "not a line of a child"),
         }

@@ -1,13 +1,29 @@
-//! What is shown while the cluster runs, and the line at the end.
+//! What is known of the nodes of a run, and the line at the end.
 
-use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use crate::homes::Kind;
 use crate::node::View;
 use crate::outcome::Counts;
+
+/// Peers that were to be met and were not, in words, by the node that has missed them. A cluster
+/// has `size` nodes, and guests, which may stay away unless there is but one node.
+pub(crate) fn missed(nodes: &[Lives], size: usize, guests: &[String]) -> Vec<String> {
+    let missed = |node: &Lives| {
+        let Some(mut names) = node.never_met() else {
+            return Some(format!("{} was not seen running", node.name));
+        };
+        if size > 1 || names.len() < guests.len() {
+            names.retain(|name| !guests.contains(name));
+        }
+        let names: Vec<_> = names.into_iter().collect();
+        (!names.is_empty())
+            .then(|| format!("{} has never had a link to {}", node.name, names.join(", ")))
+    };
+    nodes.iter().filter_map(missed).collect()
+}
 
 /// The result, printed as one JSON object.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -18,12 +34,6 @@ pub(crate) struct Summary {
     pub(crate) counts: Counts,
     pub(crate) reconnects: u64,
     pub(crate) kills: u64,
-}
-
-impl Summary {
-    pub(crate) const fn is_good(&self) -> bool {
-        self.counts.wrong == 0 && self.counts.stuck == 0
-    }
 }
 
 /// Whether a node runs.
@@ -43,6 +53,8 @@ pub(crate) struct Lives {
     runtime: Kind,
     /// The sums of the lives that are over.
     past: (Counts, u64),
+    /// Peers that no life that is over has met; `None` before the first has been looked at.
+    never_met: Option<BTreeSet<String>>,
     /// The newest look at the present life.
     present: Option<View>,
     ended: bool,
@@ -51,17 +63,38 @@ pub(crate) struct Lives {
 impl Lives {
     pub(crate) const fn new(name: String, runtime: Kind) -> Self {
         let none = Counts::NONE;
-        Self { name, runtime, past: (none, 0), present: None, ended: false }
+        let never_met = None;
+        Self { name, runtime, past: (none, 0), never_met, present: None, ended: false }
     }
 
-    pub(crate) const fn see(&mut self, view: View) {
+    pub(crate) fn see(&mut self, view: View) {
         self.present = Some(view);
     }
 
     /// This life is over, by violence.
     pub(crate) fn die(&mut self) {
         self.past = self.totals();
+        self.never_met = self.never_met();
         self.present = None;
+    }
+
+    /// Peers and guests to which this node has had no link in any of its lives; `None` if it was
+    /// never looked at.
+    pub(crate) fn never_met(&self) -> Option<BTreeSet<String>> {
+        match (&self.never_met, &self.present) {
+            (past, None) => past.clone(),
+            (None, Some(view)) => Some(view.unmet.clone()),
+            (Some(past), Some(view)) => Some(past & &view.unmet),
+        }
+    }
+
+    pub(crate) const fn runtime(&self) -> Kind {
+        self.runtime
+    }
+
+    /// The newest look at the present life, or an empty one.
+    pub(crate) fn view(&self) -> View {
+        self.present.clone().unwrap_or_default()
     }
 
     /// The last life is over, in good order.
@@ -79,8 +112,8 @@ impl Lives {
         (counts, reconnects)
     }
 
-    fn state(&self) -> State {
-        match self.present {
+    pub(crate) fn state(&self) -> State {
+        match &self.present {
             _ if self.ended => State::Ended,
             None => State::Down,
             Some(view) if view.stopping => State::Draining,
@@ -89,72 +122,43 @@ impl Lives {
     }
 }
 
-/// A line for each node, in place on a terminal, below each other elsewhere.
-#[derive(Debug)]
-pub(crate) struct Display {
-    in_place: bool,
-    shown_at: Instant,
-    /// How many lines above the cursor are ours to write over.
-    above: usize,
-    /// Calls of each node when they were last shown.
-    calls: Vec<u64>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Display {
-    pub(crate) fn new() -> Self {
-        let in_place = std::io::stdout().is_terminal();
-        Self { in_place, shown_at: Instant::now(), above: 0, calls: Vec::new() }
+    fn unmet(names: &[&str]) -> View {
+        let unmet = names.iter().map(|name| (*name).to_owned()).collect();
+        View { unmet, ..View::default() }
     }
 
-    /// Says something to people; the nodes' lines go on below.
-    pub(crate) fn note(&mut self, text: &str) {
-        self.above = 0;
-        eprintln!("{text}");
-    }
-
-    /// Shows the nodes if it is time.
-    pub(crate) fn refresh(&mut self, nodes: &[Lives], every: Duration) {
-        let since = self.shown_at.elapsed();
-        if since < every {
-            return;
-        }
-        self.shown_at = Instant::now();
-        let calls: Vec<_> = nodes.iter().map(|node| node.totals().0.calls).collect();
-        let mut text = String::new();
-        if self.in_place && self.above > 0 {
-            text.push_str(&format!("\x1b[{}A", self.above));
-        }
-        for (index, node) in nodes.iter().enumerate() {
-            let before = self.calls.get(index).copied().unwrap_or_default();
-            let rate = calls[index].saturating_sub(before) as f64 / since.as_secs_f64();
-            if self.in_place {
-                text.push_str("\x1b[2K");
+    fn node(lives: &[View]) -> Lives {
+        let mut node = Lives::new("a".into(), Kind::Tokio);
+        for (number, view) in lives.iter().enumerate() {
+            if number > 0 {
+                node.die();
             }
-            text.push_str(&line(node, rate));
-            text.push('\n');
+            node.see(view.clone());
         }
-        self.above = nodes.len();
-        self.calls = calls;
-        // Nobody may be looking.
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        node
     }
-}
 
-fn line(node: &Lives, rate: f64) -> String {
-    let state = match node.state() {
-        State::Up => "up",
-        State::Draining => "draining",
-        State::Down => "down",
-        State::Ended => "ended",
-    };
-    let view = node.present.unwrap_or_default();
-    let round_trip = view
-        .round_trip_nanos
-        .map_or_else(|| "-".to_owned(), |nanos| format!("{:.2} ms", nanos as f64 / 1e6));
-    let (name, links, streams, held) = (&node.name, view.links, view.streams, view.held);
-    let (up, runtime) = (view.links_up, node.runtime.name());
-    format!(
-        "{name:<23} {runtime:<9} {state:<8}  links {up}/{links}  rtt {round_trip:>9}  {rate:>7.0} calls/s  \
-         streams {streams:>3}  locks {held}"
-    )
+    #[test]
+    fn a_peer_is_missed_if_no_life_of_a_node_has_met_it() {
+        let none = [node(&[unmet(&["b", "c"])])];
+        assert_eq!(missed(&none, 3, &[]), ["a has never had a link to b, c"]);
+        let one_each = [node(&[unmet(&["b"]), unmet(&["c"])])];
+        assert_eq!(missed(&one_each, 3, &[]), [""; 0]);
+        let only_one = [node(&[unmet(&["b"]), unmet(&["b", "c"])])];
+        assert_eq!(missed(&only_one, 3, &[]), ["a has never had a link to b"]);
+        assert_eq!(missed(&[node(&[])], 3, &[]), ["a was not seen running"]);
+    }
+
+    #[test]
+    fn a_guest_may_stay_away_unless_guests_are_all_that_was_to_be_met() {
+        let guests = ["g".to_owned(), "h".to_owned()];
+        assert_eq!(missed(&[node(&[unmet(&["g", "h"])])], 2, &guests), [""; 0]);
+        assert_eq!(missed(&[node(&[unmet(&["g"])])], 1, &guests), [""; 0]);
+        let none = missed(&[node(&[unmet(&["g", "h"])])], 1, &guests);
+        assert_eq!(none, ["a has never had a link to g, h"]);
+    }
 }

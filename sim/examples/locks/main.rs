@@ -60,9 +60,20 @@ struct Args {
     /// Lets clocks jump and run at other rates, which no lease survives.
     #[arg(long)]
     clocks: bool,
-    /// Where a picture of the first failure is written to, for a browser.
-    #[arg(long)]
+    /// Where a picture of the first failure is written to, for a browser; its directory must exist.
+    #[arg(long, value_name = "FILE", value_parser = to_write)]
     html: Option<PathBuf>,
+}
+
+/// The place of a file that is to be written: refused before the work if its directory is not there.
+fn to_write(path: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(path);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match parent.map_or(Ok(true), |parent| parent.metadata().map(|parent| parent.is_dir())) {
+        Ok(true) => Ok(path),
+        Ok(false) => Err("it is in no directory".into()),
+        Err(error) => Err(format!("{}: {error}", parent.unwrap_or(&path).display())),
+    }
 }
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -87,7 +98,8 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     show(&least);
     if let Some(path) = &args.html {
         let traced = simulation.traced(true).replay(&least.script.to_string())?;
-        std::fs::write(path, traced.html().unwrap_or_default())?;
+        let written = std::fs::write(path, traced.html().unwrap_or_default());
+        written.map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(ExitCode::FAILURE)
 }

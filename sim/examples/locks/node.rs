@@ -8,7 +8,7 @@ use gridmux_sim::world::SimRuntime;
 use gridmux_tokio::driver::runtime::Clock;
 use gridmux_tokio::time::Instant;
 
-use crate::ledger::HoldEvent;
+use crate::ledger::{At, HoldEvent};
 use crate::locks::{self, Attempt, Guard, Locks, Mistake, Mode, Table};
 use crate::outcome::Outcomes;
 
@@ -67,10 +67,10 @@ async fn hold(
     if !guard.is_held() {
         return;
     }
-    let until = |believed: Instant| instant(context.simulated(believed)).as_nanos();
+    let until = |believed: Instant| At::from(instant(context.simulated(believed)));
     let leave = context.now().after(time);
     let mut believed = guard.until();
-    let start = instant(context.simulated_now()).as_nanos();
+    let start = instant(context.simulated_now()).into();
     context.note(HoldEvent::Begin { hold, lock, mode, start, until: until(believed) });
     while guard.is_held() && context.now() < leave {
         if guard.until() != believed {
@@ -79,7 +79,7 @@ async fn hold(
         }
         context.sleep(leave.since(context.now()).min(Duration::from_millis(50))).await;
     }
-    let end = instant(context.simulated_now()).as_nanos().min(until(guard.until()));
+    let end = At::from(instant(context.simulated_now())).min(until(guard.until()));
     context.note(HoldEvent::End { hold, end });
 }
 

@@ -137,6 +137,15 @@
 //! [`Simulation::run_twice`] says where they differ first.
 //! Channels and locks of `futures` and of `tokio::sync` are fine.
 //!
+//! # The other way to test: real nodes
+//!
+//! Nodes, handles, handlers and tasks are those of production here. Time, the scheduling of tasks
+//! and the network are simulated. `gridmux_core::test_util::TestGrid` (feature `test-util`; also
+//! in `gridmux-tokio` and `gridmux-smol`) has the same nodes on a real runtime, in real time, with
+//! faults that a test asks for one by one: for code that needs tokio or smol itself, and for a few
+//! named scenarios. Its first page compares the two. The order of events there is another one each
+//! time; here a seed repeats it.
+//!
 //! [grids]: gridmux_core::handle::Grid
 //! [peers]: gridmux_core::handle::PeerHandle
 //! [`Runtime`]: gridmux_core::driver::runtime::Runtime

@@ -39,7 +39,7 @@ const PICTURE: usize = 2 << 20;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Where the short script and its picture go
-    #[arg(long, value_name = "DIR", default_value = USUAL_DIR)]
+    #[arg(long, value_name = "DIR", default_value = USUAL_DIR, value_parser = files::dir_to_write_to)]
     dir: PathBuf,
 }
 

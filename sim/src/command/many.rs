@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::again::Again;
 use super::digest::{Digest, of_another_process};
 use super::exit::{Done, Exit};
-use super::files::USUAL_DIR;
+use super::files::{self, USUAL_DIR};
 use super::out;
 use super::progress::{Progress, Rates};
 use super::report::verdict_line;
@@ -78,7 +78,7 @@ pub(super) struct Args {
     patience: Patience,
 
     /// Where the scripts of seeds that fail go
-    #[arg(long, value_name = "DIR", default_value = USUAL_DIR)]
+    #[arg(long, value_name = "DIR", default_value = USUAL_DIR, value_parser = files::dir_to_write_to)]
     dir: PathBuf,
 }
 

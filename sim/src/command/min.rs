@@ -32,7 +32,7 @@ pub(super) struct Args {
     swarm: Swarm,
 
     /// Where the short script goes [default: target/sim/NAME-min.sim]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::to_write)]
     out: Option<PathBuf>,
 
     /// Keep the failure by this oracle, such as O3, not the first one

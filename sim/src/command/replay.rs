@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::exit::Done;
+use super::files;
 use super::play::Player;
 use super::report;
 use super::subject::Subject;
@@ -22,7 +23,7 @@ pub(super) struct Args {
     knobs: Vec<String>,
 
     /// Write everything that happened to this file, one line per event
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::to_write)]
     trace: Option<PathBuf>,
 
     #[command(flatten)]

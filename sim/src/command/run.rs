@@ -24,15 +24,15 @@ pub(super) struct Args {
     swarm: Swarm,
 
     /// Write everything that happened to this file, one line per event
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::to_write)]
     trace: Option<PathBuf>,
 
     /// Write the script of the seed to this file; with `-`, print it and do nothing else
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::to_write)]
     script: Option<PathBuf>,
 
     /// Where the script of a run that fails goes
-    #[arg(long, value_name = "DIR", default_value = USUAL_DIR)]
+    #[arg(long, value_name = "DIR", default_value = USUAL_DIR, value_parser = files::dir_to_write_to)]
     dir: PathBuf,
 
     #[command(flatten)]

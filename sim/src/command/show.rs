@@ -26,11 +26,11 @@ pub(super) struct Args {
     swarm: Swarm,
 
     /// Write a page with a diagram of space and time
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::to_write)]
     html: Option<PathBuf>,
 
     /// Write a trace for https://ui.perfetto.dev
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::to_write)]
     perfetto: Option<PathBuf>,
 
     /// Print the log as text

@@ -39,13 +39,10 @@ impl Carriers {
         self.open.values().filter_map(|(_, socket)| socket.poll_timeout()).min()
     }
 
-    /// Takes a connection that has come in, unless too many have not said who they are.
+    /// Takes a connection that has come in.
     pub(super) fn accept(&mut self, now: Now, grid: &mut GridState, transport: Box<dyn Transport>) {
-        let strangers = self.open.values().filter(|(_, socket)| socket.link().is_none()).count();
-        if strangers < grid.node().limits.unauthenticated {
-            let socket = Socket::accepted(grid, now.instant);
-            self.insert(transport, socket);
-        }
+        let socket = Socket::accepted(grid, now.instant, transport.remote_addr());
+        self.insert(transport, socket);
     }
 
     fn insert(&mut self, transport: Box<dyn Transport>, mut socket: Socket) {

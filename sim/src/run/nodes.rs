@@ -12,7 +12,7 @@ use gridmux_core::driver::runtime::{Clock as _, Runtime as _};
 use gridmux_core::handle::{Fault, Grid, PeerHandle};
 use gridmux_core::limits::Limits;
 use gridmux_core::link::LinkState;
-use gridmux_core::node::{Node, authority};
+use gridmux_core::node::{Node, authority, is_secure};
 use gridmux_core::peer::Peer;
 use gridmux_core::stats::Stats;
 use gridmux_core::timings::Timings;
@@ -208,7 +208,7 @@ impl Nodes {
             .first_generation(self.first_generation);
         let builder = app::serve(builder, &self.stage, &runtime, node);
         let address = authority(name).filter(|_| listens);
-        let opened = open_as(node, builder, &runtime, address, waits);
+        let opened = open_as(node, builder, &runtime, address, (waits, is_secure(name)));
         let opened = opened.map_err(|error| error.to_string());
         match opened {
             Ok(grid) => {
@@ -563,23 +563,29 @@ fn open_as(
     builder: Builder<SimRuntime>,
     runtime: &SimRuntime,
     address: Option<&str>,
-    waits: bool,
+    (waits, secure): (bool, bool),
 ) -> Result<Grid<SimRuntime>, BuildError> {
     let random = runtime.random().map_err(BuildError::Runtime)?;
+    let dialling = || Dialling { shared: runtime.shared.clone(), life: runtime.life };
+    // The runtime's own connector is taken for one that knows no TLS.
+    let builder = if secure { builder.connector(dialling()) } else { builder };
     let builder = match node % 3 {
         0 => builder.seed(u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|at: usize| random[at]))),
         1 => builder.instance(random),
-        _ => builder.connector(Dialling { shared: runtime.shared.clone(), life: runtime.life }),
+        _ => builder.connector(dialling()),
     };
     match address {
         // It does not wait.
         Some(address) if node.is_multiple_of(2) && !waits => {
             let bound = builder.bind(address).now_or_never();
-            bound.unwrap_or_else(|| Err(std::io::Error::from(ErrorKind::WouldBlock).into()))
+            bound.unwrap_or_else(|| Err(BuildError::Runtime(ErrorKind::WouldBlock.into())))
         }
         address => {
             let grid = builder.start_gate().build()?;
-            address.map(|address| grid.listen(address)).transpose()?;
+            if let Some(address) = address {
+                let failed = |source| BuildError::Listen { address: address.into(), source };
+                grid.listen(address).map_err(failed)?;
+            }
             if !waits {
                 grid.start();
             }

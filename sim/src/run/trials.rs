@@ -13,7 +13,7 @@ use gridmux_core::payload::NoPayload;
 use gridmux_core::route::Unary;
 
 use crate::script::Trial;
-use crate::world::SimRuntime;
+use crate::world::{Dialling, SimRuntime};
 
 /// A mistake that was tried, and what was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,9 @@ impl From<BuildError> for Refusal {
         match error {
             BuildError::Config(error) => Self::Config(error),
             BuildError::NoAuth => Self::NoAuth,
-            BuildError::Runtime(error) | BuildError::Listen(error) => Self::System(error.kind()),
+            BuildError::Runtime(source) | BuildError::Listen { source, .. } => {
+                Self::System(source.kind())
+            }
             other => unreachable!("an error of a later version: {other:?}"),
         }
     }
@@ -54,15 +56,16 @@ impl Tried {
     /// Whether the answer is the error that names the mistake.
     pub fn is_refused(&self) -> bool {
         use ConfigError::{
-            DuplicateName, InvalidName, InvalidRoute, Limit, NameTaken, UnknownPeer,
+            DuplicateName, InvalidName, InvalidRoute, Limit, NameTaken, OwnName, UnknownPeer,
         };
         use Refusal::{Config, NoAuth, Secret, System};
         let Some(answer) = &self.answer else { return false };
         match self.trial {
             Trial::OwnTwice => matches!(answer, Config(DuplicateName(_))),
             Trial::Slash | Trial::Capitals => matches!(answer, Config(InvalidName { .. })),
-            Trial::UnknownPeer | Trial::OwnHandle => matches!(answer, Config(UnknownPeer(_))),
-            Trial::OwnPeer | Trial::SamePeer => matches!(answer, Config(NameTaken(_))),
+            Trial::UnknownPeer => matches!(answer, Config(UnknownPeer(_))),
+            Trial::OwnHandle | Trial::OwnPeer => matches!(answer, Config(OwnName(_))),
+            Trial::SamePeer => matches!(answer, Config(NameTaken(_))),
             Trial::NoAuth => *answer == NoAuth,
             Trial::ShortSecret => matches!(answer, Secret(SecretError::TooShort { .. })),
             Trial::ShortLife => *answer == Secret(SecretError::LifetimeTooShort),
@@ -100,6 +103,8 @@ pub(super) fn attempt(
         _ => {}
     }
     let builder = Grid::builder_on(runtime.clone(), own).peers(list).start_gate();
+    let dialling = Dialling { shared: runtime.shared.clone(), life: runtime.life };
+    let builder = builder.connector(dialling);
     let builder = match trial {
         Trial::NoAuth => builder,
         _ => builder.auth(secret.clone()),
@@ -128,7 +133,7 @@ fn build(trial: Trial, builder: Builder<SimRuntime>) -> Result<Grid<SimRuntime>,
         Trial::Elsewhere => {
             // It does not wait.
             let bound = builder.bind("elsewhere:1").now_or_never();
-            bound.unwrap_or_else(|| Err(std::io::Error::from(ErrorKind::WouldBlock).into()))
+            bound.unwrap_or_else(|| Err(BuildError::Runtime(ErrorKind::WouldBlock.into())))
         }
         _ => builder.build(),
     }

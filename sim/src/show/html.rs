@@ -184,7 +184,7 @@ mod tests {
 
     /// The chart as a browser has drawn it, for each of the ends of the page's address.
     fn drawn<const N: usize>(browser: PathBuf, page: &str, fragments: [&str; N]) -> [String; N] {
-        let dir = env::temp_dir().join(format!("gridmux-sim-show-{}", process::id()));
+        let dir = env::temp_dir().join(format!("gridmux-sim-show-{}-{N}", process::id()));
         fs::create_dir_all(&dir).unwrap();
         let file = dir.join("run.html");
         fs::write(&file, page).unwrap();
@@ -203,6 +203,39 @@ mod tests {
         });
         fs::remove_dir_all(&dir).unwrap();
         charts
+    }
+
+    #[test]
+    fn labels_of_faults_that_are_close_together_do_not_cover_each_other() {
+        let Some(browser) = browser() else {
+            println!("SKIPPED: no chromium, chromium-browser or google-chrome in PATH");
+            return;
+        };
+        let mut sample = Sample::new();
+        sample.crowd_of_faults(40);
+        let [chart] = drawn(browser, &html(&sample.shown()), [""]);
+        let labels: Vec<(i64, f64)> = chart
+            .split("<text class=\"row")
+            .skip(1)
+            .map(|label| {
+                let number = |name: &str| {
+                    let (_, rest) = label.split_once(&format!(" {name}=\"")).unwrap();
+                    rest.split('"').next().unwrap().parse::<f64>().unwrap()
+                };
+                assert!(number("y") > 0.0, "{label}");
+                (number("y") as i64, number("x"))
+            })
+            .collect();
+        // Those of the sample are on other nodes and at other times, but for one.
+        assert!(labels.len() >= 6, "{labels:?}");
+        assert_eq!(chart.matches("class=\"faultmark").count(), 45, "every fault has its mark");
+        for (index, one) in labels.iter().enumerate() {
+            for other in &labels[..index] {
+                // No label is narrower than 40 pixels, and none as wide as the window's margin.
+                let apart = one.0.abs_diff(other.0) >= 11 || (one.1 - other.1).abs() > 40.0;
+                assert!(apart, "{one:?} and {other:?} in {labels:?}");
+            }
+        }
     }
 
     #[test]

@@ -103,6 +103,16 @@ impl Sample {
         self.history.push(Entry { at, node, life: 0, clock: at, call, serving, sight });
     }
 
+    /// So many more faults of a node, a millisecond apart.
+    pub(super) fn crowd_of_faults(&mut self, count: u64) {
+        for number in 0..count {
+            let (row, text) = ("B4", "at 1ms reset n0 n1".to_owned());
+            let what = Happening::Fault { row, text, nodes: vec![0], lasts: 0 };
+            self.event((60 + number) * MS, what);
+        }
+        self.trace.events.sort_by_key(|event| event.at);
+    }
+
     fn link(&mut self) {
         for node in 0..3 {
             self.event(0, Happening::Born { node });

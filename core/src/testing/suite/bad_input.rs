@@ -1,14 +1,20 @@
 //! Whoever breaks the rules gets a clear error, is logged once, and harms nobody else.
 
 use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use futures::FutureExt;
 
 use super::super::{Logs, Raw, TestGrid, eventually, spawn};
 use crate::auth::SharedSecret;
 use crate::builder::Builder;
-use crate::driver::runtime::Runtime;
+use crate::driver::runtime::{Listener, Runtime, Transport};
 use crate::driver::time::sleep;
 use crate::error::CallError;
 use crate::link::{LinkState, dials};
@@ -158,6 +164,87 @@ pub async fn an_unknown_name_is_refused<R: Runtime>(rt: R) {
     let refused = raw.greet(&Raw::hello("http://nobody:1", [9; 16], token, wall)).await;
     assert_eq!(refused, Err("unknown incoming host: http://nobody:1".into()));
     scene.logged_once("http://nobody:1");
+    scene.logged_once("claimed=http://nobody:1");
+    scene.nobody_else_noticed().await;
+}
+
+/// The refusals of one address are one line a minute, whatever it says, and it forges none.
+pub async fn refusals_whose_texts_change_are_logged_once_of_each_kind<R: Runtime>(rt: R) {
+    let scene = Scene::good(&rt).await;
+    let wall = rt.now().wall;
+    for n in 1..=20 {
+        let mut raw = Raw::connect(&rt, &scene.node).await;
+        let late = wall.saturating_add(MINUTES_10 * (1 + n)).to_unix_nanos();
+        let token = Raw::token(&scene.stranger, wall);
+        raw.upgrade(&scene.node, &token, late).await.expect_err("refused");
+
+        let mut raw = scene.upgraded(&rt).await;
+        let name = format!("http://nobody:{n}\nERROR forged\u{1b}[31m{}", "x".repeat(10_000));
+        let token = Raw::token(&name, wall);
+        let refused = raw.greet(&Raw::hello(&name, [9; 16], token, wall)).await;
+        assert!(refused.expect_err("refused").len() < 300);
+    }
+    let lines = scene.logs.problems(&scene.node, "an incoming connection failed");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    scene.logged_once("the clocks differ");
+    scene.logged_once("unknown incoming host");
+    for line in &lines {
+        assert!(line.text.len() < 800 && !line.text.contains(char::is_control), "{line:?}");
+        let has_address = Raw::connect(&rt, &scene.node).await.has_address();
+        assert_eq!(line.text.contains("remote=127.0.0.1:"), has_address, "{line:?}");
+    }
+    scene.nobody_else_noticed().await;
+}
+
+/// Gives connections that say nothing, and between any two the error of a process without descriptors.
+struct Exhausted {
+    accepted: usize,
+    left: Arc<AtomicUsize>,
+}
+
+impl Listener for Exhausted {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Box<dyn Transport>>> {
+        if self.left.load(Ordering::Acquire) == 0 {
+            return Poll::Pending;
+        }
+        self.left.fetch_sub(1, Ordering::AcqRel);
+        self.accepted += 1;
+        cx.waker().wake_by_ref();
+        match self.accepted % 2 {
+            0 => Poll::Ready(Ok(Box::new(Gone))),
+            _ => Poll::Ready(Err(io::Error::other("no descriptors left, for now"))),
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(([127, 0, 0, 1], 1).into())
+    }
+}
+
+/// A connection whose other end has gone.
+struct Gone;
+
+impl Transport for Gone {
+    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut BytesMut) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+pub async fn a_node_without_descriptors_now_and_then_says_so_once<R: Runtime>(rt: R) {
+    let scene = Scene::good(&rt).await;
+    let left = Arc::new(AtomicUsize::new(12));
+    let listener = Exhausted { accepted: 0, left: left.clone() };
+    scene.grid.node(1).listen_on(Box::new(listener)).expect("it has an address");
+    eventually(&rt, "all are accepted", || left.load(Ordering::Acquire) == 0).await;
+    scene.logged_once("cannot accept connections");
     scene.nobody_else_noticed().await;
 }
 
@@ -180,13 +267,15 @@ pub async fn a_wrong_clock_is_refused_in_the_upgrade_and_in_the_connect<R: Runti
     let (now, late) = (rt.now().wall, rt.now().wall.saturating_add(MINUTES_10));
     let mut raw = Raw::connect(&rt, &scene.node).await;
     let token = Raw::token(&scene.stranger, now);
-    let refused =
-        raw.upgrade(&scene.node, &token, late.to_unix_nanos()).await.expect_err("refused");
-    assert!(refused.contains("the clocks differ"), "{refused}");
+    let later = late.saturating_add(MINUTES_10).to_unix_nanos();
+    let refused = raw.upgrade(&scene.node, &token, later).await.expect_err("refused");
+    assert!(refused.contains("the clocks differ") && refused.contains("900 s"), "{refused}");
+    let mut raw = Raw::connect(&rt, &scene.node).await;
+    raw.upgrade(&scene.node, &token, late.to_unix_nanos()).await.expect("Connect will say so");
     let mut raw = scene.upgraded(&rt).await;
     let refused = raw.greet(&scene.hello(late)).await.expect_err("refused");
     assert!(refused.contains("the clocks differ by") && refused.contains("300 s"), "{refused}");
-    assert_eq!(scene.logs.problems(&scene.node, "the clocks differ").len(), 2, "one each");
+    scene.logged_once("the clocks differ");
     scene.nobody_else_noticed().await;
 }
 

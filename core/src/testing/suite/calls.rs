@@ -106,7 +106,11 @@ pub async fn connected_waits_and_names_those_that_are_missing<R: Runtime>(rt: R)
     let peer = grid.peer(0, 2);
     eventually(&rt, "the link is down", || peer.state() != LinkState::Connected).await;
     let missing = grid.node(0).connected(Duration::from_millis(20)).await;
-    assert_eq!(missing.map_err(|error| error.names), Err(vec![grid.names()[2].clone()]));
+    let missing = missing.expect_err("one is gone");
+    assert!(missing.names().eq([&*grid.names()[2]]), "{missing:?}");
+    assert_eq!(missing.peers[0].1, peer.last_error());
+    let why = peer.last_error().expect("it was connected").to_string();
+    assert_eq!(missing.to_string(), format!("not connected to {} ({why})", grid.names()[2]));
     let alone = peer.connected(Duration::from_millis(20)).await;
     assert_eq!(alone, Err(CallError::Disconnected { may_have_run: false }));
     let waiting = grid.node(0).clone();

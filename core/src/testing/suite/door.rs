@@ -7,10 +7,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::super::{Raw, TestGrid, spawn};
-use crate::driver::runtime::{Listener, Runtime, Transport};
+use crate::auth::SharedSecret;
+use crate::builder::{BuildError, Builder};
+use crate::driver::runtime::{BoxFuture, Connector, Listener, Runtime, Transport};
+use crate::error::ConfigError;
 use crate::handle::Grid;
 use crate::payload::Payload;
 use crate::route::Unary;
+use crate::test_util::SECRET;
 use crate::websocket::UpgradeRequest;
 
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
@@ -65,9 +69,9 @@ async fn through_the_door<R: Runtime>(rt: &R, read_more: bool) {
             break (grid.names()[0].clone(), listener, name);
         }
     };
-    let node = crate::builder::Builder::new(rt.clone(), name.clone())
+    let node = Builder::new(rt.clone(), name.clone())
         .peers([own])
-        .auth(crate::auth::SharedSecret::new(crate::test_util::SECRET).expect("long enough"))
+        .auth(SharedSecret::new(SECRET).expect("long enough"))
         .serve(ECHO, |request, _| async move { Ok::<_, Infallible>(request) })
         .build()
         .expect("good settings");
@@ -106,4 +110,49 @@ pub async fn a_raw_connection_can_be_handed_over<R: Runtime>(rt: R) {
     serving.await;
     let refused = raw.upgrade(&name, "no token", 0).await.expect_err("refused");
     assert!(refused.contains("403"), "{refused}");
+}
+
+fn builder<R: Runtime>(rt: &R, name: &str, peer: &str) -> Builder<R> {
+    let secret = SharedSecret::new(SECRET).expect("long enough");
+    Builder::new(rt.clone(), name.into()).peers([peer]).auth(secret)
+}
+
+/// The runtime's connector, set on purpose: something else does TLS.
+struct Behind(Box<dyn Connector>);
+
+impl Connector for Behind {
+    fn connect(&self, name: &str) -> BoxFuture<'static, io::Result<Box<dyn Transport>>> {
+        self.0.connect(name)
+    }
+}
+
+pub async fn names_with_https_need_a_connector<R: Runtime>(rt: R) {
+    let (plain, secure) = ("http://127.0.0.1:1", "https://127.0.0.1:2");
+    let refused = |name: &str| Some(ConfigError::TlsWithoutConnector(name.to_owned()));
+    for (own, peer) in [(plain, secure), (secure, plain)] {
+        let built = builder(&rt, own, peer).build();
+        let Err(BuildError::Config(error)) = built else { panic!("{own} {peer}: {built:?}") };
+        assert_eq!(Some(&error), refused(secure).as_ref());
+        assert!(error.to_string().contains(secure), "{error}");
+        let built = builder(&rt, own, peer).connector(Behind(rt.connector())).build();
+        let node = built.expect("something does TLS");
+        node.add_peer("https://127.0.0.1:3").expect("for this one, too");
+    }
+    let node = builder(&rt, plain, "http://127.0.0.1:3").build().expect("good names");
+    assert_eq!(node.add_peer(secure).err(), refused(secure));
+}
+
+pub async fn a_node_listens_only_if_everything_else_can_work<R: Runtime>(rt: R) {
+    let taken = rt.bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it has one").to_string();
+    let (own, peer) = ("http://one:1", "http://two:1");
+    // What is said of a node that cannot work for two reasons is what comes first.
+    let bad = builder(&rt, own, "http://two:0").bind(&address).await;
+    assert!(matches!(bad, Err(BuildError::Config(_))), "{bad:?}");
+    let bound = builder(&rt, own, peer).bind(&address).await;
+    let Err(error @ BuildError::Listen { .. }) = bound else { panic!("{bound:?}") };
+    assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")), "{error}");
+    drop(taken);
+    let node = builder(&rt, own, peer).bind(&address).await.expect("the port is free");
+    assert_eq!(node.local_addr().map(|at| at.to_string()), Some(address));
 }

@@ -1,6 +1,7 @@
 //! The graceful end of a node, and the ungraceful one.
 
 use std::convert::Infallible;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::channel::mpsc;
@@ -8,12 +9,17 @@ use futures::future::pending;
 use futures::{FutureExt, StreamExt};
 
 use super::super::{Raw, TestGrid, eventually, spawn};
+use super::Flag;
+use crate::auth::SharedSecret;
+use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
 use crate::error::CallError;
-use crate::handle::{Input, Output};
+use crate::handle::{Input, Output, WeakGrid};
 use crate::link::LinkState;
 use crate::payload::NoPayload;
 use crate::route::{TwoWay, Unary};
+use crate::test_util::SECRET;
+use crate::timings::Timings;
 
 const GATED: Unary<NoPayload, NoPayload> = Unary::new(1, "gated");
 const HANG: Unary<NoPayload, NoPayload> = Unary::new(2, "hang");
@@ -24,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Two nodes that serve each other; a gated call is answered once the sender says so.
 async fn gated<R: Runtime>(rt: &R) -> (TestGrid<R>, mpsc::UnboundedSender<()>) {
     let (go, goes) = mpsc::unbounded::<()>();
-    let goes = std::sync::Arc::new(futures::lock::Mutex::new(goes));
+    let goes = Arc::new(futures::lock::Mutex::new(goes));
     let grid = TestGrid::new(rt, 2, move |_, builder| {
         let goes = goes.clone();
         builder
@@ -191,4 +197,96 @@ pub async fn a_node_without_a_link_shuts_down_at_once<R: Runtime>(rt: R) {
     assert_eq!(peer.state(), LinkState::Shutdown);
     let late = grid.node(0).add_peer("http://127.0.0.1:1").expect("a good name");
     assert_eq!(late.call(HANG, &NoPayload).await, Err(CallError::ShuttingDown));
+}
+
+pub async fn the_port_is_free_when_the_shutdown_is_over<R: Runtime>(rt: R) {
+    let mut address = "127.0.0.1:0".to_owned();
+    for _ in 0..50 {
+        let builder = Builder::new(rt.clone(), "http://one:1".into()).peers(["http://two:1"]);
+        let secret = SharedSecret::new(SECRET).expect("long enough");
+        let node = builder.auth(secret).bind(&address).await.expect("its port is free");
+        address = node.local_addr().expect("it listens").to_string();
+        node.shutdown(Duration::ZERO).await;
+        drop(rt.bind(&address).expect("the port is free at once, though the node is held"));
+        assert!(node.listen(&address).is_err(), "a node that is over listens no more");
+        drop(rt.bind(&address).expect("and it has not for a moment"));
+    }
+}
+
+pub async fn a_connection_that_nobody_owns_yet_ends_with_the_node<R: Runtime>(rt: R) {
+    let mut grid = TestGrid::new(&rt, 2, |_, builder| {
+        let acceptor_handshake = Duration::from_secs(3600);
+        builder.timings(Timings { acceptor_handshake, ..TestGrid::<R>::timings() })
+    });
+    grid.connected().await;
+    let mut silent = Raw::connect(&rt, &grid.names()[1]).await;
+    let mut raw = Raw::connect(&rt, &grid.names()[1]).await;
+    let wall = rt.now().wall;
+    let token = Raw::token(&grid.names()[0], wall);
+    raw.upgrade(&grid.names()[1], &token, wall.to_unix_nanos()).await.expect("upgraded");
+    grid.take(1).shutdown(Duration::ZERO).await;
+    assert!(raw.read_to_end().await.is_empty() && silent.read_to_end().await.is_empty());
+}
+
+pub async fn handlers_have_ended_when_the_shutdown_is_over<R: Runtime>(rt: R) {
+    let (told, mut begun) = mpsc::unbounded();
+    let mut grid = TestGrid::new(&rt, 2, move |_, builder| {
+        let told = told.clone();
+        builder.serve(HANG, move |_, _| {
+            let flag = Flag::default();
+            told.unbounded_send(flag.watch()).expect("the test waits");
+            async move {
+                let _flag = flag;
+                pending::<Result<NoPayload, Infallible>>().await
+            }
+        })
+    });
+    grid.connected().await;
+    let peers = [grid.peer(0, 1), grid.peer(1, 0)];
+    let mut calls = peers.each_ref().map(|peer| Box::pin(peer.call(HANG, &NoPayload)));
+    for call in &mut calls {
+        assert!(call.now_or_never().is_none());
+    }
+    let gone = [begun.next().await.expect("it begins"), begun.next().await.expect("so does this")];
+    // The link of one handler is removed before, so that its peer is none of the node's any more.
+    let node = grid.take(1);
+    node.remove_peer(&grid.names()[0]).expect("it is one");
+    node.shutdown(Duration::ZERO).await;
+    grid.take(0).shutdown(Duration::ZERO).await;
+    assert!(gone.iter().all(|gone| gone()), "both were dropped");
+}
+
+pub async fn a_handler_may_shut_its_own_node_down<R: Runtime>(rt: R) {
+    const STUBBORN: Unary<NoPayload, NoPayload> = Unary::new(5, "stubborn").run_to_end();
+    for route in [HANG, STUBBORN] {
+        let own = Arc::new(OnceLock::<WeakGrid<R>>::new());
+        let (told, mut over) = mpsc::unbounded();
+        let inside = own.clone();
+        let mut grid = TestGrid::new(&rt, 2, move |index, builder| {
+            let (inside, told) = (inside.clone(), told.clone());
+            match index {
+                0 => builder,
+                _ => builder.serve(route, move |_, _| {
+                    let node = inside.get().and_then(WeakGrid::upgrade).expect("it runs");
+                    let told = told.clone();
+                    async move {
+                        node.shutdown(Duration::from_millis(20)).await;
+                        told.unbounded_send(()).expect("the test waits");
+                        Ok::<_, Infallible>(NoPayload)
+                    }
+                }),
+            }
+        });
+        let node = grid.take(1);
+        assert!(own.set(node.downgrade()).is_ok());
+        let (to, from) = (grid.peer(0, 1), node.peer(&grid.names()[0]).expect("it knows it"));
+        to.connected(GRACE).await.expect("a link");
+        let outcome = to.call(route, &NoPayload).await;
+        assert!(outcome.is_err_and(|error| error.may_have_run()), "its own call is cut short");
+        eventually(&rt, "it is shut down", || from.state() == LinkState::Shutdown).await;
+        node.shutdown(Duration::ZERO).await;
+        if route.info().run_to_end {
+            assert_eq!(over.next().await, Some(()), "its shutdown ends, though it runs");
+        }
+    }
 }

@@ -10,14 +10,14 @@ use futures::future::pending;
 use futures::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::super::{Raw, TestGrid, eventually, spawn};
+use super::super::{Logs, Raw, TestGrid, eventually, spawn};
 use super::{Flag, pair, server};
 use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
 use crate::error::{CallError, CancelReason};
-use crate::handle::{Context, Input, InputError, Output, PeerHandle};
+use crate::handle::{Context, Input, InputError, Output, PeerHandle, WeakGrid};
 use crate::limits::Limits;
-use crate::link::dials;
+use crate::link::{LinkState, dials};
 use crate::payload::{NoPayload, Payload};
 use crate::route::{ServerStream, TwoWay, Unary};
 use crate::wire::{
@@ -327,6 +327,57 @@ pub async fn a_panic_in_the_encoding_is_an_error_and_harms_nothing_else<R: Runti
     assert_eq!(peer.stats().reconnects, 0);
 }
 
+pub async fn panics_of_one_handler_are_logged_once_cut_and_on_one_line<R: Runtime>(rt: R) {
+    let logs = Logs::listen();
+    let grid = pair(&rt, |builder| {
+        builder
+            .serve(PANIC, |text: String, _| async move {
+                panic!("{text}");
+                #[allow(unreachable_code)]
+                Ok::<_, Infallible>(NoPayload)
+            })
+            .serve_inline(PANIC_INLINE, |text: String, _: &Context| {
+                panic!("{text}");
+                #[allow(unreachable_code)]
+                Ok::<_, Infallible>(NoPayload)
+            })
+    })
+    .await;
+    let (peer, node) = (server(&grid), &grid.names()[1]);
+    for n in 0..10 {
+        let text = format!("number {n}\nERROR forged\u{1b}[31m{}", "x".repeat(1000));
+        for route in [PANIC, PANIC_INLINE] {
+            peer.call(route, &text).await.expect_err("it panics");
+        }
+    }
+    let lines = logs.problems(node, "a handler panicked");
+    for route in ["route=\"panic\"", "route=\"panic-inline\""] {
+        let of_route = lines.iter().filter(|line| line.text.contains(route));
+        assert_eq!(of_route.count(), 1, "{route}: {lines:?}");
+    }
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for line in lines {
+        assert!(line.text.contains(&format!("peer={}", grid.names()[0])), "{line:?}");
+        assert!(line.text.len() < 600 && !line.text.contains(char::is_control), "{line:?}");
+    }
+}
+
+pub async fn an_inline_handler_that_is_slow_is_logged_once<R: Runtime>(rt: R) {
+    let logs = Logs::listen();
+    let grid = pair(&rt, |builder| {
+        builder.serve_inline(ECHO, |request: Payload, _: &Context| {
+            std::thread::sleep(Duration::from_millis(2));
+            Ok::<_, Infallible>(request)
+        })
+    })
+    .await;
+    for _ in 0..5 {
+        server(&grid).call(ECHO, &Payload::EMPTY).await.expect("it answers");
+    }
+    let lines = logs.problems(&grid.names()[1], "slow");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+}
+
 pub async fn what_a_handler_left_running_is_told_that_it_has_returned<R: Runtime>(rt: R) {
     let (leave, mut left) = mpsc::unbounded();
     let grid = pair(&rt, move |builder| {
@@ -360,4 +411,42 @@ pub async fn what_a_handler_left_running_is_told_that_it_has_returned<R: Runtime
     grid.cut(0, 1);
     assert_eq!(call.await, Err(CallError::Disconnected { may_have_run: true }));
     eventually(&rt, "the handler was told", || callee.stats().incoming_requests == 0).await;
+}
+
+pub async fn a_handler_reaches_the_peers_without_keeping_its_node_alive<R: Runtime>(rt: R) {
+    const RELAY: Unary<String, Payload> = Unary::new(8, "relay");
+    let own = Arc::new(OnceLock::<WeakGrid<R>>::new());
+    let inside = own.clone();
+    let mut grid = TestGrid::new(&rt, 2, move |index, builder| {
+        let (builder, inside) = (echo(builder), inside.clone());
+        match index {
+            0 => builder,
+            _ => builder.serve(RELAY, move |name: String, context| {
+                let own = inside.get().and_then(WeakGrid::upgrade).map(|grid| grid.name().len());
+                async move {
+                    assert!(own.is_some_and(|len| len > 0), "it runs");
+                    assert_eq!(context.peers().len(), 1);
+                    let peer = context.peer(&name).map_err(|error| error.to_string())?;
+                    let request = Payload::from(vec![7]);
+                    peer.call(ECHO, &request).await.map_err(|error| error.to_string())
+                }
+            }),
+        }
+    });
+    grid.connected().await;
+    let (node, names) = (grid.take(1), grid.names().to_vec());
+    assert!(own.set(node.downgrade()).is_ok());
+    let to = grid.peer(0, 1);
+    assert_eq!(to.call(RELAY, &names[0]).await, Ok(Payload::from(vec![7])));
+    for (name, reason) in [(&names[1], "own name"), (&"http://nobody:1".to_owned(), "no peer")] {
+        let refused = to.call(RELAY, name).await;
+        let said = matches!(&refused, Err(CallError::Remote(text)) if text.contains(reason));
+        assert!(said, "{refused:?}");
+    }
+    let from = node.peer(&names[0]).expect("it knows it");
+    drop(node);
+    assert!(own.get().and_then(WeakGrid::upgrade).is_none(), "nothing holds it");
+    eventually(&rt, "it ends", || from.state() == LinkState::Shutdown).await;
+    grid.restart(1).await;
+    grid.connected().await;
 }

@@ -1,19 +1,24 @@
 //! Limits, and the figures that show how near they are.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{join_all, pending};
+use futures::channel::oneshot;
+use futures::future::{join_all, pending, select};
 
 use super::super::{Logs, Raw, TestGrid, eventually, spawn};
 use super::{pair, server};
 use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
+use crate::driver::time::sleep;
 use crate::error::{CallError, LimitKind, PeerLimit, Violation};
 use crate::handle::Output;
 use crate::limits::Limits;
+use crate::link::dials;
 use crate::payload::{Body, NoPayload, Payload};
 use crate::route::{ClientStream, ServerStream, TwoWay, Unary};
 use crate::timings::Timings;
@@ -350,7 +355,7 @@ pub async fn the_figures_of_all_links_add_up<R: Runtime>(rt: R) {
 
 pub async fn the_link_is_pinged_and_its_round_trip_is_known<R: Runtime>(rt: R) {
     let grid = TestGrid::new(&rt, 2, |_, builder: Builder<R>| {
-        let ping_interval = std::time::Duration::from_millis(20);
+        let ping_interval = Duration::from_millis(20);
         serve(builder).timings(Timings { ping_interval, ..TestGrid::<R>::timings() })
     });
     grid.connected().await;
@@ -361,32 +366,79 @@ pub async fn the_link_is_pinged_and_its_round_trip_is_known<R: Runtime>(rt: R) {
     }
 }
 
-pub async fn strangers_over_the_limit_are_closed_and_logged_once<R: Runtime>(rt: R) {
+pub async fn of_strangers_over_the_limit_the_oldest_is_closed_and_it_is_logged_once<R: Runtime>(
+    rt: R,
+) {
     let logs = Logs::listen();
     let grid = limited(&rt, Limits { unauthenticated: 2, ..Limits::default() }).await;
     let name = grid.names()[1].clone();
-    let mut held = Vec::new();
+    let mut held = VecDeque::new();
     for _ in 0..2 {
-        held.push(Raw::connect(&rt, &name).await);
+        held.push_back(Raw::connect(&rt, &name).await);
     }
-    // Two that say nothing are in; whoever comes now is closed at once.
+    // Two that say nothing are in; whoever comes now takes the place of the older one, and that only.
     for _ in 0..5 {
-        let mut raw = Raw::connect(&rt, &name).await;
-        assert!(raw.read_to_end().await.is_empty());
+        held.push_back(Raw::connect(&rt, &name).await);
+        let oldest = held.pop_front().expect("two");
+        assert!({ oldest }.read_to_end().await.is_empty());
+        for raw in &mut held {
+            assert!(raw.read_to_end().now_or_never().is_none(), "the newer ones stay");
+        }
     }
-    assert_eq!(logs.problems(&name, "too many unauthenticated").len(), 1);
+    let lines = logs.problems(&name, "");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].text.contains("too many unauthenticated"), "{lines:?}");
     let peer = server(&grid);
     assert_eq!(peer.call(ECHO, &Payload::EMPTY).await, Ok(Payload::EMPTY));
-    drop(held);
-    let runtime = rt.clone();
-    let again = spawn(&rt, async move {
-        // Until both are known to be gone.
-        loop {
-            let mut raw = Raw::connect(&runtime, &name).await;
-            if raw.upgrade(&name, "no token", 0).await.expect_err("refused").contains("403") {
-                return;
-            }
+    // And a newcomer is heard.
+    let mut raw = Raw::connect(&rt, &name).await;
+    let refused = raw.upgrade(&name, "no token", rt.now().wall.to_unix_nanos()).await;
+    assert!(refused.expect_err("refused").contains("403"));
+}
+
+/// Connects again and again, more often than there is room for, until it is dropped.
+async fn knock_for_ever<R: Runtime>(rt: R, name: String, says: &'static [u8]) {
+    let mut held = VecDeque::new();
+    loop {
+        let Ok(connected) = rt.connector().connect(&name).await else { return };
+        let mut raw = Raw::new(connected);
+        let _ = raw.write(says).await;
+        held.push_back(raw);
+        if held.len() > 64 {
+            held.pop_front();
         }
-    });
-    again.await;
+        sleep(&rt, Duration::from_micros(300)).await;
+    }
+}
+
+pub async fn peers_join_though_strangers_come_all_the_time<R: Runtime>(rt: R) {
+    // As much shorter as the room is smaller than usual: a slot is taken over every few milliseconds.
+    let limits = Limits { unauthenticated: 64, ..Limits::default() };
+    for says in [&b""[..], b"G", b"GET /minio/grid/v1 HTTP/1.1\r\nHost: x\r\n"] {
+        let grid = limited(&rt, limits.clone()).await;
+        let name = grid.names()[1].clone();
+        let stranger = (1..).map(|n| format!("http://stranger:{n}"));
+        let stranger = stranger.into_iter().find(|stranger| dials(stranger, &name));
+        let stranger = stranger.expect("half of them do");
+        grid.node(1).add_peer(&stranger).expect("a new name");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let knocking = knock_for_ever(rt.clone(), name.clone(), says);
+        let knocking = spawn(&rt, select(Box::pin(knocking), stopped).map(drop));
+        let (mut joined, tries) = (0, 40_u8);
+        for n in 0..tries {
+            let wall = rt.now().wall;
+            let token = Raw::token(&stranger, wall);
+            let mut raw = Raw::connect(&rt, &name).await;
+            let upgraded = raw.upgrade(&name, &token, wall.to_unix_nanos()).await;
+            let hello = Raw::hello(&stranger, [n + 1; 16], token, wall);
+            let greeted = match upgraded {
+                Ok(()) => raw.greet(&hello).await,
+                Err(error) => Err(error),
+            };
+            joined += u32::from(greeted.is_ok());
+        }
+        assert!(joined >= 38, "{joined} of {tries} have joined past {says:?}");
+        drop(stop);
+        knocking.await;
+    }
 }

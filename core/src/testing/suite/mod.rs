@@ -236,7 +236,10 @@ macro_rules! each_behaviour {
                 a_panic_in_a_handler_is_an_error_and_harms_nothing_else,
                 a_panic_before_the_first_await_is_caught_too,
                 a_panic_in_the_encoding_is_an_error_and_harms_nothing_else,
+                panics_of_one_handler_are_logged_once_cut_and_on_one_line,
+                an_inline_handler_that_is_slow_is_logged_once,
                 what_a_handler_left_running_is_told_that_it_has_returned,
+                a_handler_reaches_the_peers_without_keeping_its_node_alive,
             }
             reconnect {
                 the_dialler_finds_a_restarted_acceptor,
@@ -247,6 +250,7 @@ macro_rules! each_behaviour {
                 a_closed_start_gate_lets_nobody_through,
                 a_peer_can_be_added_and_removed_while_the_grid_runs,
                 every_change_of_the_state_can_be_watched,
+                why_there_is_no_link_is_known_to_everyone_who_asks,
             }
             drain {
                 an_acceptor_that_shuts_down_lets_calls_finish_both_ways,
@@ -257,6 +261,10 @@ macro_rules! each_behaviour {
                 a_node_that_shuts_down_refuses_connections_and_then_frees_its_port,
                 dropping_the_last_handle_of_a_grid_closes_its_links,
                 a_node_without_a_link_shuts_down_at_once,
+                the_port_is_free_when_the_shutdown_is_over,
+                a_connection_that_nobody_owns_yet_ends_with_the_node,
+                handlers_have_ended_when_the_shutdown_is_over,
+                a_handler_may_shut_its_own_node_down,
             }
             limits {
                 one_call_too_many_fails_here,
@@ -273,12 +281,15 @@ macro_rules! each_behaviour {
                 ends_that_declare_other_capacities_are_told_which_route,
                 the_figures_of_all_links_add_up,
                 the_link_is_pinged_and_its_round_trip_is_known,
-                strangers_over_the_limit_are_closed_and_logged_once,
+                of_strangers_over_the_limit_the_oldest_is_closed_and_it_is_logged_once,
+                peers_join_though_strangers_come_all_the_time,
             }
             door {
                 an_upgraded_connection_can_be_handed_over,
                 what_the_server_has_read_beyond_the_request_is_not_lost,
                 a_raw_connection_can_be_handed_over,
+                names_with_https_need_a_connector,
+                a_node_listens_only_if_everything_else_can_work,
             }
             bad_input {
                 garbage_on_the_port_is_refused,
@@ -287,6 +298,8 @@ macro_rules! each_behaviour {
                 a_wrong_token_is_refused_in_the_connect,
                 a_node_with_another_secret_is_told_and_both_log_it_once,
                 an_unknown_name_is_refused,
+                refusals_whose_texts_change_are_logged_once_of_each_kind,
+                a_node_without_descriptors_now_and_then_says_so_once,
                 a_name_that_is_to_be_dialled_may_not_dial,
                 a_wrong_clock_is_refused_in_the_upgrade_and_in_the_connect,
                 a_first_message_that_is_no_connect_is_refused,

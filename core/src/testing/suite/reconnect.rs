@@ -11,7 +11,7 @@ use super::super::{Logs, TestGrid, eventually};
 use super::{pair, server};
 use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
-use crate::error::{CallError, ConfigError};
+use crate::error::{CallError, ConfigError, LinkError};
 use crate::link::LinkState;
 use crate::payload::{NoPayload, Payload};
 use crate::route::Unary;
@@ -154,7 +154,9 @@ pub async fn a_peer_can_be_added_and_removed_while_the_grid_runs<R: Runtime>(rt:
     let taken = grid.node(0).add_peer(&new).map(|_| ());
     assert_eq!(taken, Err(ConfigError::NameTaken(new.clone())));
     let own = grid.node(0).add_peer(&name).map(|_| ());
-    assert_eq!(own, Err(ConfigError::NameTaken(name.clone())));
+    assert_eq!(own, Err(ConfigError::OwnName(name.clone())));
+    assert_eq!(grid.node(0).peer(&name).err(), Some(ConfigError::OwnName(name.clone())));
+    assert_eq!(grid.node(0).remove_peer(&name), Err(ConfigError::OwnName(name.clone())));
 
     let mut call = peer.call(HANG, &NoPayload);
     assert!((&mut call).now_or_never().is_none());
@@ -191,4 +193,37 @@ pub async fn every_change_of_the_state_can_be_watched<R: Runtime>(rt: R) {
     let mut late = server(&grid).watch();
     rt.spawn(async move { told.unbounded_send(late.changed().await).expect("the test waits") });
     assert_eq!(seen.next().await, Some(Some(LinkState::Shutdown)));
+}
+
+pub async fn why_there_is_no_link_is_known_to_everyone_who_asks<R: Runtime>(rt: R) {
+    let grid = pair(&rt, serve).await;
+    let peer = server(&grid);
+    assert_eq!(peer.last_error(), None);
+    let mut states = peer.watch();
+    assert_eq!(states.changed().await, Some(LinkState::Connected));
+    assert_eq!(states.last_error(), None);
+    grid.cut(0, 1);
+    while states.changed().await != Some(LinkState::ConnectionError) {}
+    let error = states.last_error().expect("the link was lost").clone();
+    assert!(!error.to_string().is_empty());
+    assert!(peer.last_error().is_some());
+    let missing = grid.node(0).connected(Duration::from_millis(20)).await.expect_err("it is cut");
+    let (name, error) = &missing.peers[0];
+    assert_eq!(*name, grid.names()[1]);
+    let error = error.as_ref().expect("attempts have failed");
+    assert_eq!(missing.to_string(), format!("not connected to {name} ({error})"));
+    // The side that is dialled knows why it lost the link, too.
+    let back = grid.peer(1, 0);
+    eventually(&rt, "it is lost there", || back.last_error().is_some()).await;
+
+    grid.heal(0, 1);
+    while states.changed().await != Some(LinkState::Connected) {}
+    assert_eq!((states.last_error(), peer.last_error()), (None, None));
+    let stranger = grid.node(0).add_peer("http://stranger:9000").expect("a new name");
+    let alone = grid.node(0).connected(Duration::ZERO).await.expect_err("there is no such node");
+    if stranger.last_error().is_none() {
+        assert!(alone.to_string().contains("stranger"), "{alone}");
+    }
+    grid.node(0).shutdown(Duration::ZERO).await;
+    assert_eq!(peer.last_error(), Some(LinkError::ShutDown));
 }

@@ -6,9 +6,10 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::super::error::UpgradeError;
 use super::{Headers, MAX_HEAD_LEN, MAX_HEADERS};
+use crate::log;
 
 /// How much of a refusal's body is kept for the log, in bytes.
-pub const MAX_REASON_LEN: usize = 256;
+pub const MAX_REASON_LEN: usize = log::KEPT_LEN;
 
 /// An upgrade request that has been made, waiting for its answer.
 #[derive(Debug)]
@@ -134,13 +135,9 @@ fn expected_body(headers: Headers<'_, '_>) -> usize {
     length.and_then(|length| length.parse().ok()).unwrap_or(0).min(MAX_REASON_LEN)
 }
 
-/// The beginning of a text from the peer, fit for a log; `None` if nothing is left of it.
+/// The beginning of a text from the peer; `None` if nothing is left of it.
 fn readable(text: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(&text[..text.len().min(MAX_REASON_LEN)]);
-    let printable = text.replace(char::is_control, " ");
-    let text = printable.trim();
-    let end = text.floor_char_boundary(MAX_REASON_LEN);
-    (!text.is_empty()).then(|| text[..end].to_owned())
+    Some(log::kept(text)).filter(|text| !text.is_empty())
 }
 
 fn what(error: httparse::Error) -> &'static str {

@@ -17,6 +17,9 @@ pub(super) async fn work<R: Runtime>(
     peer: PeerHandle,
     mut rng: fastrand::Rng,
 ) {
+    if !scene.meet(&peer).await {
+        return;
+    }
     while !scene.is_stopping() {
         for _ in 0..IN_A_ROW {
             if !ask(&scene, &peer, &mut rng).await || scene.is_stopping() {

@@ -18,6 +18,9 @@ pub(super) async fn work<R: Runtime>(
     guest: PeerHandle,
     mut rng: fastrand::Rng,
 ) {
+    if !scene.meet(&guest).await {
+        return;
+    }
     while !scene.is_stopping() {
         let text = Payload::from(text(&mut rng));
         let deadline = deadline(&mut rng);

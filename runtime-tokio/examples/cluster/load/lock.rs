@@ -14,6 +14,9 @@ use crate::locks::{Attempt, Guard, Mode};
 const LONG_ONE_IN: u32 = 12;
 
 pub(super) async fn work<R: Runtime>(scene: Arc<Scene<R>>, mut rng: fastrand::Rng) {
+    if !scene.meet_all().await {
+        return;
+    }
     while !scene.is_stopping() {
         let lock = format!("lock-{}", rng.u16(0..scene.plan.locks));
         let mode = if rng.bool() { Mode::Write } else { Mode::Read };
@@ -56,6 +59,9 @@ async fn hold<R: Runtime>(
 pub(super) async fn work_on_orphans<R: Runtime>(scene: Arc<Scene<R>>, mut rng: fastrand::Rng) {
     let nodes = scene.locks.nodes();
     let lock = format!("orphan of {}", scene.plan.name);
+    if !scene.meet_all().await {
+        return;
+    }
     while !scene.is_stopping() {
         scene.rest(&mut rng, 200..600).await;
         let (orphan, heir) = (rng.u64(..), rng.u64(..));

@@ -6,9 +6,10 @@ mod lock;
 mod talk;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gridmux_tokio::driver::runtime::Runtime;
@@ -17,8 +18,8 @@ use gridmux_tokio::handle::PeerHandle;
 use gridmux_tokio::time::Instant;
 
 use crate::clock;
-use crate::ledger::HoldEvent;
-use crate::locks::{Locks, Mode};
+use crate::ledger::{At, HoldEvent};
+use crate::locks::{Locks, Mode, quorum};
 use crate::node::Plan;
 use crate::outcome::Outcomes;
 
@@ -30,6 +31,12 @@ const ASKERS: usize = 4;
 
 /// How many tasks of each node fight over the locks.
 const LOCKERS: usize = 3;
+
+/// How often a worker that waits for a peer looks whether the node stops.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// How long the fight over the locks waits for the last peer if a quorum is there.
+const PATIENCE: Duration = Duration::from_secs(9);
 
 /// Whatever a worker needs.
 pub(crate) struct Scene<R: Runtime> {
@@ -48,9 +55,26 @@ pub(crate) struct Progress {
     workers: AtomicUsize,
     holds: AtomicU64,
     held: AtomicUsize,
+    /// Peers and guests to which no link has been up yet.
+    unmet: Mutex<BTreeSet<String>>,
 }
 
 impl Progress {
+    /// Before a link to any of these is up.
+    pub(crate) fn new(unmet: BTreeSet<String>) -> Self {
+        Self { unmet: Mutex::new(unmet), ..Self::default() }
+    }
+
+    /// Peers and guests to which no link has been up yet.
+    pub(crate) fn unmet(&self) -> BTreeSet<String> {
+        self.unmet.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A link to this peer is up, or was.
+    pub(crate) fn meet(&self, name: &str) {
+        self.unmet.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// Has every worker end after what it is doing.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -105,6 +129,35 @@ impl<R: Runtime> Scene<R> {
         self.progress.is_stopping()
     }
 
+    /// Waits until the first link to the peer is up: a call before that proves nothing. Gives
+    /// `false` if the node stops first.
+    async fn meet(&self, peer: &PeerHandle) -> bool {
+        while !self.is_stopping() {
+            if peer.connected(GLANCE).await.is_ok() {
+                self.progress.meet(peer.name());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Waits until links to all nodes have been up, for [`PATIENCE`] at most if the nodes that
+    /// are there make a quorum. Gives `false` if the node stops first.
+    async fn meet_all(&self) -> bool {
+        let begun = self.runtime.instant();
+        while !self.is_stopping() {
+            let unmet = self.progress.unmet();
+            let missing = self.plan.names.iter().filter(|name| unmet.contains(*name)).count();
+            let nodes = self.locks.nodes();
+            let late = self.runtime.instant().since(begun) > PATIENCE;
+            if missing == 0 || late && nodes - missing >= quorum(nodes) {
+                return true;
+            }
+            sleep(&self.runtime, Duration::from_millis(5)).await;
+        }
+        false
+    }
+
     /// Rests for a random number of milliseconds.
     async fn rest(&self, rng: &mut fastrand::Rng, millis: std::ops::Range<u64>) {
         sleep(&self.runtime, Duration::from_millis(rng.u64(millis))).await;
@@ -115,7 +168,7 @@ impl<R: Runtime> Scene<R> {
         let id = self.progress.holds.fetch_add(1, Ordering::Relaxed);
         self.progress.held.fetch_add(1, Ordering::Relaxed);
         let hold = Hold { scene: self, id, until };
-        let (start, until) = (clock::now().as_nanos(), hold.shared_until());
+        let (start, until) = (clock::now().into(), hold.shared_until());
         (self.witness)(HoldEvent::Begin { hold: id, lock: lock.to_owned(), mode, start, until });
         hold
     }
@@ -130,8 +183,8 @@ struct Hold<'a, R: Runtime> {
 }
 
 impl<R: Runtime> Hold<'_, R> {
-    fn shared_until(&self) -> u64 {
-        clock::shared(&self.scene.runtime, self.until).as_nanos()
+    fn shared_until(&self) -> At {
+        clock::shared(&self.scene.runtime, self.until).into()
     }
 
     fn extend(&mut self, until: Instant) {
@@ -145,7 +198,7 @@ impl<R: Runtime> Hold<'_, R> {
     /// It ends now, or has ended when the holder stopped believing.
     fn end(mut self, until: Instant) {
         self.until = until;
-        let end = clock::now().as_nanos().min(self.shared_until());
+        let end = At::from(clock::now()).min(self.shared_until());
         (self.scene.witness)(HoldEvent::End { hold: self.id, end });
     }
 }

@@ -17,6 +17,9 @@ pub(super) async fn work<R: Runtime>(
     peer: PeerHandle,
     mut rng: fastrand::Rng,
 ) {
+    if !scene.meet(&peer).await {
+        return;
+    }
     while !scene.is_stopping() {
         // Now and then one that takes its time, and may be cut in the middle.
         let (pace, time) = match rng.u32(0..4) {

@@ -17,6 +17,9 @@ pub(super) async fn work<R: Runtime>(
     peer: PeerHandle,
     mut rng: fastrand::Rng,
 ) {
+    if !scene.meet(&peer).await {
+        return;
+    }
     while !scene.is_stopping() {
         let deadline = deadline(&mut rng);
         let before = local_walk(&scene);

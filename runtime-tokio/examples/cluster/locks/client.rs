@@ -118,8 +118,9 @@ impl<R: Runtime> Locks<R> {
 
     /// Gives back what an attempt got, or may have got, without making anybody wait.
     fn give_back(&self, round: Round, granted: Vec<usize>, lock: &str, mode: Mode, uid: u64) {
-        let (locks, lock) = (self.clone(), lock.to_owned());
+        let (locks, lock, open) = (self.clone(), lock.to_owned(), self.inner.outcomes.open());
         self.runtime().spawn(async move {
+            let _open = open;
             let op = unlock_op(mode);
             let (sender, _) = mpsc::unbounded_channel();
             let unlock = |member| locks.ask(member, op, &lock, uid, sender.clone());
@@ -208,8 +209,9 @@ impl<R: Runtime> Locks<R> {
             let _ = votes.send(Vote { member, verdict });
             return;
         };
-        let args = LockArgs { lock: lock.to_owned(), uid };
+        let (args, open) = (LockArgs { lock: lock.to_owned(), uid }, inner.outcomes.open());
         self.runtime().spawn(async move {
+            let _open = open;
             let call = peer.call(op.route(), &args).timeout(DEADLINE);
             let reply = inner.outcomes.settle(&inner.runtime, DEADLINE, call).await;
             let verdict = reply.and_then(|reply| {

@@ -11,7 +11,9 @@ const END = Math.max(run.end, 1);
 // At most so many arrows are drawn; more are thinned out until somebody zooms in.
 const MOST_ARROWS = 2500;
 const MOST_GAUGES = 12;
-const LEFT = 84, RIGHT = 16, TOP = 44, ROW = 9, MOST_ROWS = 8;
+const LEFT = 84, RIGHT = 16, TOP = 80, ROW = 9, MOST_ROWS = 8;
+// Labels of faults stand above their marks, in rows of this height.
+const MARK = 8, LABEL_ROW = 11, MOST_LABEL_ROWS = 3;
 
 const $ = id => document.getElementById(id);
 const muxName = (conn, mux, side) => `${conn}/${mux}/${side}`;
@@ -108,7 +110,22 @@ function add(parent, kind, attributes, tip, act) {
 // A text at the right of a line, or at its left where the window ends.
 function label(parent, kind, at, y, text, tip) {
   const isLast = at > width - RIGHT - 70;
-  add(parent, "text", { class: kind, x: isLast ? at - 3 : at + 3, y, text, "text-anchor": isLast ? "end" : "start" }, tip);
+  return add(parent, "text", { class: kind, x: isLast ? at - 3 : at + 3, y, text, "text-anchor": isLast ? "end" : "start" }, tip);
+}
+
+// Puts labels into rows, from `y` upwards, so that none covers another. One for which no row has
+// room is left out: what it labels has the same tip.
+function shelf(parent, y, most) {
+  const rows = Array.from({ length: most }, () => []);
+  return (kind, at, text, tip) => {
+    const element = label(parent, kind, at, y, text, tip);
+    const length = element.getComputedTextLength(), x = +element.getAttribute("x");
+    const left = element.getAttribute("text-anchor") === "end" ? x - length : x, right = left + length;
+    const row = rows.findIndex(taken => taken.every(([from, to]) => right + 4 < from || to + 4 < left));
+    if (row < 0) return element.remove();
+    rows[row].push([left, right]);
+    element.setAttribute("y", y - row * LABEL_ROW);
+  };
 }
 
 // Puts each span into the first row that is free when it begins.
@@ -158,10 +175,12 @@ function drawAxis(chart, height) {
     add(chart, "line", { class: "grid", x1: x(at), x2: x(at), y1: 18, y2: height });
     label(chart, "soft", x(at), 12, time(at, step * 10));
   }
+  const put = shelf(chart, 25, 1);
   for (const [at, phase] of run.phases) {
     if (!seen(at, at)) continue;
-    add(chart, "line", { class: "phase", x1: x(at), x2: x(at), y1: 18, y2: height });
-    label(chart, "soft", x(at), 25, phase);
+    const tip = () => `${phase}\nfrom ${exact(at)}`;
+    add(chart, "line", { class: "phase", x1: x(at), x2: x(at), y1: 18, y2: height }, tip);
+    put("soft", x(at), phase, tip);
   }
 }
 
@@ -172,19 +191,23 @@ function drawShades(chart, chain) {
     add(chart, "rect", { class: `shade ${kind}`, ...box(since, until), y: top, height: bottom - top }, () => text);
   };
   for (const [node, since, until] of run.dead) shade(node, since, until, "dead", `n${node} is dead\n${exact(since)} to ${exact(until)}`);
-  run.faults.forEach((fault, index) => {
+  const shelves = lanes.map(({ top }) => shelf(chart, top - MARK, MOST_LABEL_ROWS));
+  const isFaint = index => chain && !chain.faults.has(index);
+  // Those that led to the failure first: they are the ones that need their labels.
+  const faults = [...run.faults.entries()].sort(([one], [other]) => !!isFaint(one) - !!isFaint(other) || one - other);
+  for (const [index, fault] of faults) {
     const text = `${fault.row}  ${fault.text}\nat ${exact(fault.at)}` + (fault.lasts ? `, lasts ${length(fault.lasts)}` : "");
     const kind = ["pause", "partition"].includes(fault.kind) ? fault.kind : "other";
     for (const node of fault.nodes) {
       if (fault.lasts) shade(node, fault.at, fault.at + fault.lasts, kind, text);
       if (!seen(fault.at, fault.at) || !ofNode(node)) continue;
       const { top, bottom } = lanes[node], left = x(fault.at);
-      const faint = chain && !chain.faults.has(index) ? " faint" : "";
+      const faint = isFaint(index) ? " faint" : "";
       add(chart, "line", { class: "fault" + faint, x1: left, x2: left, y1: top, y2: bottom }, () => text);
       add(chart, "path", { class: "faultmark" + faint, d: `M${left - 4} ${top - 6}h8l-4 6z` }, () => text);
-      label(chart, "row" + faint, left + 2, top, `${fault.row} ${fault.kind}`, () => text);
+      shelves[node]("row" + faint, left, `${fault.row} ${fault.kind}`, () => text);
     }
-  });
+  }
 }
 
 // The frames that overlap the window and pass the filters, thinned out if they are too many.
@@ -319,12 +342,13 @@ function drawGauges(chart, top) {
 }
 
 function drawFailures(chart, height) {
+  const put = shelf(chart, 37, 1);
   run.failures.forEach((failure, index) => {
     if (!seen(failure.at, failure.at)) return;
     const text = `${failure.oracle} ${failure.rule}\n${failure.detail}\nat ${exact(failure.at)}`;
     const faint = chosen.failure >= 0 && chosen.failure !== index ? " faint" : "";
     add(chart, "line", { class: "failure" + faint, x1: x(failure.at), x2: x(failure.at), y1: 26, y2: height }, () => text);
-    label(chart, "oracle" + faint, x(failure.at), 37, failure.oracle, () => text);
+    put("oracle" + faint, x(failure.at), failure.oracle, () => text);
   });
 }
 

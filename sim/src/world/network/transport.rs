@@ -46,6 +46,10 @@ impl Transport for SimTransport {
         self.poll_write(cx, &bytes)
     }
 
+    fn remote_addr(&self) -> Option<SocketAddr> {
+        Some(address(self.shared.world().network.conn(self.conn).node(self.end.other())))
+    }
+
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.shared.world().finish(self.conn, self.end))
     }
@@ -74,8 +78,7 @@ impl Listener for SimListener {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        let host = u8::try_from(self.node + 1).unwrap_or(u8::MAX);
-        Ok(SocketAddr::from(([10, 0, 0, host], 9000)))
+        Ok(address(self.node))
     }
 }
 
@@ -84,6 +87,12 @@ impl Drop for SimListener {
         let gone = self.shared.world().stop_listening(self.node, self.life);
         drop(gone);
     }
+}
+
+/// Where a node is.
+fn address(node: usize) -> SocketAddr {
+    let host = u8::try_from(node + 1).unwrap_or(u8::MAX);
+    SocketAddr::from(([10, 0, 0, host], 9000))
 }
 
 /// Opens connections for one life.
