@@ -145,7 +145,7 @@ pub async fn dropped_waiters_leave_nothing_behind<R: Runtime>(rt: R) {
     eventually(&rt, "down", || peer.state() != crate::link::LinkState::Connected).await;
     let before = peer.waiting_for_state();
     for _ in 0..100 {
-        let minute = std::time::Duration::from_secs(60);
+        let minute = Duration::from_secs(60);
         // Each on a task of its own, as a server's requests would be.
         let mut call = Box::pin(peer.call(ECHO, &Payload::NIL).wait_for_link(minute));
         let mut connected = Box::pin(peer.connected(minute));
