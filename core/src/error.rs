@@ -36,14 +36,41 @@ pub enum CallError {
     /// A limit was reached; see [`LimitKind`] for which, and whether anything was sent.
     #[error("limit reached: {0}")]
     Limit(LimitKind),
-    /// The message is larger than `limit`; nothing was sent.
-    #[error("message of {size} bytes is larger than the limit of {limit}")]
+    /// The message is larger than `limit`; nothing was sent, and the link stays.
+    #[error("message of {size} bytes is larger than the limit of {limit} of {whose}")]
     TooLarge {
         /// Bytes of the whole message.
         size: usize,
         /// [`crate::limits::Limits::message`].
         limit: usize,
+        /// The node whose limit it is.
+        whose: LimitOwner,
     },
+    /// The handler ran, and its response is larger than `limit`: it was not sent.
+    #[error("response of {size} bytes is larger than the limit of {limit} of {whose}")]
+    ResponseTooLarge {
+        /// Bytes of the whole message.
+        size: usize,
+        /// [`crate::limits::Limits::message`].
+        limit: usize,
+        /// The node whose limit it is.
+        whose: LimitOwner,
+    },
+    /// A limit of the peer was reached by this call. Only between nodes of this crate: a Go caller
+    /// gets the text alone.
+    #[error("a limit of the peer was reached, {limit}: {text}")]
+    PeerLimit {
+        /// Which.
+        limit: PeerLimit,
+        /// Whether the handler may have run.
+        may_have_run: bool,
+        /// What the peer says about it.
+        text: String,
+    },
+    /// The peer cannot decode the request as its route's type, so no handler ran. The text names the
+    /// peer's route. Only between nodes of this crate, as [`Self::PeerLimit`].
+    #[error("the peer cannot decode {0}")]
+    RequestUndecodable(String),
     /// This node is shutting down; nothing was sent.
     #[error("this node is shutting down")]
     ShuttingDown,
@@ -62,7 +89,8 @@ pub enum CallError {
     /// The payload could not be encoded; nothing was sent.
     #[error("cannot encode: {0}")]
     Encode(String),
-    /// The peer's payload could not be decoded as the route's type.
+    /// The peer's response, or item, could not be decoded as the route's type, or is decoded to more
+    /// than [`crate::limits::Limits::decoded_bytes`] of this node. The text names the route.
     #[error("cannot decode: {0}")]
     Decode(String),
     /// `send` after `close`; the stream goes on.
@@ -75,20 +103,23 @@ pub enum CallError {
 
 impl CallError {
     /// Whether the remote handler may have run. `false` only when no byte of the call was
-    /// handed to the transport, or the peer refused it.
+    /// handed to the transport, or the peer says that no handler ran.
     pub const fn may_have_run(&self) -> bool {
         match self {
             Self::Remote(_)
             | Self::Cancelled
             | Self::PeerViolation(_)
             | Self::Decode(_)
+            | Self::ResponseTooLarge { .. }
             | Self::SendClosed
             | Self::Ended => true,
             Self::Disconnected { may_have_run }
             | Self::DeadlineExceeded { may_have_run }
-            | Self::PeerRemoved { may_have_run } => *may_have_run,
+            | Self::PeerRemoved { may_have_run }
+            | Self::PeerLimit { may_have_run, .. } => *may_have_run,
             Self::Limit(kind) => matches!(kind, LimitKind::ReceivedBytes),
             Self::Refused(_)
+            | Self::RequestUndecodable(_)
             | Self::DeadlineTooShort
             | Self::TooLarge { .. }
             | Self::ShuttingDown
@@ -123,6 +154,72 @@ impl fmt::Display for LimitKind {
     }
 }
 
+/// The node whose limit a message has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LimitOwner {
+    /// The one that gets the error.
+    ThisNode,
+    /// The other end of the link, which has told us its limit.
+    Peer,
+}
+
+impl fmt::Display for LimitOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ThisNode => "this node",
+            Self::Peer => "the peer",
+        })
+    }
+}
+
+/// A limit of the peer: a field of its [`Limits`](crate::limits::Limits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PeerLimit {
+    /// `received_bytes`.
+    ReceivedBytes,
+    /// `handler_bytes`.
+    HandlerBytes,
+    /// `decoded_bytes`.
+    DecodedBytes,
+    /// `response_bytes`.
+    ResponseBytes,
+    /// `node_bytes`.
+    NodeBytes,
+}
+
+impl PeerLimit {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::ReceivedBytes,
+        Self::HandlerBytes,
+        Self::DecodedBytes,
+        Self::ResponseBytes,
+        Self::NodeBytes,
+    ];
+
+    /// The name of the field.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReceivedBytes => "received_bytes",
+            Self::HandlerBytes => "handler_bytes",
+            Self::DecodedBytes => "decoded_bytes",
+            Self::ResponseBytes => "response_bytes",
+            Self::NodeBytes => "node_bytes",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|limit| limit.name() == name)
+    }
+}
+
+impl fmt::Display for PeerLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// How the peer broke the rules of one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -134,8 +231,14 @@ pub enum Violation {
         /// The number that came.
         received: u32,
     },
-    /// More items than the route's capacity, without credits for them.
-    OverCapacity,
+    /// More items than the route's capacity, without credits for them. Capacities are not on the wire: as
+    /// a rule the two ends declare the route differently.
+    OverCapacity {
+        /// The route's name, where it is known.
+        route: Option<&'static str>,
+        /// The capacity that this node has declared.
+        capacity: u32,
+    },
 }
 
 impl fmt::Display for Violation {
@@ -144,7 +247,13 @@ impl fmt::Display for Violation {
             Self::OutOfSequence { expected, received } => {
                 write!(f, "out-of-sequence item received: expected {expected}, got {received}")
             }
-            Self::OverCapacity => f.write_str("more items than the stream's capacity"),
+            Self::OverCapacity { route, capacity } => {
+                write!(f, "more items than the stream's capacity of {capacity}")?;
+                if let Some(route) = route {
+                    write!(f, ", as {route:?} is declared here")?;
+                }
+                f.write_str(": the other end may have declared another capacity")
+            }
         }
     }
 }

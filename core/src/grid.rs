@@ -310,6 +310,14 @@ impl GridState {
         peers.find_map(|(name, peer)| Some((name.clone(), peer.poll_command()?)))
     }
 
+    /// Whether all links together hold more than
+    /// [`Limits::node_bytes`](crate::limits::Limits::node_bytes): no call of a link that holds much is
+    /// to be begun, and its response is to be an error. See [`Peer::held_bytes`].
+    pub fn is_full(&self) -> bool {
+        let held = self.peers.values().map(Peer::held_bytes).fold(0, usize::saturating_add);
+        held > self.node.limits.node_bytes
+    }
+
     /// The figures of all peers together.
     pub fn stats(&self, now: Instant) -> Stats {
         self.peers.values().fold(Stats::default(), |mut sum, peer| {

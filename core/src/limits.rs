@@ -8,13 +8,28 @@ pub const MERGE_ALLOWANCE: usize = 64 * 1024;
 /// Every limit, all settings; [`Builder::build`](crate::builder::Builder::build) checks them.
 /// Change some with `Limits { queued_bytes: 4 << 20, ..Limits::default() }`. Reaching one is an error for what reached it and harms nothing else.
 ///
-/// A link's memory is at most `queued_bytes + message + reply_bytes + answer_bytes + received_bytes` plus
-/// one read buffer (256 KiB under load, or one message), some 300 bytes a live stream, and up to 16 KiB
-/// for each answered call whose future was not polled since.
+/// # Memory
+///
+/// One link holds at most `queued_bytes + response_bytes + reply_bytes + answer_bytes +
+/// received_bytes + handler_bytes`, with the defaults 417 MiB if all of them are reached, and:
+///
+/// - two messages: the one that is being read and the one that is being written,
+/// - 256 KiB of read buffer under load,
+/// - some 300 bytes for each live call, up to 4 KiB of decoded request for each running handler, and
+///   what the handlers allocate themselves,
+/// - up to 16 KiB for each answered call whose future was not polled since,
+/// - `decoded_bytes` for each thread that decodes a payload at the moment.
+///
+/// All links together hold at most `node_bytes` in requests of running handlers and in queues, and
+/// 2 MiB more for each link; what they have received and not taken, at most `received_bytes` each,
+/// comes on top. Sizes of decoded values are estimates: a `Vec` that grows may have allocated twice as
+/// much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes in one message, ours or theirs; default 16 MiB, at least 1 KiB, at most 1 GiB. Ours: the
-    /// call fails with `TooLarge` and nothing is sent; theirs: the link is dropped.
+    /// call fails with `TooLarge` and nothing is sent; theirs: the link is dropped. Nodes of this crate
+    /// tell each other their limits in the upgrade, unless an HTTP server of one's own answers it: what is
+    /// over the peer's fails with `TooLarge` as well, and costs no link.
     pub message: usize,
     /// Bytes in the first message of a connection, in either direction: Connect and ConnectResponse;
     /// default 64 KiB. A longer one ends the connection.
@@ -34,8 +49,13 @@ pub struct Limits {
     /// is refused with MuxConnectError "too many calls".
     pub incoming_muxes: usize,
     /// Bytes queued to send to one peer; default 16 MiB. There is always room for one message.
-    /// Beyond it sending waits, and the `try_` forms fail with `Limit`.
+    /// Beyond it sending waits, and the `try_` forms fail with `Limit`; new calls of the peer are not
+    /// begun until less is queued.
     pub queued_bytes: usize,
+    /// Bytes that responses and the ends of streams may be queued to one peer beyond `queued_bytes`;
+    /// default 64 MiB. There is always room for one message. A response beyond it is dropped, and its
+    /// caller gets [`CallError::PeerLimit`](crate::error::CallError::PeerLimit).
+    pub response_bytes: usize,
     /// Bytes of queued replies that the core makes itself (pongs, refusals, answers to unknown
     /// muxes); default 1 MiB. Beyond it the link is dropped: "peer does not read".
     pub reply_bytes: usize,
@@ -46,6 +66,23 @@ pub struct Limits {
     /// call whose item passes it ends with a limit error; the link stays. Outcomes of at most 4 KiB
     /// do not count any more once they are laid where their callers find them.
     pub received_bytes: usize,
+    /// Bytes of the requests of one peer that wait for their handlers or whose handlers run; default
+    /// 256 MiB. A typed request counts as what it is decoded to. There is always room for one message.
+    /// A call beyond it is refused before its handler runs, and its caller gets
+    /// [`CallError::PeerLimit`](crate::error::CallError::PeerLimit). It is no part of `received_bytes`:
+    /// slow handlers of large requests do not end the streams beside them.
+    pub handler_bytes: usize,
+    /// Bytes that one payload may be decoded to, as estimated while it is decoded; default 64 MiB. A
+    /// request beyond it is refused before its handler runs; a response or an item ends its call with
+    /// [`CallError::Decode`](crate::error::CallError::Decode). Raw payloads are not decoded.
+    pub decoded_bytes: usize,
+    /// Bytes that all links of this node together hold of what `handler_bytes` counts and of what is
+    /// queued to send; default 1 GiB. Beyond it the calls and responses of links that hold more than 1 MiB
+    /// are refused, as by `handler_bytes` and `response_bytes`: links that hold little go on. Each link
+    /// tells of what it holds in steps of 256 KiB. A loop of one's own, which drives
+    /// [`GridState`](crate::grid::GridState), asks
+    /// [`GridState::is_full`](crate::grid::GridState::is_full).
+    pub node_bytes: usize,
 }
 
 impl Default for Limits {
@@ -60,7 +97,11 @@ impl Default for Limits {
             queued_bytes: 16 << 20,
             reply_bytes: 1 << 20,
             answer_bytes: 16 << 20,
+            response_bytes: 64 << 20,
             received_bytes: 64 << 20,
+            handler_bytes: 256 << 20,
+            decoded_bytes: 64 << 20,
+            node_bytes: 1 << 30,
         }
     }
 }
@@ -88,7 +129,11 @@ impl Limits {
         check("queued_bytes", self.queued_bytes, 1, 1 << 40)?;
         check("reply_bytes", self.reply_bytes, 1 << 10, 1 << 40)?;
         check("answer_bytes", self.answer_bytes, 1 << 10, 1 << 40)?;
-        check("received_bytes", self.received_bytes, 1 << 10, 1 << 40)
+        check("response_bytes", self.response_bytes, 1 << 10, 1 << 40)?;
+        check("received_bytes", self.received_bytes, 1 << 10, 1 << 40)?;
+        check("handler_bytes", self.handler_bytes, 1 << 10, 1 << 40)?;
+        check("decoded_bytes", self.decoded_bytes, 1 << 10, 1 << 40)?;
+        check("node_bytes", self.node_bytes, 1 << 10, 1 << 40)
     }
 
     /// The largest WebSocket message that a reader accepts.

@@ -252,7 +252,10 @@ impl Socket {
             }
             Accepting::Hello(hello) => match grid.handle_hello(now, &hello, acceptor.came()) {
                 Ok(link) => {
-                    if let Ok(connection) = acceptor.accept(now.instant, link) {
+                    if let Ok(mut connection) = acceptor.accept(now.instant, link) {
+                        if let Some(peer) = grid.peer_mut(&hello.host) {
+                            connection.tell_limit(peer);
+                        }
                         let (peer, connection) = (hello.host.as_str().into(), connection.into());
                         self.stage = Stage::Linked { peer, connection };
                     }

@@ -26,6 +26,9 @@ pub struct Stats {
     pub queued_bytes: usize,
     /// Bytes received and not yet taken now, but for short outcomes of requests.
     pub received_bytes: usize,
+    /// Bytes of the peer's requests that wait for their handlers or whose handlers run, as
+    /// [`Limits::handler_bytes`](crate::limits::Limits::handler_bytes) counts them.
+    pub handler_bytes: usize,
     /// Connections made after the first.
     pub reconnects: u64,
     /// Calls of the peer that were refused before any handler ran: no such route, the wrong shape, too
@@ -54,6 +57,7 @@ impl Stats {
         self.incoming_streams += other.incoming_streams;
         self.queued_bytes += other.queued_bytes;
         self.received_bytes += other.received_bytes;
+        self.handler_bytes += other.handler_bytes;
         self.reconnects += other.reconnects;
         self.refused_calls += other.refused_calls;
         self.stale_inputs += other.stale_inputs;

@@ -23,6 +23,7 @@ use crate::peer::{Inbound, Peer};
 use crate::rng::{KeyedRng, Seed};
 use crate::time::{Instant, Now};
 use crate::websocket::{Channel, ClientUpgrade, CloseCode, DIRECT_READ_LEN, Incoming, Role};
+use crate::websocket::{max_message, tell_max_message};
 
 /// A link without traffic for this long gives its buffers back.
 const IDLE_AFTER: Duration = Duration::from_secs(1);
@@ -54,6 +55,8 @@ pub struct Connection {
     inbound: Inbound,
     undecoded: bool,
     max_message: usize,
+    /// The longest message that the peer takes, until the machine knows.
+    peer_limit: Option<usize>,
     /// Until the peer has taken the ConnectResponse: it is the only message that is decoded, and it may
     /// not be longer than this. The acceptor has proved nothing yet.
     first_message: Option<usize>,
@@ -169,7 +172,9 @@ impl Connection {
         let host = authority(peer).unwrap_or(peer);
         let token = link::token(node, peer, rng.draw(), now.wall);
         let nanos = now.wall.to_unix_nanos();
-        let (upgrade, request) = ClientUpgrade::new(host, &node.http_route, &token, nanos, key)?;
+        let (upgrade, mut request) =
+            ClientUpgrade::new(host, &node.http_route, &token, nanos, key)?;
+        tell_max_message(&mut request, node.limits.message);
         let upgrade = upgrade.expect_node(peer);
         let phase = Phase::Upgrading { upgrade, head: BytesMut::new(), mask_seed: rng.next_seed() };
         let connection = Self::new(node, link, phase, request, now.instant);
@@ -191,6 +196,12 @@ impl Connection {
         connection
     }
 
+    /// The longest message that the peer takes, if it has said so.
+    pub(crate) fn with_limit(mut self, limit: Option<usize>) -> Self {
+        self.peer_limit = limit;
+        self
+    }
+
     fn new(node: &Arc<Node>, link: LinkId, phase: Phase, unsent: Vec<u8>, now: Instant) -> Self {
         let writing = match unsent.is_empty() {
             true => Writing::Nothing,
@@ -202,6 +213,7 @@ impl Connection {
             inbound: Inbound::new(),
             undecoded: false,
             max_message: node.limits.message,
+            peer_limit: None,
             first_message: None,
             writing,
             frames: Frames::default(),
@@ -251,6 +263,7 @@ impl Connection {
                 Ok(None) => return,
                 Err(error) => return self.fail(error.into()),
                 Ok(Some(len)) => {
+                    self.peer_limit = max_message(&head[..len]);
                     let usual = self.max_message + MERGE_ALLOWANCE;
                     let limit = self.first_message.map_or(usual, |first| first.min(usual));
                     let channel =
@@ -367,6 +380,7 @@ impl Connection {
             *announced = true;
             peer.handle_upgraded(now, self.link);
         }
+        self.tell_limit(peer);
         self.spent.drain(..).for_each(|buf| peer.recycle(buf));
         if self.bytes_out > 0 {
             peer.handle_written(self.link, std::mem::take(&mut self.bytes_out));
@@ -389,6 +403,14 @@ impl Connection {
             let untouched = self.take_back();
             peer.handle_link_down(now, self.link, error, untouched);
             self.closing.get_or_insert(now.instant.after(IDLE_AFTER));
+        }
+    }
+
+    /// Tells the machine the longest message that the peer takes, if that is known and it does not
+    /// know.
+    pub(crate) fn tell_limit(&mut self, peer: &mut Peer) {
+        if let Some(limit) = self.peer_limit.take() {
+            peer.limit_messages(self.link, limit);
         }
     }
 

@@ -419,8 +419,10 @@ impl<R: Runtime> Admission<R> {
             let link = state.peer.handle_hello(now, hello, came)?;
             let taken = self.acceptor.take().zip(self.transport.take());
             if let Some((acceptor, transport)) = taken
-                && let Ok(connection) = acceptor.accept(now.instant, link)
+                && let Ok(mut connection) = acceptor.accept(now.instant, link)
             {
+                // At once: a call may be made before the link's task takes the connection.
+                connection.tell_limit(&mut state.peer);
                 let mut active = Box::new(Active::new(connection, transport));
                 active.process = Some(process);
                 former = state.newcomer.replace(active);

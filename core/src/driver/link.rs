@@ -385,7 +385,7 @@ impl<R: Runtime> PeerTask<R> {
             return true;
         }
         connection.deliver_some(now, &mut state.peer, ANSWERS);
-        state.drain_all(&mut self.batch);
+        state.drain_all(now, &mut self.batch);
         drop(state);
         self.batch.wake();
         self.serve_all() == 0
@@ -466,7 +466,7 @@ impl<R: Runtime> PeerTask<R> {
         }
         let several = state.peer.open_calls() > 1;
         self.several = if several { SEVERAL } else { self.several.saturating_sub(1) };
-        state.drain_all(&mut self.batch);
+        state.drain_all(now, &mut self.batch);
         if joining {
             self.yielded = true;
             return (Found::Joining, None);
@@ -574,7 +574,7 @@ impl<R: Runtime> PeerTask<R> {
         let served = Served { payload: call.payload, context, route };
         match self.services.get(call.route.as_usize()) {
             Some(Service::Task(service)) => service.start(&self.runtime, served),
-            Some(Service::Inline(service)) => service.run(served),
+            Some(Service::Inline(service)) => service.run(&self.runtime, served),
             None => {
                 let now = self.runtime.now();
                 let text = Err("nothing serves this route");

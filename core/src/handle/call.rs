@@ -13,8 +13,9 @@ use super::wait::Alarm;
 use super::wakers::{List, Place};
 use crate::error::{CallError, LimitKind};
 use crate::mux::{OutgoingKey, Refusal, Target};
+use crate::node::Node;
 use crate::outbox::{BATCH_LIMIT, Data};
-use crate::payload::{Body, Payload, Presence};
+use crate::payload::{Body, DecodeBodyError, Payload, Presence};
 use crate::time::Instant;
 
 thread_local! {
@@ -46,6 +47,11 @@ pub(crate) fn with_data<B: Body, T>(
     };
     SCRATCH.set(buf);
     Ok(result)
+}
+
+/// What the peer has sent, as what it is to be; at most of the size that this node's limits allow.
+pub(super) fn decode<T: Body>(payload: Payload, node: &Node) -> Result<T, DecodeBodyError> {
+    T::decode_within(payload, node.limits.decoded_bytes).map(|(value, _)| value)
 }
 
 /// How the start of a call may wait.
@@ -199,6 +205,7 @@ enum Phase {
 pub struct Call<'a, Req, Res> {
     shared: Arc<Shared>,
     target: Target,
+    route: &'static str,
     request: &'a Req,
     start: Start,
     phase: Phase,
@@ -206,10 +213,17 @@ pub struct Call<'a, Req, Res> {
 }
 
 impl<'a, Req: Body, Res: Body> Call<'a, Req, Res> {
-    pub(crate) fn new(shared: Arc<Shared>, target: Target, request: &'a Req) -> Self {
+    /// `route` is the name of the route, for errors.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        target: Target,
+        route: &'static str,
+        request: &'a Req,
+    ) -> Self {
         Self {
             shared,
             target,
+            route,
             request,
             start: Start::new(),
             phase: Phase::Unsent,
@@ -295,7 +309,9 @@ impl<Req: Body, Res: Body> Future for Call<'_, Req, Res> {
         let Some(outcome) = outcome else { return Poll::Pending };
         this.phase = Phase::Done;
         Poll::Ready(outcome.and_then(|payload| {
-            Res::decode(payload).map_err(|error| CallError::Decode(error.to_string()))
+            decode(payload, &this.shared.node).map_err(|error| {
+                CallError::Decode(format!("the response of {:?}: {error}", this.route))
+            })
         }))
     }
 }

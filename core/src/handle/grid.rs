@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
+use super::budget::Budget;
 use super::node_log::NodeLog;
 use super::peer::{LinkWait, PeerHandle};
 use super::service::Services;
@@ -78,6 +79,7 @@ pub(crate) struct GridInner<R: Runtime> {
     pub(crate) doorway: Arc<Doorway>,
     seeds: Mutex<KeyedRng>,
     generations: Mutex<Generations>,
+    budget: Arc<Budget>,
     local_addr: Mutex<Option<SocketAddr>>,
     log: Arc<NodeLog>,
     draining: AtomicBool,
@@ -176,6 +178,7 @@ impl<R: Runtime> Grid<R> {
     pub(crate) fn run(mut parts: Parts<R>) -> Self {
         let (node, peers) = parts.state.into_parts();
         let doorway = Arc::new(Doorway::new(node.clone(), parts.seeds.next_seed()));
+        let budget = Budget::new(node.limits.node_bytes);
         let grid = Self {
             inner: Arc::new(GridInner {
                 runtime: parts.runtime,
@@ -187,6 +190,7 @@ impl<R: Runtime> Grid<R> {
                 doorway,
                 seeds: Mutex::new(parts.seeds),
                 generations: Mutex::new(parts.first_generation.into()),
+                budget,
                 local_addr: Mutex::new(None),
                 log: Arc::default(),
                 draining: AtomicBool::new(false),
@@ -487,8 +491,8 @@ impl<R: Runtime> GridInner<R> {
     /// Starts the task of a peer, unless there is one of its name.
     fn adopt(&self, peer: Peer) -> Option<Arc<Shared>> {
         let clock = Arc::new(self.runtime.clone());
-        let doorway = Arc::downgrade(&self.doorway);
-        let shared = Arc::new(Shared::new(clock, peer, doorway, self.log.clone()));
+        let (doorway, budget) = (Arc::downgrade(&self.doorway), self.budget.clone());
+        let shared = Arc::new(Shared::new(clock, peer, doorway, self.log.clone(), budget));
         if !self.doorway.insert(shared.clone()) {
             return None;
         }

@@ -12,6 +12,7 @@ use futures_core::Stream;
 
 use super::byte_reader::ByteReader;
 use super::byte_writer::ByteWriter;
+use super::call::decode;
 use super::outlet::{Outlet, SendHalf};
 use super::peer::PeerHandle;
 use super::shared::Shared;
@@ -232,12 +233,14 @@ impl<T: Body> Input<T> {
         });
         Poll::Ready(match received {
             Received::Pending => return Poll::Pending,
-            Received::Item(bytes) => Some(T::decode(Payload::from(bytes)).map_err(|error| {
-                self.ended = true;
-                // Nobody takes the rest: the caller's `send` must not wait for that.
-                self.shared.with(|state| state.peer.drop_input(key));
-                InputError::Decode(error.to_string())
-            })),
+            Received::Item(bytes) => {
+                Some(decode(Payload::from(bytes), &self.shared.node).map_err(|error| {
+                    self.ended = true;
+                    // Nobody takes the rest: the caller's `send` must not wait for that.
+                    self.shared.with(|state| state.peer.drop_input(key));
+                    InputError::Decode(error.to_string())
+                }))
+            }
             Received::End => {
                 self.ended = true;
                 None

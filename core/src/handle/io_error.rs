@@ -10,9 +10,10 @@ impl From<CallError> for Error {
     fn from(error: CallError) -> Self {
         let kind = match &error {
             CallError::Remote(_) => ErrorKind::Other,
-            CallError::Refused(_) | CallError::ShuttingDown | CallError::PeerShuttingDown => {
-                ErrorKind::ConnectionRefused
-            }
+            CallError::Refused(_)
+            | CallError::RequestUndecodable(_)
+            | CallError::ShuttingDown
+            | CallError::PeerShuttingDown => ErrorKind::ConnectionRefused,
             CallError::Disconnected { may_have_run: false }
             | CallError::PeerRemoved { may_have_run: false } => ErrorKind::NotConnected,
             CallError::Disconnected { may_have_run: true }
@@ -20,9 +21,9 @@ impl From<CallError> for Error {
             CallError::DeadlineExceeded { .. } => ErrorKind::TimedOut,
             CallError::Cancelled => ErrorKind::ConnectionAborted,
             CallError::Limit(LimitKind::Credits | LimitKind::QueuedBytes) => ErrorKind::WouldBlock,
-            CallError::Limit(LimitKind::OutgoingMuxes | LimitKind::ReceivedBytes) => {
-                ErrorKind::QuotaExceeded
-            }
+            CallError::Limit(LimitKind::OutgoingMuxes | LimitKind::ReceivedBytes)
+            | CallError::PeerLimit { .. }
+            | CallError::ResponseTooLarge { .. } => ErrorKind::QuotaExceeded,
             CallError::DeadlineTooShort | CallError::TooLarge { .. } | CallError::Encode(_) => {
                 ErrorKind::InvalidInput
             }

@@ -4,6 +4,7 @@
 //! wakers of those who wait, which are woken after the lock is released. No user code, no waker
 //! and no handler ever runs under a lock.
 
+mod budget;
 mod byte_reader;
 mod byte_writer;
 mod call;

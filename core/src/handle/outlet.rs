@@ -72,9 +72,9 @@ impl Outlet {
         self.closed
     }
 
-    /// [`Limits::message`] of this node.
+    /// [`Limits::message`] of this node, or of the peer if that is less and it has told.
     pub(super) fn message_limit(&self) -> usize {
-        self.shared.node.limits.message
+        self.shared.look(|state| state.peer.message_limit())
     }
 
     /// Sends an item, once that can be done. Dropped before it is ready, it has queued nothing.

@@ -62,7 +62,7 @@ impl PeerHandle {
         route: Unary<Req, Res>,
         request: &'a Req,
     ) -> Call<'a, Req, Res> {
-        Call::new(self.shared.clone(), route.info().target(), request)
+        Call::new(self.shared.clone(), route.info().target(), route.name(), request)
     }
 
     /// Opens a stream of the shape that the route has: a [`Receiver`], a [`ClientCall`], or a
@@ -105,7 +105,7 @@ impl PeerHandle {
             Shape::Stream { in_capacity, out_capacity } => (in_capacity, out_capacity),
             Shape::Single => (0, 1),
         };
-        Opening::new(self.shared.clone(), info.target(), capacities, request)
+        Opening::new(self.shared.clone(), info.target(), info.name, capacities, request)
     }
 
     /// The state of the link.

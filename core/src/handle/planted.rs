@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::budget::Budget;
 use super::call::Call;
 use super::shared::Shared;
 use super::wakers::{Ticket, WaitList};
@@ -76,10 +77,11 @@ fn a_request_that_is_dropped_is_open_no_more() {
         let node = Lone::connected(Which::Acceptor, |_| {});
         let (_, mut peers) = node.grid.into_parts();
         let peer = peers.pop().expect("the only peer");
-        let shared = Arc::new(Shared::new(Arc::new(Still), peer, Weak::new(), Arc::default()));
+        let (doorway, budget) = (Weak::new(), Budget::new(1 << 30));
+        let shared = Arc::new(Shared::new(Arc::new(Still), peer, doorway, Arc::default(), budget));
         let request = Payload::from(vec![7]);
         let target = Target { handler: 1, subroute: None };
-        let mut call = Box::pin(Call::<_, Payload>::new(shared.clone(), target, &request));
+        let mut call = Box::pin(Call::<_, Payload>::new(shared.clone(), target, "x", &request));
         let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending());
         drop(call);

@@ -16,14 +16,23 @@ use super::node_log::RouteName;
 use super::shared::{Shared, State};
 use crate::driver::runtime::Runtime;
 use crate::driver::workers::Post;
-use crate::mux::IncomingKey;
+use crate::error::PeerLimit;
+use crate::mux::{IncomingKey, Told};
 use crate::outbox::Data;
-use crate::payload::{Body, Payload};
+use crate::payload::{Body, DecodeBodyError, Payload};
 use crate::route::RouteInfo;
 use crate::time::Now;
 
 /// An inline handler that takes longer than this is warned of.
 const SLOW: Duration = Duration::from_millis(1);
+
+/// The payload of an inline route that is decoded on the link's own task is no longer than this, in
+/// bytes.
+const INLINE_DECODE: usize = 16 << 10;
+
+/// A request that is decoded to no more bytes than this beyond its payload is counted as its payload
+/// alone: that takes no lock.
+const UNCOUNTED: usize = 4 << 10;
 
 /// A call and all that its handler needs to know.
 #[derive(Debug)]
@@ -36,7 +45,7 @@ pub(crate) struct Served {
 /// What serves a route: something that starts a task, or runs at once.
 pub(crate) enum Service<R> {
     Task(Box<dyn Start<R>>),
-    Inline(Box<dyn Inline>),
+    Inline(Box<dyn Inline<R>>),
 }
 
 impl<R> std::fmt::Debug for Service<R> {
@@ -56,9 +65,9 @@ pub(crate) trait Start<R>: Send + Sync {
 }
 
 /// A plain function that runs on the link's own task, without the lock.
-pub(crate) trait Inline: Send + Sync {
-    /// Runs the function and queues its answer.
-    fn run(&self, served: Served);
+pub(crate) trait Inline<R>: Send + Sync {
+    /// Runs the function and queues its answer; on a task of its own if the request is large.
+    fn run(&self, runtime: &R, served: Served);
 }
 
 struct StartFn<F>(F);
@@ -78,19 +87,16 @@ where
     F: Fn(Req, Context) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Res, E>> + Send + 'static,
 {
-    let post = Post::default();
+    let (post, handler) = (Post::default(), Arc::new(handler));
     Service::Task(Box::new(StartFn(move |runtime: &R, served: Served| {
-        let guard = Guard::new(&served);
-        let request = match guard.decode(served.payload) {
-            Ok(request) => request,
-            Err(text) => return guard.respond(Err(&text)),
-        };
-        let future = match guard.catch(|| handler(request, served.context)) {
-            Ok(future) => future,
-            Err(text) => return guard.respond(Err(&text)),
-        };
+        let (handler, guard) = (handler.clone(), Guard::new(&served));
         runtime.spawn_short(&post, async move {
-            match run(future, &guard, served.route.run_to_end).await {
+            let Served { payload, context, route } = served;
+            let future = match guard.begin(payload, &route, |request| handler(request, context)) {
+                Ok(future) => future,
+                Err(text) => return guard.respond(Err(&text)),
+            };
+            match run(future, &guard, route.run_to_end).await {
                 // Encoding the response, or the error's text, is user code too.
                 Ended::Returned(result) => {
                     if let Err(text) = guard.catch(|| guard.answer(result)) {
@@ -165,19 +171,16 @@ where
     F: Fn(Req, Context) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), E>> + Send + 'static,
 {
-    let post = Post::default();
+    let (post, handler) = (Post::default(), Arc::new(handler));
     Service::Task(Box::new(StartFn(move |runtime: &R, served: Served| {
-        let guard = Guard::new(&served);
-        let request = match guard.decode(served.payload) {
-            Ok(request) => request,
-            Err(text) => return guard.finish(Err(text)),
-        };
-        let future = match guard.catch(|| handler(request, served.context)) {
-            Ok(future) => future,
-            Err(text) => return guard.finish(Err(text)),
-        };
+        let (handler, guard) = (handler.clone(), Guard::new(&served));
         runtime.spawn_short(&post, async move {
-            match run(future, &guard, served.route.run_to_end).await {
+            let Served { payload, context, route } = served;
+            let future = match guard.begin(payload, &route, |request| handler(request, context)) {
+                Ok(future) => future,
+                Err(text) => return guard.finish(Err(text)),
+            };
+            match run(future, &guard, route.run_to_end).await {
                 Ended::Returned(end) => {
                     let text =
                         |error: E| guard.catch(|| error.to_string()).unwrap_or_else(|text| text);
@@ -197,38 +200,65 @@ struct InlineFn<F, Req, Res> {
 
 pub(crate) fn inline<R, Req, Res, E, F>(handler: F) -> Service<R>
 where
+    R: Runtime,
+    Req: Body + 'static,
+    Res: Body + 'static,
+    E: Display + 'static,
+    F: Fn(Req, &Context) -> Result<Res, E> + Send + Sync + 'static,
+{
+    Service::Inline(Box::new(Arc::new(InlineFn { handler, types: PhantomData })))
+}
+
+impl<R, F, Req, Res, E> Inline<R> for Arc<InlineFn<F, Req, Res>>
+where
+    R: Runtime,
     Req: Body + 'static,
     Res: Body + 'static,
     E: Display,
     F: Fn(Req, &Context) -> Result<Res, E> + Send + Sync + 'static,
 {
-    Service::Inline(Box::new(InlineFn { handler, types: PhantomData }))
-}
-
-impl<F, Req, Res, E> Inline for InlineFn<F, Req, Res>
-where
-    Req: Body,
-    Res: Body,
-    E: Display,
-    F: Fn(Req, &Context) -> Result<Res, E> + Send + Sync,
-{
-    fn run(&self, served: Served) {
+    fn run(&self, runtime: &R, served: Served) {
         let guard = Guard::new(&served);
+        if !Req::IS_RAW && served.payload.len() > INLINE_DECODE {
+            // To decode it takes long, and all other calls of the link would wait.
+            let inline = self.clone();
+            return runtime.spawn(async move { inline.answer(&guard, served) });
+        }
         let clock = served.context.shared.clock.clone();
         let begun = clock.instant();
-        let request = match guard.decode(served.payload) {
-            Ok(request) => request,
-            Err(text) => return guard.respond(Err(&text)),
-        };
-        let answer = || guard.answer((self.handler)(request, &served.context));
-        if let Err(text) = guard.catch(answer) {
-            guard.respond(Err(&text));
-        }
+        self.answer(&guard, served);
         let ended = clock.instant();
         let took = ended.since(begun);
         if took > SLOW {
             guard.shared.log_slow(guard.route, took, ended);
         }
+    }
+}
+
+impl<F, Req, Res, E> InlineFn<F, Req, Res>
+where
+    Req: Body,
+    Res: Body,
+    E: Display,
+    F: Fn(Req, &Context) -> Result<Res, E>,
+{
+    fn answer(&self, guard: &Guard, served: Served) {
+        let Served { payload, context, route } = served;
+        let answer = |request| guard.answer((self.handler)(request, &context));
+        if let Err(text) = guard.begin(payload, &route, answer) {
+            guard.respond(Err(&text));
+        }
+    }
+}
+
+/// What the caller gets for a request that is not decoded: no handler runs.
+fn undecodable(route: &RouteInfo, error: &DecodeBodyError) -> String {
+    let text = format!("the request of {:?}: {error}", route.name);
+    match error {
+        DecodeBodyError::TooLarge { .. } => {
+            Told::Limit { limit: PeerLimit::DecodedBytes, has_run: false, text: &text }.to_string()
+        }
+        _ => Told::Undecodable(&text).to_string(),
     }
 }
 
@@ -259,10 +289,24 @@ impl Guard {
         }
     }
 
-    /// The request of the call, decoded by user code.
-    fn decode<Req: Body>(&self, payload: Payload) -> Result<Req, String> {
-        let decoded = self.catch(|| Req::decode(payload))?;
-        decoded.map_err(|error| format!("cannot decode the request: {error}"))
+    /// Decodes the request and runs the beginning of its handler, both of which are user code. The error
+    /// is the text for the caller.
+    fn begin<Req: Body, T>(
+        &self,
+        payload: Payload,
+        route: &RouteInfo,
+        handler: impl FnOnce(Req) -> T,
+    ) -> Result<T, String> {
+        let (len, limit) = (payload.len(), self.shared.node.limits.decoded_bytes);
+        let decoded = self.catch(|| Req::decode_within(payload, limit))?;
+        let (request, size) = decoded.map_err(|error| undecodable(route, &error))?;
+        let more = size.saturating_sub(len);
+        if more > UNCOUNTED && !self.shared.with(|state| state.peer.charge(self.key, more)) {
+            let limit = PeerLimit::HandlerBytes;
+            let text = format!("the request of {:?} is decoded to {size} bytes", route.name);
+            return Err(Told::Limit { limit, has_run: false, text: &text }.to_string());
+        }
+        self.catch(|| handler(request))
     }
 
     /// Runs user code; a panic becomes a text.
@@ -281,7 +325,7 @@ impl Guard {
     }
 
     fn respond_in(&self, state: &mut State, now: Now, result: Result<Data<'_>, &str>) {
-        state.peer.respond(now, self.key, result);
+        state.respond(now, self.key, result);
         state.handler_ended(self.key);
     }
 

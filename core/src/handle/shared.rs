@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::Waker;
 
+use super::budget::{Budget, Share};
 use super::letter::{self, Letter, Letters};
 use super::loan::Holder;
 use super::node_log::NodeLog;
@@ -11,14 +12,18 @@ use super::sync::{self, Mutex, MutexGuard};
 use super::wakers::{List, Place, WaitList, WakeList, Wakers, set};
 use crate::driver::runtime::Clock;
 use crate::driver::{Active, Doorway};
-use crate::error::{CallError, CancelReason, LinkError};
+use crate::error::{CallError, CancelReason, LinkError, PeerLimit};
 use crate::event::{Event, IncomingCall, LinkCommand};
 use crate::link::{Denial, DenialKind};
-use crate::mux::{IncomingKey, OutgoingKey, Received, Refusal};
+use crate::mux::{IncomingKey, OutgoingKey, Received, Refusal, SHORT_ANSWER, Told};
 use crate::node::Node;
+use crate::outbox::Data;
 use crate::payload::Payload;
 use crate::peer::Peer;
+use crate::route::Shape;
 use crate::time::{Instant, Now};
+
+const NODE_IS_FULL: &str = "the links of this node hold too much together";
 
 /// What a peer's handles and its task share.
 pub(crate) struct Shared {
@@ -95,6 +100,8 @@ pub(crate) struct State {
     pub(crate) changes: u64,
     /// The machine was replaced after a bug: what the task still has is the former one's.
     replaced: bool,
+    /// What this link holds of the node's memory.
+    share: Share,
     /// To be dropped without the lock: a waker may own its task, and dropping that runs user code.
     garbage: Vec<Waker>,
     /// To be woken by the operation that is under way.
@@ -138,6 +145,12 @@ impl AfterBug for () {
     fn after_bug() -> Self {}
 }
 
+impl AfterBug for bool {
+    fn after_bug() -> Self {
+        true
+    }
+}
+
 impl<T> AfterBug for Result<T, Refusal> {
     fn after_bug() -> Self {
         Err(Refusal::Failed(LOST))
@@ -174,6 +187,7 @@ impl Shared {
         peer: Peer,
         doorway: Weak<Doorway>,
         log: Arc<NodeLog>,
+        budget: Arc<Budget>,
     ) -> Self {
         Self {
             clock,
@@ -195,6 +209,7 @@ impl Shared {
                 holder: Holder::default(),
                 changes: 0,
                 replaced: false,
+                share: Share::new(budget),
                 garbage: Vec::new(),
                 woken: Vec::new(),
                 #[cfg(any(test, feature = "testing"))]
@@ -290,6 +305,7 @@ impl Shared {
 impl State {
     /// Turns the machine's events into wakers.
     pub(crate) fn drain_events(&mut self, wake: &mut impl Wakers) {
+        self.share.tell(self.peer.held_bytes());
         while let Some(event) = self.peer.poll_event() {
             match event {
                 Event::Readable(key) => {
@@ -317,8 +333,12 @@ impl State {
     }
 
     /// Everything that the machine gives, for the task that drives it.
-    pub(crate) fn drain_all(&mut self, batch: &mut Batch) {
+    pub(crate) fn drain_all(&mut self, now: Now, batch: &mut Batch) {
         while let Some(call) = self.peer.poll_call() {
+            if self.share.is_over(self.peer.held_bytes(), 0) {
+                self.refuse(now, &call);
+                continue;
+            }
             self.begin(&call);
             batch.calls.push(call);
         }
@@ -326,6 +346,27 @@ impl State {
         while let Some(command) = self.peer.poll_command() {
             batch.commands.push(command);
         }
+    }
+
+    /// All links of the node together hold too much for this call to begin.
+    fn refuse(&mut self, now: Now, call: &IncomingCall) {
+        let told = Told::Limit { limit: PeerLimit::NodeBytes, has_run: false, text: NODE_IS_FULL };
+        match self.peer.node().routes.get(call.route).shape {
+            Shape::Single => self.peer.respond(now, call.key, Err(&told.to_string())),
+            Shape::Stream { .. } => self.peer.finish(now, call.key, Err(told.to_string())),
+        }
+    }
+
+    /// Answers a single request. A response for which all links of the node together hold too much is
+    /// dropped, and the caller told.
+    pub(super) fn respond(&mut self, now: Now, key: IncomingKey, result: Result<Data<'_>, &str>) {
+        let len = result.as_ref().map_or(0, |data| data.as_slice().len());
+        if len > SHORT_ANSWER && self.share.is_over(self.peer.held_bytes(), len) {
+            let told =
+                Told::Limit { limit: PeerLimit::NodeBytes, has_run: true, text: NODE_IS_FULL };
+            return self.peer.respond(now, key, Err(&told.to_string()));
+        }
+        self.peer.respond(now, key, result);
     }
 
     /// The outcome of a single request is laid where its caller finds it, unless it is too long.

@@ -12,13 +12,13 @@ use futures_core::Stream;
 
 use super::byte_reader::ByteReader;
 use super::byte_writer::ByteWriter;
-use super::call::{Start, with_data};
+use super::call::{Start, decode, with_data};
 use super::outlet::{Outlet, SendHalf};
 use super::shared::Shared;
 use super::sink::ItemSink;
-use crate::error::CallError;
 #[cfg(doc)]
 use crate::error::LimitKind;
+use crate::error::{CallError, Violation};
 use crate::mux::{OutgoingKey, Received, Target};
 use crate::payload::{Body, Payload};
 
@@ -27,6 +27,8 @@ use crate::payload::{Body, Payload};
 struct Held {
     shared: Arc<Shared>,
     key: OutgoingKey,
+    /// The route's name.
+    route: &'static str,
 }
 
 impl Held {
@@ -58,6 +60,7 @@ impl Drop for Held {
 pub struct Opening<'a, Req, Halves> {
     shared: Arc<Shared>,
     target: Target,
+    route: &'static str,
     capacities: (u32, u32),
     request: &'a Req,
     start: Start,
@@ -74,10 +77,19 @@ impl<'a, Req, Halves> Opening<'a, Req, Halves> {
     pub(crate) fn new(
         shared: Arc<Shared>,
         target: Target,
+        route: &'static str,
         capacities: (u32, u32),
         request: &'a Req,
     ) -> Self {
-        Self { shared, target, capacities, request, start: Start::new(), halves: PhantomData }
+        Self {
+            shared,
+            target,
+            route,
+            capacities,
+            request,
+            start: Start::new(),
+            halves: PhantomData,
+        }
     }
 
     /// Sets the deadline of the whole stream, from the first poll on; without one it may live
@@ -130,7 +142,7 @@ impl<Req: Body, Halves: FromOpened> Future for Opening<'_, Req, Halves> {
             })
         });
         let key = ready!(poll?)?;
-        let held = Held { shared: this.shared.clone(), key };
+        let held = Held { shared: this.shared.clone(), key, route: this.route };
         Poll::Ready(Ok(Halves::from_opened(Opened(Arc::new(held)))))
     }
 }
@@ -205,20 +217,25 @@ impl<T: Body> Receiver<T> {
         });
         Poll::Ready(match received {
             Received::Pending => return Poll::Pending,
-            Received::Item(bytes) => match T::decode(Payload::from(bytes)) {
+            Received::Item(bytes) => match decode(Payload::from(bytes), &self.held.shared.node) {
                 Ok(item) => Some(Ok(item)),
                 Err(error) => {
                     self.ended = true;
                     self.held.cancel();
-                    Some(Err(CallError::Decode(error.to_string())))
+                    let text = format!("an item of {:?}: {error}", self.held.route);
+                    Some(Err(CallError::Decode(text)))
                 }
             },
             Received::End => {
                 self.ended = true;
                 None
             }
-            Received::Failed(error) => {
+            Received::Failed(mut error) => {
                 self.ended = true;
+                if let CallError::PeerViolation(Violation::OverCapacity { route, .. }) = &mut error
+                {
+                    *route = Some(self.held.route);
+                }
                 Some(Err(error))
             }
         })
@@ -393,7 +410,7 @@ impl<In: Body, Res: Body> ClientCall<In, Res> {
 impl<T> FromOpened for Receiver<T> {
     fn from_opened(opened: Opened) -> Self {
         if planted!(CloseOfInputlessStream) {
-            let Held { shared, key } = &*opened.0;
+            let Held { shared, key, .. } = &*opened.0;
             shared.with(|state| state.peer.close_input(*key));
         }
         Self { held: opened.0, ended: false, item: PhantomData }

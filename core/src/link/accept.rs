@@ -24,6 +24,7 @@ use crate::peer::Peer;
 use crate::rng::Seed;
 use crate::time::{Instant, Now};
 use crate::websocket::{Channel, CloseCode, Incoming, Role, Status, UpgradeRequest, refuse};
+use crate::websocket::{max_message, tell_max_message};
 use crate::wire::Connect;
 
 /// A refused connection may take this long to take its refusal.
@@ -84,6 +85,8 @@ pub struct Acceptor {
     heard: bool,
     shown_token: bool,
     mask_seed: Seed,
+    /// The longest message that the peer takes, if its upgrade request says so.
+    peer_limit: Option<usize>,
     out: Vec<u8>,
     written: usize,
 }
@@ -121,6 +124,7 @@ impl Acceptor {
             heard: false,
             shown_token: false,
             mask_seed,
+            peer_limit: None,
             out: Vec::new(),
             written: 0,
         }
@@ -230,7 +234,10 @@ impl Acceptor {
         if let Some((status, denial)) = wrong {
             return Err(self.refuse_upgrade(status, denial));
         }
-        self.out.extend_from_slice(&request.accept_as(&self.node.name));
+        self.peer_limit = max_message(&head[..len]);
+        let mut answer = request.accept_as(&self.node.name);
+        tell_max_message(&mut answer, self.node.limits.message);
+        self.out.extend_from_slice(&answer);
         let limit = self.node.limits.first_message;
         let channel = Channel::new(Role::Server, limit, self.mask_seed).with_leftover(&head[len..]);
         self.state = State::FirstMessage(Box::new(channel));
@@ -294,7 +301,7 @@ impl Acceptor {
             return Err(LinkError::Internal("accepted before its Connect".into()));
         };
         let unsent = self.out[self.written..].to_vec();
-        Ok(Connection::accepted(&self.node, link, channel, unsent, now))
+        Ok(Connection::accepted(&self.node, link, channel, unsent, now).with_limit(self.peer_limit))
     }
 
     /// The other end has closed.

@@ -18,7 +18,7 @@ use super::credit::{Credits, Window};
 use super::id::OutgoingKey;
 use super::items::Items;
 use super::seq::{ReceiveSeq, SendSeq};
-use crate::error::{CallError, CancelReason, Violation};
+use crate::error::{CallError, CancelReason};
 use crate::outbox::{Class, Data, Owner};
 use crate::time::Instant;
 use crate::wire::{Flags, Message, Op};
@@ -50,6 +50,8 @@ pub(super) enum Effect {
     Credit,
     /// The caller broke the rules: refused with this text.
     Violation(String),
+    /// The same: more items came than the route's capacity, which is this.
+    OverCapacity(u32),
     /// More was received than may wait.
     OverLimit,
 }
@@ -138,7 +140,7 @@ impl CalleeStream {
             return Effect::Readable;
         }
         if !self.window.take(owner, &common.outbox) {
-            return Effect::Violation(Violation::OverCapacity.to_string());
+            return Effect::OverCapacity(self.window.capacity());
         }
         if self.input_dropped {
             if !planted!(DroppedInputKeepsCredits) {

@@ -19,6 +19,7 @@ use super::common::{Common, Draft, Refusal};
 use super::credit::{Credits, Window};
 use super::items::Items;
 use super::seq::{ReceiveSeq, SendSeq};
+use super::told;
 use crate::error::{CallError, LimitKind, Violation};
 use crate::outbox::{Class, Data, Owner, Position};
 use crate::time::Instant;
@@ -157,13 +158,15 @@ impl CallerStream {
         let flags = message.header.flags;
         if flags.contains(Flags::PAYLOAD_IS_ERR) {
             let text = String::from_utf8_lossy(&message.payload).into_owned();
-            return Effect::Ended(Err(CallError::Remote(text)));
+            return Effect::Ended(Err(told::to_error(text, CallError::Remote)));
         }
         if flags.contains(Flags::EOF) {
             return Effect::Ended(Ok(()));
         }
         if !self.window.take(owner, &common.outbox) {
-            return Effect::Failed(CallError::PeerViolation(Violation::OverCapacity));
+            let (route, capacity) = (None, self.window.capacity());
+            let violation = Violation::OverCapacity { route, capacity };
+            return Effect::Failed(CallError::PeerViolation(violation));
         }
         if message.is_nil() {
             // Not an item, though it cost the peer a credit (PROTOCOL.md section 5.2), which

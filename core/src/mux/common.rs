@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::items::ItemMemory;
 use super::refused::CallRefusal;
-use crate::error::{CallError, LimitKind};
+use super::told::Told;
+use crate::error::{CallError, LimitKind, LimitOwner, PeerLimit};
 use crate::event::{Event, IncomingCall};
 use crate::log::Repeats;
 use crate::node::Node;
@@ -18,6 +19,9 @@ use crate::wire::{Flags, Header, MessageRef, Op, Pong, SubrouteId, Timestamp};
 
 /// What a received item is counted as beyond its bytes.
 const ITEM_OVERHEAD: usize = 32;
+
+/// An answer whose payload is no longer than this is never replaced by an error: that is no shorter.
+pub(crate) const SHORT_ANSWER: usize = 256;
 
 /// A message to queue, less what the link adds.
 #[derive(Debug)]
@@ -87,6 +91,10 @@ pub(crate) struct Common {
     pub(crate) received_bytes: usize,
     /// The peer has answered a link ping that left behind the batches below this number.
     pub(crate) answered_batch: u64,
+    /// What [`Limits::handler_bytes`](crate::limits::Limits::handler_bytes) bounds.
+    pub(crate) handler_bytes: usize,
+    /// The largest message that both ends take, as far as is known.
+    message_limit: usize,
     /// What the log says about this peer.
     pub(crate) log: Repeats,
     pub(super) item_memory: ItemMemory,
@@ -97,6 +105,7 @@ pub(crate) struct Common {
 impl Common {
     pub(crate) fn new(node: Arc<Node>, peer: Arc<str>, base_flags: Flags, timers: Wheel) -> Self {
         Self {
+            message_limit: node.limits.message,
             node,
             peer,
             base_flags,
@@ -107,6 +116,7 @@ impl Common {
             stats: Stats::default(),
             received_bytes: 0,
             answered_batch: 0,
+            handler_bytes: 0,
             log: Repeats::default(),
             item_memory: ItemMemory::default(),
             queue_wanted: false,
@@ -128,23 +138,56 @@ impl Common {
         self.outbox.push(owner, header, draft.subroute, draft.data, class)
     }
 
-    /// Sends an answer that is never refused: one over the message limit becomes the error that
-    /// says so.
+    /// Sends an answer, which never waits: one over the message limit, or for which there is no
+    /// room, becomes the error that says so.
     pub(crate) fn send_checked(&mut self, owner: Owner, draft: Draft<'_>) {
-        if self.is_far_below_limit(&draft) {
+        let has_room = self.has_room_for_answer(&draft);
+        if has_room && self.is_far_below_limit(&draft) {
             self.send(owner, draft, Class::Data);
             return;
         }
-        match self.check_size(&draft, owner.mux) {
-            Ok(_) => self.send(owner, draft, Class::Data),
+        let text = match self.check_size(&draft, owner.mux) {
+            Ok(_) if has_room => {
+                self.send(owner, draft, Class::Data);
+                return;
+            }
             Err(_) if planted!(OversizedReplyDropped) => return,
-            Err(error) => {
-                let text = error.to_string();
-                let flags = draft.flags - Flags::PAYLOAD_IS_ZERO;
-                let draft = Draft::error(draft.op, draft.seq, &text).with_flags(flags);
-                self.send(owner, draft, Class::Data)
+            Err(CallError::TooLarge { size, limit, whose }) => {
+                Told::TooLarge { size, limit, whose }.to_string()
+            }
+            Ok(_) | Err(_) => {
+                let text = "too many responses wait to be sent: this one is dropped";
+                Told::Limit { limit: PeerLimit::ResponseBytes, has_run: true, text }.to_string()
             }
         };
+        let flags = draft.flags - Flags::PAYLOAD_IS_ZERO;
+        let draft = Draft::error(draft.op, draft.seq, &text).with_flags(flags);
+        self.send(owner, draft, Class::Data);
+    }
+
+    /// Handlers answer whenever they like: this bounds what their answers hold, all together.
+    fn has_room_for_answer(&self, draft: &Draft<'_>) -> bool {
+        let (queued, len) = (self.outbox.data_bytes(), draft.data.as_slice().len());
+        let limits = &self.node.limits;
+        let most = limits.queued_bytes.saturating_add(limits.response_bytes.max(limits.message));
+        len <= SHORT_ANSWER || queued == 0 || queued + len + MessageRef::MAX_OVERHEAD <= most
+    }
+
+    /// Whether more is queued than senders may queue, so that no call is to begin whose response
+    /// would only wait as well.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.outbox.data_bytes() > self.node.limits.queued_bytes
+    }
+
+    /// The peer takes no message longer than this; `None` if it has not said so.
+    pub(crate) fn limit_messages(&mut self, peer: Option<usize>) {
+        let own = self.node.limits.message;
+        self.message_limit = peer.map_or(own, |peer| peer.min(own));
+    }
+
+    /// The longest message that can be sent.
+    pub(crate) const fn message_limit(&self) -> usize {
+        self.message_limit
     }
 
     /// The pong of a mux: uncounted, so it overtakes, but for one that ends the call at the caller:
@@ -176,13 +219,18 @@ impl Common {
         let header = draft.header(mux, self.base_flags);
         let payload = draft.data.as_slice();
         let size = MessageRef { header, subroute: draft.subroute, payload }.encoded_len();
-        let limit = self.node.limits.message;
-        if size > limit { Err(CallError::TooLarge { size, limit }) } else { Ok(size) }
+        let limit = self.message_limit;
+        if size <= limit {
+            return Ok(size);
+        }
+        let is_ours = limit == self.node.limits.message;
+        let whose = if is_ours { LimitOwner::ThisNode } else { LimitOwner::Peer };
+        Err(CallError::TooLarge { size, limit, whose })
     }
 
     /// Whether the message is within the limit whatever its header is, as almost all are.
     fn is_far_below_limit(&self, draft: &Draft<'_>) -> bool {
-        draft.data.as_slice().len() + MessageRef::MAX_OVERHEAD <= self.node.limits.message
+        draft.data.as_slice().len() + MessageRef::MAX_OVERHEAD <= self.message_limit
     }
 
     /// Whether a message of the application is within the limit and has room in the queue.
@@ -259,6 +307,18 @@ impl Common {
         true
     }
 
+    /// Counts bytes that a handler is to hold beyond the `held` that it holds already; what is counted,
+    /// or `None` if that passes the limit. There is room for one call, whatever it holds.
+    pub(crate) fn hold_for_handler(&mut self, held: usize, bytes: usize) -> Option<usize> {
+        let bytes = if held == 0 { bytes + ITEM_OVERHEAD } else { bytes };
+        let sum = self.handler_bytes + bytes;
+        if sum > self.node.limits.handler_bytes && self.handler_bytes > held {
+            return None;
+        }
+        self.handler_bytes = sum;
+        Some(bytes)
+    }
+
     /// Counts the text of an error that the peer has sent; if that passes the limit, the limit is
     /// the error.
     pub(crate) fn hold_error(&mut self, error: CallError) -> CallError {
@@ -292,7 +352,10 @@ pub(super) fn received_len(outcome: &Result<Payload, CallError>) -> usize {
 /// The peer's words in an error.
 const fn text(error: &CallError) -> Option<&String> {
     match error {
-        CallError::Remote(text) | CallError::Refused(text) => Some(text),
+        CallError::Remote(text)
+        | CallError::Refused(text)
+        | CallError::RequestUndecodable(text)
+        | CallError::PeerLimit { text, .. } => Some(text),
         _ => None,
     }
 }

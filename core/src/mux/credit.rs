@@ -85,6 +85,10 @@ impl Window {
         Self { capacity, uncredited: 0, waiting: [NO_GROUP; 2] }
     }
 
+    pub(crate) const fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
     /// An item has come; `false` if the sender had no credit for it.
     #[must_use]
     pub(crate) fn take(&mut self, owner: Owner, outbox: &Outbox) -> bool {

@@ -9,7 +9,7 @@ use super::caller::Received;
 use super::common::{Common, Draft, Refusal};
 use super::id::IncomingKey;
 use super::refused::CallRefusal;
-use crate::error::{CallError, CancelReason};
+use crate::error::{CallError, CancelReason, Violation};
 use crate::event::{Event, IncomingCall};
 use crate::outbox::{Class, Data, Owner, Side};
 use crate::payload::Payload;
@@ -35,11 +35,14 @@ enum Kind {
 #[derive(Debug)]
 struct Served {
     mux: u64,
+    route: RouteIndex,
     kind: Kind,
     /// On the wire: found by its id.
     live: bool,
     /// The handler still runs, or has not been given the call yet.
     running: bool,
+    /// What it is counted as in [`Common::handler_bytes`], while it runs.
+    held: usize,
     deadline: Option<Instant>,
     /// The requests before and after it with the same id, which they may share.
     prev_same: u32,
@@ -141,8 +144,8 @@ impl Incoming {
         if is_stream && self.live_stream(header.mux).is_some() {
             return;
         }
-        let route = match self.admit(&message, is_stream, accepting, common) {
-            Ok(route) => route,
+        let (route, held) = match self.admit(&message, is_stream, accepting, common) {
+            Ok(admitted) => admitted,
             Err(reason) => return refuse(now, header, reason, common),
         };
         self.refused.retain(|id| *id != header.mux);
@@ -164,9 +167,11 @@ impl Incoming {
         };
         let key = self.insert(Served {
             mux: header.mux,
+            route,
             kind,
             live: true,
             running: true,
+            held,
             deadline,
             prev_same: NONE,
             next_same: NONE,
@@ -180,14 +185,14 @@ impl Incoming {
         common.calls.push_back(IncomingCall { key, route, payload, deadline });
     }
 
-    /// The route of a call that may begin, or why it may not.
+    /// The route of a call that may begin and what it is counted as, or why it may not.
     fn admit(
         &self,
         message: &Message,
         is_stream: bool,
         accepting: bool,
         common: &mut Common,
-    ) -> Result<RouteIndex, CallRefusal> {
+    ) -> Result<(RouteIndex, usize), CallRefusal> {
         let header = message.header;
         if !accepting {
             return Err(CallRefusal::ShuttingDown);
@@ -207,17 +212,34 @@ impl Incoming {
                 false => CallRefusal::NotSingle,
             });
         }
-        // What is never refused for room in the queue (responses, acks, the answers to cancels) is
+        // What is never refused for room in the queue (acks, credits, the answers to cancels) is
         // bounded by the calls that may begin: none may, while far more waits than senders can queue.
         let backlog = node.limits.queued_bytes.saturating_mul(BACKLOG_FACTOR)
             + BACKLOG_MESSAGES * node.limits.message;
         if self.used >= node.limits.incoming_muxes || common.outbox.owed_bytes() > backlog {
             return Err(CallRefusal::TooManyCalls);
         }
-        if !common.hold(message.payload.len()) {
+        let len = message.payload.len();
+        if !common.hold(len) {
             return Err(CallRefusal::TooMuchReceived);
         }
-        Ok(route)
+        let Some(held) = common.hold_for_handler(0, len) else {
+            common.release(len);
+            return Err(CallRefusal::HandlersHoldTooMuch);
+        };
+        Ok((route, held))
+    }
+
+    /// The request of a running handler is decoded to so many bytes more than its payload; `false` if
+    /// that passes [`Limits::handler_bytes`](crate::limits::Limits::handler_bytes).
+    #[must_use]
+    pub(crate) fn charge(&mut self, key: IncomingKey, bytes: usize, common: &mut Common) -> bool {
+        let Some(served) = self.served_mut(key).filter(|served| served.running) else {
+            return true;
+        };
+        let more = common.hold_for_handler(served.held, bytes);
+        served.held += more.unwrap_or(0);
+        more.is_some()
     }
 
     /// The layer above has taken the call out of the queue.
@@ -254,7 +276,10 @@ impl Incoming {
         let Some(key) = self.live_stream(mux) else {
             return self.on_unknown(mux, seq, op, common);
         };
-        let Some(Served { kind: Kind::Stream(stream), .. }) = self.served_mut(key) else { return };
+        let Some(Served { kind: Kind::Stream(stream), route, .. }) = self.served_mut(key) else {
+            return;
+        };
+        let route = *route;
         match stream.on_message(now, owner(mux), message, common) {
             Effect::Nothing => {}
             Effect::Readable => common.events.push_back(Event::InputReadable(key)),
@@ -273,8 +298,14 @@ impl Incoming {
                     common.send_mux_pong(owner(mux), seq, false, Some(text));
                 }
             }
+            Effect::OverCapacity(capacity) => {
+                let route = Some(common.node.routes.get(route).name);
+                let text = Violation::OverCapacity { route, capacity }.to_string();
+                self.refuse_stream(key, &text, CancelReason::Violation, common);
+            }
             Effect::OverLimit => {
-                let text = "too much received data waits to be taken";
+                let text =
+                    "too much received data waits to be taken [gridmux limit received_bytes ran]";
                 self.refuse_stream(key, text, CancelReason::ReceiveLimit, common);
             }
         }
@@ -387,6 +418,7 @@ impl Incoming {
     pub(crate) fn handler_gone(&mut self, key: IncomingKey, common: &mut Common) {
         let Some(served) = self.served_mut(key) else { return };
         served.running = false;
+        common.handler_bytes -= std::mem::take(&mut served.held);
         if let Kind::Stream(stream) = &mut served.kind {
             stream.drop_items(common);
         }
@@ -623,7 +655,7 @@ impl Incoming {
     ///
     /// # Panics
     /// If the counters, the map and the slots disagree.
-    pub(crate) fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self, handler_bytes: usize) {
         let served = || {
             self.slots.iter().filter_map(|(_, slot)| match slot {
                 Slot::Served(served) => Some(served),
@@ -631,6 +663,8 @@ impl Incoming {
             })
         };
         assert_eq!(served().count(), self.used, "used slots");
+        let held: usize = served().map(|served| served.held).sum();
+        assert_eq!(held, handler_bytes, "bytes that handlers hold");
         assert!(self.refused.len() <= REFUSED, "refused ids");
         let live = |stream: bool| {
             served().filter(|s| s.live && matches!(s.kind, Kind::Stream(_)) == stream).count()

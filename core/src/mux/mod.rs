@@ -11,6 +11,7 @@ mod items;
 mod outgoing;
 mod refused;
 mod seq;
+mod told;
 
 pub use self::caller::Received;
 pub use self::common::Refusal;
@@ -18,6 +19,7 @@ pub use self::id::{IncomingKey, OutgoingKey};
 pub use self::outgoing::Target;
 pub use self::refused::CallRefusal;
 
-pub(crate) use self::common::{Common, Draft};
+pub(crate) use self::common::{Common, Draft, SHORT_ANSWER};
 pub(crate) use self::incoming::Incoming;
 pub(crate) use self::outgoing::{Lookup, Outgoing};
+pub(crate) use self::told::Told;

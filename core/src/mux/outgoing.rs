@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::caller::{CallerStream, Effect, Received, waits_in_lane};
 use super::common::{Common, Draft, Refusal, received_len};
 use super::id::{GENERATION_MASK, OutgoingKey};
+use super::told;
 use crate::error::{CallError, LimitKind};
 use crate::event::Event;
 use crate::outbox::{Class, Data, Owner, Position, Side};
@@ -350,7 +351,7 @@ impl Outgoing {
             Op::MuxConnectError => {
                 let text = MuxConnectError::decode(&message.payload)
                     .map_or_else(|_| String::from("unreadable reason"), |body| body.error);
-                self.end_by_peer(key, Err(CallError::Refused(text)), common);
+                self.end_by_peer(key, Err(told::to_error(text, CallError::Refused)), common);
             }
             Op::DisconnectClientMux => self.on_disconnect(now, key, &message, common),
             op => match &mut self.slots[key.slot()].kind {
@@ -371,7 +372,7 @@ impl Outgoing {
     fn on_response(&mut self, key: OutgoingKey, message: Message, common: &mut Common) {
         if message.header.flags.contains(Flags::PAYLOAD_IS_ERR) {
             let text = String::from_utf8_lossy(&message.payload).into_owned();
-            return self.end(key, Err(CallError::Remote(text)), common);
+            return self.end(key, Err(told::to_error(text, CallError::Remote)), common);
         }
         let outcome = if !common.hold(message.payload.len()) {
             Err(CallError::Limit(LimitKind::ReceivedBytes))
@@ -394,7 +395,7 @@ impl Outgoing {
         if pong.not_found {
             self.end_by_peer(key, Err(CallError::Disconnected { may_have_run: true }), common);
         } else if let Some(text) = pong.error {
-            self.end_by_peer(key, Err(CallError::Remote(text)), common);
+            self.end_by_peer(key, Err(told::to_error(text, CallError::Remote)), common);
         } else if let Some(stream) = self.stream_mut(key) {
             stream.on_heard(now, common);
         }
@@ -411,7 +412,7 @@ impl Outgoing {
     ) {
         if message.header.flags.contains(Flags::PAYLOAD_IS_ERR) {
             let text = String::from_utf8_lossy(&message.payload).into_owned();
-            self.end_by_peer(key, Err(CallError::Remote(text)), common);
+            self.end_by_peer(key, Err(told::to_error(text, CallError::Remote)), common);
             return;
         }
         let slot = &self.slots[key.slot()];

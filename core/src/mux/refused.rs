@@ -24,6 +24,8 @@ pub enum CallRefusal {
     TooManyCalls,
     /// [`Limits::received_bytes`](crate::limits::Limits::received_bytes).
     TooMuchReceived,
+    /// [`Limits::handler_bytes`](crate::limits::Limits::handler_bytes).
+    HandlersHoldTooMuch,
 }
 
 impl CallRefusal {
@@ -37,7 +39,13 @@ impl CallRefusal {
             Self::NotStream => "this handler serves single requests",
             Self::NotSingle => "this handler serves streams",
             Self::TooManyCalls => "too many calls",
-            Self::TooMuchReceived => "too much received data waits to be taken",
+            // The tags in brackets make errors of their own of them at our callers: see `told`.
+            Self::TooMuchReceived => {
+                "too much received data waits to be taken [gridmux limit received_bytes]"
+            }
+            Self::HandlersHoldTooMuch => {
+                "the handlers that run hold too much of their requests [gridmux limit handler_bytes]"
+            }
         }
     }
 }

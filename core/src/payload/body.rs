@@ -53,6 +53,25 @@ pub trait Body: Sized {
     /// It holds something else, or something behind the value.
     fn decode(payload: Payload) -> Result<Self, DecodeBodyError>;
 
+    /// As [`Self::decode`], for a value that takes at most `limit` bytes; and how many it takes.
+    ///
+    /// Both are estimates, which are made while the value is read: all that is in its vectors, maps,
+    /// texts and boxes. A peer that may send 16 MB could make 400 MB of them otherwise, for an empty
+    /// vector is one byte on the wire and 24 in memory. The method as provided takes the value to be as
+    /// large as its payload.
+    ///
+    /// # Errors
+    /// [`DecodeBodyError::TooLarge`], and all those of [`Self::decode`].
+    fn decode_within(payload: Payload, limit: usize) -> Result<(Self, usize), DecodeBodyError> {
+        let _ = limit;
+        let size = payload.len();
+        Ok((Self::decode(payload)?, size))
+    }
+
+    /// Whether decoding is no work.
+    #[doc(hidden)]
+    const IS_RAW: bool = false;
+
     /// The value's payload, if it is one already: it is then sent without being encoded.
     fn as_payload(&self) -> Option<&Payload> {
         None
@@ -81,17 +100,20 @@ impl<T: Serialize + DeserializeOwned> Body for T {
     }
 
     fn decode(payload: Payload) -> Result<Self, DecodeBodyError> {
+        Self::decode_within(payload, usize::MAX).map(|(value, _)| value)
+    }
+
+    fn decode_within(payload: Payload, limit: usize) -> Result<(Self, usize), DecodeBodyError> {
         if payload.is_empty() {
             return Err(DecodeBodyError::Empty);
         }
         let mut reader = rmp_serde::Deserializer::from_read_ref(payload.as_slice());
-        let bounds = Bounds::new(payload.len());
-        let value = T::deserialize(Bounded::new(&mut reader, &bounds)).map_err(|error| {
-            if bounds.depth_exceeded() { DecodeBodyError::TooDeep } else { error.into() }
-        })?;
+        let bounds = Bounds::new(payload.len(), limit);
+        let value = T::deserialize(Bounded::new(&mut reader, &bounds))
+            .map_err(|error| bounds.exceeded().unwrap_or_else(|| error.into()))?;
         // The reader does not say how far it came, but this error it gives at the very end only.
         match bool::deserialize(&mut reader) {
-            Err(decode::Error::InvalidMarkerRead(_)) => Ok(value),
+            Err(decode::Error::InvalidMarkerRead(_)) => Ok((value, bounds.size())),
             Ok(_) | Err(_) => Err(DecodeBodyError::TrailingBytes),
         }
     }

@@ -37,6 +37,12 @@ pub enum DecodeBodyError {
     /// The value is nested deeper than [`MAX_DEPTH`](super::MAX_DEPTH).
     #[error("the payload is nested too deeply")]
     TooDeep,
+    /// The value takes more memory than it may, as far as can be estimated.
+    #[error("the payload is decoded to more than {limit} bytes")]
+    TooLarge {
+        /// How many bytes it may take, [`crate::limits::Limits::decoded_bytes`].
+        limit: usize,
+    },
     /// A text is not UTF-8.
     #[error("the payload holds a text that is not UTF-8")]
     NotUtf8,

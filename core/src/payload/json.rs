@@ -49,19 +49,32 @@ impl<T: Serialize> Serialize for Json<T> {
     }
 }
 
+/// How a [`Json`] asks for itself: a deserializer that knows the name gives it the value in the text.
+pub(super) const NAME: &str = "gridmux::Json";
+
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Json<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(JsonVisitor(PhantomData))
+        deserializer.deserialize_newtype_struct(NAME, JsonVisitor(PhantomData))
     }
 }
 
 struct JsonVisitor<T>(PhantomData<fn() -> T>);
 
-impl<T: DeserializeOwned> Visitor<'_> for JsonVisitor<T> {
+impl<'de, T: DeserializeOwned> Visitor<'de> for JsonVisitor<T> {
     type Value = Json<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON text as bytes, or nil")
+    }
+
+    /// The value in the text.
+    fn visit_some<D: Deserializer<'de>>(self, json: D) -> Result<Json<T>, D::Error> {
+        T::deserialize(json).map(|value| Json(Some(value)))
+    }
+
+    /// Another deserializer, which does not know the name, has the text.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, text: D) -> Result<Json<T>, D::Error> {
+        text.deserialize_bytes(self)
     }
 
     fn visit_bytes<E: Error>(self, text: &[u8]) -> Result<Json<T>, E> {

@@ -64,6 +64,8 @@ impl Payload {
 }
 
 impl Body for Payload {
+    const IS_RAW: bool = true;
+
     fn encode(&self, out: &mut Vec<u8>) -> Result<Presence, EncodeError> {
         out.extend_from_slice(self);
         Ok(if self.is_nil() { Presence::Nil } else { Presence::Bytes })

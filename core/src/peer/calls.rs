@@ -130,7 +130,9 @@ impl Peer {
     }
 
     /// Answers a single request of the peer. Nothing is sent if it is over; a response over
-    /// the message limit becomes an error.
+    /// the message limit of either end, or over [`Limits::response_bytes`], becomes an error.
+    ///
+    /// [`Limits::response_bytes`]: crate::limits::Limits::response_bytes
     pub fn respond(&mut self, now: Now, key: IncomingKey, result: Result<Data<'_>, &str>) {
         self.incoming.respond(now.instant, key, result, &mut self.common);
         self.drive_drain(now);
@@ -173,6 +175,26 @@ impl Peer {
     pub fn handler_gone(&mut self, now: Now, key: IncomingKey) {
         self.incoming.handler_gone(key, &mut self.common);
         self.drive_drain(now);
+    }
+
+    /// The request of a handler that runs, or is about to, is decoded to so many bytes more than its
+    /// payload has. `false` if that passes
+    /// [`Limits::handler_bytes`](crate::limits::Limits::handler_bytes): it is not counted then, and the
+    /// call is to be answered with an error. What is counted is released when the handler is gone.
+    #[must_use]
+    pub fn charge(&mut self, key: IncomingKey, bytes: usize) -> bool {
+        self.incoming.charge(key, bytes, &mut self.common)
+    }
+
+    /// The longest message that can be sent now: [`Limits::message`](crate::limits::Limits::message) of
+    /// this node, or of the peer if that is less and it has told.
+    pub const fn message_limit(&self) -> usize {
+        self.common.message_limit()
+    }
+
+    /// Bytes that count against [`Limits::node_bytes`](crate::limits::Limits::node_bytes).
+    pub fn held_bytes(&self) -> usize {
+        self.common.handler_bytes + self.common.outbox.data_bytes()
     }
 
     /// Whether a call of the peer is neither answered nor cancelled.

@@ -107,6 +107,14 @@ impl Peer {
         Ok(link)
     }
 
+    /// The peer takes no message of more than `limit` bytes on this link, as it has said in the
+    /// upgrade: a larger one fails with [`CallError::TooLarge`], and the link stays.
+    pub fn limit_messages(&mut self, link: LinkId, limit: usize) {
+        if self.link.id() == Some(link) {
+            self.common.limit_messages(Some(limit));
+        }
+    }
+
     /// The acceptor's checks that concern this link (PROTOCOL.md sections 4.2 and 7.11).
     fn check_hello(&self, hello: &Connect, came: Instant) -> Result<(), Denial> {
         let host = excerpt(&hello.host);
@@ -193,6 +201,7 @@ impl Peer {
         self.outgoing.on_link_lost(untouched, error, &mut self.common);
         self.incoming.on_link_lost(&mut self.common);
         self.common.outbox.clear();
+        self.common.limit_messages(None);
         self.common.announce_loss();
         self.log_failure(now.instant, &former, &reason);
         if former.is_up() && self.peer_leaves {

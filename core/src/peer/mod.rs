@@ -187,6 +187,7 @@ impl Peer {
         (stats.incoming_requests, stats.incoming_streams) = self.incoming.open();
         stats.queued_bytes = self.common.outbox.data_bytes();
         stats.received_bytes = self.common.received_bytes;
+        stats.handler_bytes = self.common.handler_bytes;
         stats.reconnects = self.links_made.saturating_sub(1);
         if let Link::Up { liveness, .. } = &self.link {
             stats.links_up = 1;
@@ -216,10 +217,17 @@ impl Peer {
     }
 
     /// The next call of the peer to be served; one that was cancelled before it was taken is skipped.
+    /// None while more than [`Limits::queued_bytes`](crate::limits::Limits::queued_bytes) wait to be
+    /// sent: a response would only wait with them.
     pub fn poll_call(&mut self) -> Option<IncomingCall> {
-        while let Some(call) = self.common.calls.pop_front() {
+        while let Some(call) = self.common.calls.front() {
+            let is_live = self.incoming.is_live(call.key) || planted!(CancelledCallRuns);
+            if is_live && self.common.is_congested() {
+                return None;
+            }
+            let call = self.common.calls.pop_front()?;
             Incoming::on_taken(&call, &mut self.common);
-            if self.incoming.is_live(call.key) || planted!(CancelledCallRuns) {
+            if is_live {
                 return Some(call);
             }
             if !planted!(UntakenCallLeaksSlot) {
@@ -432,7 +440,7 @@ impl Peer {
     pub(crate) fn has_output(&self) -> bool {
         !self.commands.is_empty()
             || !self.common.events.is_empty()
-            || !self.common.calls.is_empty()
+            || (!self.common.calls.is_empty() && !self.common.is_congested())
             || (!self.in_flight && self.has_transmit())
     }
 
@@ -522,6 +530,7 @@ impl Peer {
             && self.common.outbox.is_empty()
             && self.common.timers.armed() == 0
             && self.common.received_bytes == 0
+            && self.common.handler_bytes == 0
     }
 
     /// Timers of calls that are armed, for tests and simulation.
@@ -554,7 +563,7 @@ impl Peer {
     /// If anything does not add up.
     pub fn check_invariants(&self) {
         self.outgoing.check_invariants();
-        self.incoming.check_invariants();
+        self.incoming.check_invariants(self.common.handler_bytes);
         self.common.outbox.check_invariants();
         let limits = &self.common.node.limits;
         assert!(self.common.received_bytes <= limits.received_bytes, "received bytes");

@@ -44,3 +44,4 @@ pub use tungstenite::protocol::frame::coding::CloseCode;
 pub use upgrade::{
     ClientUpgrade, MAX_HEAD_LEN, MAX_REASON_LEN, NODE_HEADER, Status, UpgradeRequest, refuse,
 };
+pub(crate) use upgrade::{max_message, tell_max_message};

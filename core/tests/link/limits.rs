@@ -7,7 +7,7 @@ use crate::support::{
     in_bytes, list, messages, outcome, release, request, respond, round_trip, routes, sealed,
     served, talk, try_request,
 };
-use gridmux_core::error::{CallError, CancelReason, LimitKind, LinkError};
+use gridmux_core::error::{CallError, CancelReason, LimitKind, LimitOwner, LinkError};
 use gridmux_core::event::{Event, LinkCommand};
 use gridmux_core::limits::Limits;
 use gridmux_core::link::LinkState;
@@ -52,7 +52,8 @@ fn a_message_of_ours_over_the_limit_fails_and_nothing_of_it_is_sent() {
         if let Err(Refusal::Failed(error)) = refusal {
             let size = len + 2000 - room;
             let size = if len > 0xffff { size + 2 } else { size };
-            assert_eq!(error, CallError::TooLarge { size, limit: 2000 });
+            let whose = LimitOwner::ThisNode;
+            assert_eq!(error, CallError::TooLarge { size, limit: 2000, whose });
             assert!(!error.may_have_run());
         }
     }
@@ -86,20 +87,23 @@ fn a_response_over_the_limit_becomes_an_error_response() {
     let call = served(&mut pair, Which::Acceptor);
     respond(&mut pair, Which::Acceptor, call.key, &[7; 2000]);
     let end = outcome(&mut pair, Which::Dialler, key).expect("over");
-    assert!(matches!(end, Err(CallError::Remote(text)) if text.contains("2000")));
+    let Err(error @ CallError::ResponseTooLarge { limit: 2000, .. }) = end else {
+        panic!("{end:?}")
+    };
+    assert!(matches!(error, CallError::ResponseTooLarge { whose: LimitOwner::Peer, .. }));
+    assert!(error.may_have_run());
 }
 
 #[test]
 fn a_message_of_theirs_over_the_limit_drops_the_link() {
-    for mode in [builder(), in_bytes()] {
-        let limits = limited(|limits| limits.message = 2000);
-        for (len, fits) in [(1900, true), (2000, false), (100_000, false)] {
-            let mut pair = mode.clone().limits(Which::Acceptor, limits.clone()).connected();
-            request(&mut pair, Which::Dialler, &vec![7; len]);
-            pair.drive();
-            assert_eq!(pair.is_connected(), fits, "{len}");
-            assert_eq!(pair.acceptor().calls.len(), usize::from(fits));
-        }
+    // Frames without an upgrade: the acceptor has not told its limit.
+    let limits = limited(|limits| limits.message = 2000);
+    for (len, fits) in [(1900, true), (2000, false), (100_000, false)] {
+        let mut pair = builder().limits(Which::Acceptor, limits.clone()).connected();
+        request(&mut pair, Which::Dialler, &vec![7; len]);
+        pair.drive();
+        assert_eq!(pair.is_connected(), fits, "{len}");
+        assert_eq!(pair.acceptor().calls.len(), usize::from(fits));
     }
     let mut node = lone(|limits| limits.message = 2000);
     for (len, fits) in [(1999, true), (2000, true), (2001, false)] {
@@ -108,6 +112,51 @@ fn a_message_of_theirs_over_the_limit_drops_the_link() {
         node.receive_frame(&frame);
         assert_eq!(node.peer().state() == LinkState::Connected, fits, "{len}");
     }
+}
+
+#[test]
+fn a_message_over_the_peers_limit_costs_its_call_and_not_the_link() {
+    for (caller, callee) in [(Which::Dialler, Which::Acceptor), (Which::Acceptor, Which::Dialler)] {
+        let limits = limited(|limits| limits.message = 2000);
+        let mut pair = in_bytes().limits(callee, limits).connected();
+        let refused = try_request(&mut pair, caller, &[7; 100_000]);
+        let Err(Refusal::Failed(error)) = refused else { panic!("{refused:?}") };
+        let CallError::TooLarge { size, limit: 2000, whose } = error else { panic!("{error:?}") };
+        assert!(size > 100_000 && whose == LimitOwner::Peer && !error.may_have_run());
+
+        let stream = talk(&mut pair, caller);
+        pair.drive();
+        let refused = pair.end(caller).peer().send(stream, Data::Borrowed(&[7; 2000]));
+        assert!(matches!(refused, Err(Refusal::Failed(CallError::TooLarge { limit: 2000, .. }))));
+        pair.end(caller)
+            .peer()
+            .send(stream, Data::Borrowed(&[7; 1900]))
+            .expect("no credit was lost");
+        pair.drive();
+        release(&mut pair, caller, stream);
+        pair.end(callee).calls.clear();
+
+        // The other way, responses: the one who makes the call is the one with the limit.
+        let key = request(&mut pair, callee, b"x");
+        let call = served(&mut pair, caller);
+        respond(&mut pair, caller, call.key, &[7; 2000]);
+        let end = outcome(&mut pair, callee, key).expect("over");
+        let Err(CallError::ResponseTooLarge { limit: 2000, whose, .. }) = end else {
+            panic!("{end:?}")
+        };
+        assert_eq!(whose, LimitOwner::ThisNode);
+        assert!(pair.is_connected());
+    }
+}
+
+#[test]
+fn the_limit_of_a_lost_link_is_forgotten() {
+    let limits = limited(|limits| limits.message = 2000);
+    let mut pair = in_bytes().limits(Which::Acceptor, limits).connected();
+    assert_eq!(pair.dialler().peer().message_limit(), 2000);
+    assert_eq!(pair.acceptor().peer().message_limit(), 2000);
+    pair.cut();
+    assert_eq!(pair.dialler().peer().message_limit(), Limits::default().message);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod life;
 mod limits;
 mod logs;
 mod lost;
+mod memory;
 mod order;
 mod pair;
 mod replaced;

@@ -402,7 +402,7 @@ fn more_items_than_the_capacity_end_the_call_and_the_peer_is_told_once() {
     assert_eq!(solo.said(), [format!("DisconnectServerMux mux={id} seq=0 CRC nil")]);
     assert_eq!(solo.receive(key), taken(b"x"));
     assert_eq!(solo.receive(key), taken(b"x"));
-    let error = CallError::PeerViolation(Violation::OverCapacity);
+    let error = CallError::PeerViolation(Violation::OverCapacity { route: None, capacity: 2 });
     assert_eq!(solo.receive(key), Received::Failed(error));
     assert_eq!(solo.said(), NOTHING);
 }
@@ -422,7 +422,7 @@ fn items_whose_credits_have_not_left_are_over_the_capacity_though_all_before_wer
         assert_eq!(solo.receive(key), taken(b"b"));
     }
     solo.give(&item(key, 9, b"c"));
-    let error = CallError::PeerViolation(Violation::OverCapacity);
+    let error = CallError::PeerViolation(Violation::OverCapacity { route: None, capacity: 2 });
     assert_eq!(solo.receive(key), Received::Failed(error));
 }
 

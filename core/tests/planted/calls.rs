@@ -236,7 +236,7 @@ fn an_answer_over_the_limit_becomes_the_error_that_says_so() {
         let key = request(&mut pair, Dialler, b"x");
         let call = served(&mut pair, Acceptor);
         respond(&mut pair, Acceptor, call.key, &[7; 8000]);
-        matches!(outcome(&mut pair, Dialler, key), Some(Err(CallError::Remote(_))))
+        matches!(outcome(&mut pair, Dialler, key), Some(Err(CallError::ResponseTooLarge { .. })))
     };
     shows(Bug::OversizedReplyDropped, scene, true, false);
 }

@@ -3,6 +3,7 @@
 
 mod auth_tokens;
 mod payload_body;
+mod payload_size;
 mod payload_vectors;
 mod route_declared;
 mod route_table;

@@ -117,7 +117,10 @@ pub(super) fn count_bursts(evidence: &Evidence, felt: &mut Felt) {
 /// A limit of the caller, or of the callee.
 fn is_limit(error: &CallError) -> bool {
     match error {
-        CallError::Limit(_) | CallError::TooLarge { .. } => true,
+        CallError::Limit(_)
+        | CallError::TooLarge { .. }
+        | CallError::ResponseTooLarge { .. }
+        | CallError::PeerLimit { .. } => true,
         CallError::Refused(text) => text.contains("too many calls"),
         _ => false,
     }

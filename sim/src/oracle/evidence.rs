@@ -333,6 +333,8 @@ pub struct Gauge {
     pub queued_bytes: u64,
     /// Bytes received and not taken.
     pub received_bytes: u64,
+    /// Bytes of requests whose handlers run.
+    pub handler_bytes: u64,
     /// Timers of its calls.
     pub call_timers: u64,
     /// Timers that it has armed with the system.

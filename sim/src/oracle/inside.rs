@@ -21,6 +21,8 @@ pub struct Peak {
     pub queued: usize,
     /// Bytes received and not taken.
     pub received: usize,
+    /// Bytes of requests whose handlers ran, or were to.
+    pub handlers: usize,
     /// Timers of calls.
     pub timers: usize,
     /// Former processes of the peer's name that it remembered.

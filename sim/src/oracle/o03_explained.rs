@@ -19,7 +19,7 @@
 //!
 //! Each is counted by class.
 
-use gridmux_core::error::{CallError, CancelReason, LimitKind};
+use gridmux_core::error::{CallError, CancelReason, LimitKind, PeerLimit};
 
 use super::bounds::{call_bytes, nanos};
 use super::evidence::ConnectionLife;
@@ -141,6 +141,8 @@ const fn unexplained(error: &CallError) -> &'static str {
         CallError::Cancelled => "an unexplained Cancelled",
         CallError::Limit(_) => "an unexplained Limit",
         CallError::TooLarge { .. } => "an unexplained TooLarge",
+        CallError::ResponseTooLarge { .. } => "an unexplained ResponseTooLarge",
+        CallError::PeerLimit { .. } => "an unexplained PeerLimit",
         CallError::ShuttingDown => "an unexplained ShuttingDown",
         CallError::PeerShuttingDown => "an unexplained PeerShuttingDown",
         CallError::PeerRemoved { .. } => "an unexplained PeerRemoved",
@@ -174,7 +176,9 @@ impl Cause<'_> {
             CallError::Remote(text) => self.remote(text),
             CallError::Cancelled => self.cancelled(),
             CallError::Limit(kind) => self.limit(*kind),
-            CallError::TooLarge { size, limit } => self.too_large(*size, *limit),
+            CallError::TooLarge { size, limit, .. } => self.too_large(*size, *limit),
+            CallError::ResponseTooLarge { .. } => self.answer_too_large(),
+            CallError::PeerLimit { limit, text, .. } => self.peer_limit(*limit, text),
             CallError::ShuttingDown => self.shutdown_of(self.from()),
             CallError::PeerShuttingDown => {
                 self.shutdown_of(self.to()).or_else(|| self.removal(self.to(), self.from()))
@@ -226,6 +230,9 @@ impl Cause<'_> {
                 | CallError::PeerShuttingDown
                 | CallError::PeerViolation(_)
                 | CallError::Decode(_)
+                | CallError::RequestUndecodable(_)
+                | CallError::ResponseTooLarge { .. }
+                | CallError::PeerLimit { .. }
         );
         if matches!(error, CallError::Ended) && !self.story.ours[1] {
             return Some("the peer is not ours");
@@ -434,6 +441,20 @@ impl Cause<'_> {
         reached.then_some("limit of the caller")
     }
 
+    /// All that is called the same way, or answered, may be held at one time.
+    fn peer_limit(&self, limit: PeerLimit, text: &str) -> Option<&'static str> {
+        let limits = &self.case.evidence.limits;
+        let bytes = self.demand().1;
+        let reached = match limit {
+            PeerLimit::ReceivedBytes => return self.refused().or_else(|| self.receive_limit(text)),
+            PeerLimit::HandlerBytes => bytes >= as_u64(limits.handler_bytes),
+            PeerLimit::ResponseBytes => bytes >= as_u64(limits.response_bytes),
+            // The applications send raw payloads, and no script sends as much as a node may hold.
+            _ => false,
+        };
+        reached.then_some("limit of the callee")
+    }
+
     fn too_large(&self, size: usize, limit: usize) -> Option<&'static str> {
         let call = self.story.call;
         let largest = u64::from(call.size.unwrap_or(0).max(call.input.size));
@@ -462,7 +483,9 @@ fn as_u64(value: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use gridmux_core::error::{CallError, CancelReason, ConfigError, LimitKind, Violation};
+    use gridmux_core::error::{
+        CallError, CancelReason, ConfigError, LimitKind, LimitOwner, PeerLimit, Violation,
+    };
 
     use crate::history::Sight::{
         Cancelled, Ended, Issued, OutputSent, Panicked, Returned, SendFailed, Started,
@@ -620,12 +643,34 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_of_a_peer_need_something_that_reaches_them() {
+        let error = |limit| {
+            let may_have_run = limit == PeerLimit::ResponseBytes;
+            CallError::PeerLimit { limit, may_have_run, text: "too much".into() }
+        };
+        let of = |limit| {
+            let mut large = call(Route::Echo);
+            large.plan.item_size = 2_000;
+            fails(large, error(limit))
+        };
+        let mut tale = of(PeerLimit::HandlerBytes);
+        assert_eq!(tale.broken(3), ["an unexplained PeerLimit"]);
+        tale.evidence.limits.handler_bytes = 2_000;
+        is_excused(&tale, "limit of the callee");
+        let mut tale = of(PeerLimit::ResponseBytes);
+        assert_eq!(tale.broken(3), ["an unexplained PeerLimit"]);
+        tale.evidence.limits.response_bytes = 2_000;
+        is_excused(&tale, "limit of the callee");
+        assert_eq!(of(PeerLimit::NodeBytes).broken(3), ["an unexplained PeerLimit"]);
+    }
+
+    #[test]
     fn an_answer_over_the_limit_is_an_error() {
         let mut large = call(Route::Echo);
         large.plan.item_size = 1_000;
-        let error = CallError::Remote("message of 1,040 bytes is over the limit".into());
-        let mut tale = fails(large, error);
-        assert_eq!(tale.broken(3), ["an unexplained Remote"]);
+        let (size, limit, whose) = (1_040, 1_024, LimitOwner::Peer);
+        let mut tale = fails(large, CallError::ResponseTooLarge { size, limit, whose });
+        assert_eq!(tale.broken(3), ["an unexplained ResponseTooLarge"]);
         tale.evidence.limits.message = 1_024;
         is_excused(&tale, "answer over the limit");
     }
@@ -691,7 +736,8 @@ mod tests {
 
     #[test]
     fn violations_need_ends_that_disagree_or_bytes_that_were_changed() {
-        let violation = || CallError::PeerViolation(Violation::OverCapacity);
+        let over = Violation::OverCapacity { route: None, capacity: 1 };
+        let violation = || CallError::PeerViolation(over);
         is_excused(&fails(call(Route::Mismatch), violation()), "the ends disagree on the route");
         let mut tale = fails(call(Route::Talk), violation());
         assert_eq!(tale.broken(3), ["an unexplained PeerViolation"]);
@@ -730,7 +776,8 @@ mod tests {
         is_excused(&tale, "limit of the caller");
         let mut large = call(Route::Echo);
         large.size = Some(1_950);
-        let mut tale = fails(large, CallError::TooLarge { size: 2_000, limit: 1_500 });
+        let whose = LimitOwner::ThisNode;
+        let mut tale = fails(large, CallError::TooLarge { size: 2_000, limit: 1_500, whose });
         tale.evidence.limits.message = 1_500;
         tale.is_good(3);
         tale.evidence.limits.message = 16 << 20;

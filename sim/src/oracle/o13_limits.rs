@@ -1,9 +1,9 @@
 //! O13: memory is bounded: what a node holds for a peer keeps below its limits, whenever it is
 //! looked at (PROTOCOL.md section 7.5).
 //!
-//! The queue has room for one message more than its limit, and handlers' answers are never
-//! refused: it may hold one for each call that the peer makes. Nor is a cancel: one for each call
-//! that the node has made.
+//! The queue has room for one message more than its limit. Handlers' answers have a limit of their
+//! own, beyond which each is a short error: there may be one for each call that the peer makes. A
+//! cancel is never refused: one for each call that the node has made.
 
 use super::evidence::Intake;
 use super::inside::{Hoard, Peak};
@@ -17,6 +17,9 @@ const REMEMBERED: usize = 16;
 /// Bytes of a cancel.
 const CANCEL: usize = 32;
 
+/// Bytes of the longest payload of an answer that is sent whether there is room or not.
+const SHORT: usize = 256;
+
 /// Bytes of an answer beyond its payload.
 const OVERHEAD: usize = 96;
 
@@ -25,12 +28,17 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for peak in &case.evidence.inside.peaks {
         bench.judged();
         let answers = answers(case, peak).saturating_add(answers_to_nobody(case, peak));
+        let shortened = limits.response_bytes.max(limits.message) + errors(case, peak);
+        let answers = answers.min(shortened);
         let queued = limits.queued_bytes + limits.message + answers + cancels(case, peak);
+        // One call alone may hold a message of any size.
+        let handlers = limits.handler_bytes.max(limits.message + OVERHEAD);
         let bounds = [
             ("calls are over their limit", peak.outgoing, limits.outgoing_muxes),
             ("calls that are served are over their limit", peak.incoming, limits.incoming_muxes),
             ("queued bytes are over their limit", peak.queued, queued),
             ("received bytes are over their limit", peak.received, limits.received_bytes),
+            ("handlers hold more than their limit", peak.handlers, handlers),
             ("too many processes of a name are remembered", peak.instances, REMEMBERED),
         ];
         for (rule, value, bound) in bounds {
@@ -55,6 +63,17 @@ fn answers(case: &Case<'_>, peak: &Peak) -> usize {
     let bytes = |call: &Call| call.plan.item_size.max(call.size.unwrap_or(0));
     let size = |call: &Call| usize::try_from(bytes(call)).unwrap_or(usize::MAX);
     answers.map(|call| size(call).saturating_add(OVERHEAD)).fold(0, usize::saturating_add)
+}
+
+/// Bytes of the answers that are no longer than the error in their place, and so are always sent.
+fn errors(case: &Case<'_>, peak: &Peak) -> usize {
+    let calls = case.evidence.script.calls();
+    let served = calls.filter(|call| (call.from, call.to) == (peak.peer, peak.node)).count();
+    let intakes = &case.evidence.intakes;
+    let from_peer = intakes.iter().filter(|one| (one.node, one.peer) == (peak.node, peak.peer));
+    let heard = from_peer.map(|one| one.heard).max().unwrap_or(0);
+    let count = served.max(usize::try_from(heard).unwrap_or(usize::MAX));
+    count.saturating_mul(SHORT + OVERHEAD)
 }
 
 /// Bytes of the cancels of all calls that a node makes to the peer.
@@ -90,6 +109,7 @@ mod tests {
         incoming: 4,
         queued: 11_000,
         received: 7_000,
+        handlers: 5_000,
         timers: 7,
         instances: 16,
     };
@@ -102,6 +122,7 @@ mod tests {
             queued_bytes: 10_000,
             message: 1_000,
             received_bytes: 7_000,
+            handler_bytes: 5_000,
             ..Limits::default()
         };
         tale.evidence.inside.peaks.push(peak);
@@ -120,6 +141,7 @@ mod tests {
             (Peak { incoming: 5, ..FULL }, "calls that are served are over their limit"),
             (Peak { queued: 11_001, ..FULL }, "queued bytes are over their limit"),
             (Peak { received: 7_001, ..FULL }, "received bytes are over their limit"),
+            (Peak { handlers: 5_001, ..FULL }, "handlers hold more than their limit"),
             (Peak { instances: 17, ..FULL }, "too many processes of a name are remembered"),
         ] {
             assert_eq!(holds(peak).broken(13), [rule]);
@@ -157,7 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_never_refused_for_room_and_items_are() {
+    fn answers_beyond_their_own_limit_are_short() {
+        let mut tale = holds(Peak { queued: 11_000 + 3_000 + 256 + 96, ..FULL });
+        tale.evidence.limits.response_bytes = 3_000;
+        tale.call(Call { size: Some(50_000), ..call(Route::Echo) });
+        tale.is_good(13);
+        tale.evidence.inside.peaks[0].queued += 1;
+        assert_eq!(tale.broken(13), ["queued bytes are over their limit"]);
+    }
+
+    #[test]
+    fn answers_have_room_that_items_have_not() {
         let answer = |route| {
             let mut tale = holds(Peak { queued: 13_096, ..FULL });
             let plan = Plan { item_size: 2_000, ..Plan::default() };

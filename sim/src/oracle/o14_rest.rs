@@ -40,10 +40,12 @@ fn judge_gauges(case: &Case<'_>, bench: &mut Bench<'_>) {
         for _ in 0..knocking {
             bench.excuse("a hostile peer is at the door");
         }
+        let held = if endless > 0 { u64::MAX } else { 0 };
         let left = [
             ("calls are left open", gauge.open_calls, endless),
             ("bytes are left queued", gauge.queued_bytes, 0),
             ("received bytes are left", gauge.received_bytes, 0),
+            ("bytes of handlers are left", gauge.handler_bytes, held),
             ("timers of calls are left", gauge.call_timers, endless),
             ("timers of the system are left", gauge.system_timers, peers + endless + knocking),
             ("tasks are left", gauge.tasks, gauge.tasks_at_rest + endless + knocking),
@@ -151,6 +153,7 @@ mod tests {
         open_calls: 0,
         queued_bytes: 0,
         received_bytes: 0,
+        handler_bytes: 0,
         call_timers: 0,
         system_timers: 1,
         tasks: 3,
@@ -174,6 +177,7 @@ mod tests {
             (Gauge { open_calls: 1, ..CALM }, "calls are left open"),
             (Gauge { queued_bytes: 1, ..CALM }, "bytes are left queued"),
             (Gauge { received_bytes: 1, ..CALM }, "received bytes are left"),
+            (Gauge { handler_bytes: 1, ..CALM }, "bytes of handlers are left"),
             (Gauge { call_timers: 1, ..CALM }, "timers of calls are left"),
             (Gauge { system_timers: 2, ..CALM }, "timers of the system are left"),
             (Gauge { tasks: 4, ..CALM }, "tasks are left"),

@@ -330,6 +330,7 @@ impl Nodes {
                 incoming: stats.incoming_requests + stats.incoming_streams,
                 queued: stats.queued_bytes,
                 received: stats.received_bytes,
+                handlers: stats.handler_bytes,
                 timers: held.timers,
                 instances: held.instances,
             };
@@ -362,6 +363,7 @@ impl Nodes {
             open_calls: open.iter().sum::<usize>() as u64,
             queued_bytes: stats.queued_bytes as u64,
             received_bytes: stats.received_bytes as u64,
+            handler_bytes: stats.handler_bytes as u64,
             call_timers: timers as u64,
             system_timers: system_timers as u64,
             tasks: tasks as u64,

@@ -58,7 +58,7 @@
 //! | `secure` | names begin with `https`, so that messages have no CRC | `http` |
 //! | `token` | nodes know each other by one fixed token | by tokens made of a secret |
 //! | `nested` | names of nodes begin with those of others: `http://n:9`, `http://n:90` | `http://n0:9000` |
-//! | `limits [KEY=VALUE]…` | `message=`, `queued=`, `received=` bytes, `outgoing=`, `incoming=` calls to and from a peer, `unproved=` connections without a Connect | the defaults |
+//! | `limits [KEY=VALUE]…` | `message=`, `queued=`, `received=`, `responses=`, `handlers=` bytes, `outgoing=`, `incoming=` calls to and from a peer, `unproved=` connections without a Connect | the defaults |
 //! | `gate NODE TIME` | its first process listens for so long before it starts (PROTOCOL.md section 7.12), up to 10 s | it starts at once |
 //! | `try NODE MISTAKE` | a node that starts first tries a configuration with a [mistake](Trial), which must be refused: `own-twice`, `slash`, `capitals`, `unknown-peer`, `own-handle`, `own-peer`, `same-peer`, `no-auth`, `short-secret`, `short-life`, `split-token`, `same-route`, `http-route`, `limit` or `elsewhere` | none |
 //! | `set [KEY=VALUE]…` | the [`Knobs`](crate::world::Knobs): see below | calm |

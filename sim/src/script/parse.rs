@@ -268,6 +268,8 @@ impl Draft {
             ("message", &mut limits.message),
             ("queued", &mut limits.queued_bytes),
             ("received", &mut limits.received_bytes),
+            ("responses", &mut limits.response_bytes),
+            ("handlers", &mut limits.handler_bytes),
             ("outgoing", &mut limits.outgoing_muxes),
             ("incoming", &mut limits.incoming_muxes),
             ("unproved", &mut limits.unauthenticated),

@@ -224,6 +224,8 @@ fn limits(f: &mut Formatter<'_>, limits: &Limits) -> Result {
     field(f, "message", &limits.message, &usual.message)?;
     field(f, "queued", &limits.queued_bytes, &usual.queued_bytes)?;
     field(f, "received", &limits.received_bytes, &usual.received_bytes)?;
+    field(f, "responses", &limits.response_bytes, &usual.response_bytes)?;
+    field(f, "handlers", &limits.handler_bytes, &usual.handler_bytes)?;
     field(f, "outgoing", &limits.outgoing_muxes, &usual.outgoing_muxes)?;
     field(f, "incoming", &limits.incoming_muxes, &usual.incoming_muxes)?;
     field(f, "unproved", &limits.unauthenticated, &usual.unauthenticated)

@@ -207,6 +207,8 @@ impl Dice {
             message: limit(),
             queued_bytes: limit(),
             received_bytes: limit(),
+            response_bytes: limit(),
+            handler_bytes: limit(),
             outgoing_muxes: limit(),
             incoming_muxes: limit(),
             unauthenticated: limit().min(1 << 20),
@@ -281,7 +283,7 @@ fn every_script_is_read_as_it_is_printed() {
         partition none one-way dial works refused hangs takes squeeze narrow outage steps crash silent back pause jump \
         ahead by millionths shutdown grace twin remove heal core size nil timeout wait-link after \
         items item-size pace take take-pace finish error panic never send send-size send-pace \
-         close read-after read-pace read-stop Head Any nested limits message queued received \
+         close read-after read-pace read-stop Head Any nested limits message queued received responses handlers \
          outgoing incoming unproved try own-twice slash capitals unknown-peer own-handle own-peer same-peer \
          gate again-after as by using token panic no-auth short-secret short-life split-token \
          same-route http-route limit elsewhere";

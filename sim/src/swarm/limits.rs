@@ -17,6 +17,8 @@ pub(super) fn draw(draw: Draw) -> Limits {
         message: draw.pick("message", &[8 << 10, 64 << 10, usual.message]),
         queued_bytes: draw.pick("queued", &[300, 1 << 10, 8 << 10, 64 << 10]),
         received_bytes: draw.pick("received", &[24 << 10, 100 << 10, usual.received_bytes]),
+        response_bytes: draw.pick("responses", &[1 << 10, 16 << 10, usual.response_bytes]),
+        handler_bytes: draw.pick("handlers", &[8 << 10, 100 << 10, usual.handler_bytes]),
         unauthenticated: draw.pick("unproved", &[3, 8, usual.unauthenticated]),
         ..usual
     }
@@ -37,6 +39,8 @@ mod tests {
         assert!(tight(&|limits| limits.message != usual.message) > 20);
         assert!(tight(&|limits| limits.queued_bytes != usual.queued_bytes) > 20);
         assert!(tight(&|limits| limits.received_bytes != usual.received_bytes) > 20);
+        assert!(tight(&|limits| limits.response_bytes != usual.response_bytes) > 20);
+        assert!(tight(&|limits| limits.handler_bytes != usual.handler_bytes) > 20);
         assert!(tight(&|limits| limits.unauthenticated != usual.unauthenticated) > 20);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -13,23 +15,31 @@ use super::{pair, server};
 use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
 use crate::driver::time::sleep;
-use crate::error::{CallError, LimitKind};
+use crate::error::{CallError, LimitKind, PeerLimit, Violation};
 use crate::handle::Output;
 use crate::limits::Limits;
 use crate::link::dials;
-use crate::payload::{NoPayload, Payload};
-use crate::route::{ServerStream, Unary};
+use crate::payload::{Body, NoPayload, Payload};
+use crate::route::{ClientStream, ServerStream, TwoWay, Unary};
 use crate::timings::Timings;
 
 const ECHO: Unary<Payload, Payload> = Unary::new(1, "echo");
 const HANG: Unary<Payload, NoPayload> = Unary::new(2, "hang");
 const FAIL: Unary<u32, NoPayload> = Unary::new(4, "fail");
+const MAKE: Unary<u32, Payload> = Unary::new(10, "make");
+const TALK: TwoWay<Payload, Payload, Payload> = TwoWay::new(9, "talk");
 const FLOOD: ServerStream<NoPayload, Payload> = ServerStream::new(3, "flood").out_capacity(100);
 
 fn serve<R: Runtime>(builder: Builder<R>) -> Builder<R> {
     builder
         .serve(ECHO, |request, _| async move { Ok::<_, Infallible>(request) })
         .serve(HANG, |_, _| pending::<Result<NoPayload, Infallible>>())
+        .serve(MAKE, |length, _| async move {
+            Ok::<_, Infallible>(Payload::from(vec![7; length as usize]))
+        })
+        .serve_two_way(TALK, |_, _, _: Output<Payload>, _| {
+            std::future::ready(Ok::<_, Infallible>(()))
+        })
         .serve(FAIL, |length, _| async move { Err("x".repeat(length as usize)) })
         .serve_stream(FLOOD, |_, mut out: Output<Payload>, _| async move {
             loop {
@@ -146,6 +156,178 @@ pub async fn dropped_waiters_leave_nothing_behind<R: Runtime>(rt: R) {
         states.changed().now_or_never();
     }
     assert_eq!(peer.waiting_for_state(), before);
+}
+
+fn is_refused<T>(outcome: &Result<T, CallError>, by: PeerLimit) -> bool {
+    match outcome {
+        Err(error @ CallError::PeerLimit { limit, .. }) => *limit == by && !error.may_have_run(),
+        _ => false,
+    }
+}
+
+pub async fn what_running_handlers_hold_is_limited<R: Runtime>(rt: R) {
+    let grid = limited(&rt, Limits { handler_bytes: 10_000, ..Limits::default() }).await;
+    let (peer, callee) = (server(&grid), grid.peer(1, 0));
+    let request = Payload::from(vec![7; 4900]);
+    let mut held = [(); 2].map(|()| Box::pin(peer.call(HANG, &request)));
+    assert!(held.iter_mut().all(|call| call.now_or_never().is_none()));
+    let refused = peer.call(ECHO, &request).await;
+    assert!(is_refused(&refused, PeerLimit::HandlerBytes), "{refused:?}");
+    assert_eq!(callee.stats().handler_bytes, 2 * (4900 + 32));
+    drop(held);
+    eventually(&rt, "their tasks are gone", || callee.stats().handler_bytes == 0).await;
+    assert_eq!(peer.call(ECHO, &request).await, Ok(request));
+    eventually(&rt, "nothing is held", || callee.stats().handler_bytes == 0).await;
+}
+
+pub async fn values_that_multiply_when_they_are_decoded_are_refused<R: Runtime>(rt: R) {
+    type Lists = Vec<Vec<u8>>;
+    const COUNT: Unary<Lists, u64> = Unary::new(5, "count");
+    const COUNT_INLINE: Unary<Lists, u64> = Unary::new(6, "count-inline");
+    const LISTS: Unary<NoPayload, Payload> = Unary::new(7, "lists");
+    const ITEMS: ServerStream<Lists, Lists> = ServerStream::new(8, "items");
+    let calls = Arc::new(AtomicUsize::new(0));
+    // 100,000 empty lists are 100,000 bytes, and 2.4 million in memory.
+    let lists = |len: usize| -> Lists { vec![Vec::new(); len] };
+    let grid = {
+        let calls = calls.clone();
+        TestGrid::new(&rt, 2, move |_, builder| {
+            let count = calls.clone();
+            let len = move |lists: Lists| {
+                count.fetch_add(1, Ordering::AcqRel);
+                Ok::<_, Infallible>(lists.len() as u64)
+            };
+            let inline = len.clone();
+            builder
+                .limits(Limits { decoded_bytes: 1 << 20, ..Limits::default() })
+                .serve(COUNT, move |lists, _| std::future::ready(len(lists)))
+                .serve_inline(COUNT_INLINE, move |lists, _| inline(lists))
+                .serve(LISTS, move |_, _| async move { lists(100_000).to_payload() })
+                .serve_stream(ITEMS, move |request: Lists, mut out: Output<Lists>, _| async move {
+                    out.send(lists(request.len() * 10)).await
+                })
+        })
+    };
+    grid.connected().await;
+    let (peer, callee) = (server(&grid), grid.peer(1, 0));
+    for route in [COUNT, COUNT_INLINE] {
+        let refused = peer.call(route, &lists(100_000)).await;
+        assert!(is_refused(&refused, PeerLimit::DecodedBytes), "{refused:?}");
+        let Err(CallError::PeerLimit { text, .. }) = refused else { panic!("{refused:?}") };
+        assert!(text.contains(route.name()) && text.contains("1048576"), "{text}");
+        assert_eq!(peer.call(route, &lists(40_000)).await, Ok(40_000), "within the limit");
+    }
+    assert_eq!(calls.load(Ordering::Acquire), 2, "no handler ran for what was refused");
+
+    let route: Unary<NoPayload, Lists> = Unary::new(7, "lists");
+    let error = peer.call(route, &NoPayload).await.expect_err("too large for us");
+    assert!(matches!(&error, CallError::Decode(text) if text.contains("lists")), "{error:?}");
+    assert!(error.may_have_run());
+    assert_eq!(peer.call(LISTS, &NoPayload).await.map(|raw| raw.len()), Ok(100_005));
+
+    let mut items = peer.open(ITEMS, &lists(100_000)).await.expect("opened");
+    let refused = items.try_next().await;
+    assert!(is_refused(&refused, PeerLimit::DecodedBytes), "{refused:?}");
+    let mut items = peer.open(ITEMS, &lists(10_000)).await.expect("opened");
+    let error = items.try_next().await.expect_err("too large an item");
+    assert!(matches!(&error, CallError::Decode(text) if text.contains("items")), "{error:?}");
+    eventually(&rt, "nothing is held", || callee.stats().handler_bytes == 0).await;
+}
+
+pub async fn what_a_request_is_decoded_to_counts_while_its_handler_runs<R: Runtime>(rt: R) {
+    type Lists = Vec<Vec<u8>>;
+    const KEEP: Unary<Lists, NoPayload> = Unary::new(5, "keep");
+    let grid = TestGrid::new(&rt, 2, |_, builder: Builder<R>| {
+        builder
+            .limits(Limits { handler_bytes: 1 << 20, ..Limits::default() })
+            .serve(KEEP, |_, _| pending::<Result<NoPayload, Infallible>>())
+    });
+    grid.connected().await;
+    let (peer, callee) = (server(&grid), grid.peer(1, 0));
+    let lists: Lists = vec![Vec::new(); 20_000];
+    let mut held = [(); 2].map(|()| Box::pin(peer.call(KEEP, &lists)));
+    assert!(held.iter_mut().all(|call| call.now_or_never().is_none()));
+    let decoded = 2 * 20_000 * 24;
+    let counted = || callee.stats().handler_bytes;
+    eventually(&rt, "both are decoded", || counted() >= decoded).await;
+    assert!((decoded..1 << 20).contains(&counted()), "{}", counted());
+    let refused = peer.call(KEEP, &lists).await;
+    assert!(is_refused(&refused, PeerLimit::HandlerBytes), "{refused:?}");
+    drop(held);
+    eventually(&rt, "their tasks are gone", || counted() == 0).await;
+}
+
+pub async fn links_that_hold_much_together_are_limited_and_others_go_on<R: Runtime>(rt: R) {
+    let limits = Limits { node_bytes: 100_000, ..Limits::default() };
+    let grid = TestGrid::new(&rt, 3, move |_, builder| serve(builder).limits(limits.clone()));
+    grid.connected().await;
+    let (first, second) = (grid.peer(0, 2), grid.peer(1, 2));
+    let request = Payload::from(vec![7; 40_000]);
+    let mut held = [(); 2].map(|()| Box::pin(first.call(HANG, &request)));
+    assert!(held.iter_mut().all(|call| call.now_or_never().is_none()));
+    let callee = grid.peer(2, 0);
+    eventually(&rt, "both are served", || callee.stats().handler_bytes > 80_000).await;
+    let refused = second.call(ECHO, &request).await;
+    assert!(is_refused(&refused, PeerLimit::NodeBytes), "{refused:?}");
+    let (_sender, mut receiver) = second.open(TALK, &request).await.expect("opened");
+    let refused = receiver.try_next().await;
+    assert!(is_refused(&refused, PeerLimit::NodeBytes), "{refused:?}");
+    // What is small is not refused for what others hold, and the links stay.
+    let small = Payload::from(vec![7; 4000]);
+    assert_eq!(second.call(ECHO, &small).await, Ok(small));
+    // A response that would pass it is dropped, when its handler has run.
+    let refused = second.call(MAKE, &40_000).await;
+    let Err(error @ CallError::PeerLimit { limit: PeerLimit::NodeBytes, .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(error.may_have_run());
+    drop(held);
+    eventually(&rt, "their tasks are gone", || callee.stats().handler_bytes == 0).await;
+    assert_eq!(second.call(ECHO, &request).await, Ok(request));
+    assert_eq!(grid.node(2).stats().reconnects, 0);
+}
+
+pub async fn many_large_responses_at_once_all_arrive<R: Runtime>(rt: R) {
+    let grid = pair(&rt, serve).await;
+    let peer = server(&grid);
+    let calls = (0..64).map(|_| peer.call(MAKE, &(1 << 20)));
+    for made in join_all(calls).await {
+        assert_eq!(made.map(|made| made.len()), Ok(1 << 20));
+    }
+}
+
+pub async fn ends_that_declare_other_capacities_are_told_which_route<R: Runtime>(rt: R) {
+    let hoard: ClientStream<NoPayload, u32, NoPayload> = ClientStream::new(11, "hoard");
+    let grid = pair(&rt, move |builder| {
+        serve(builder).serve_input(hoard.in_capacity(1), |_, input, _| async move {
+            let _held = input;
+            pending::<Result<NoPayload, Infallible>>().await
+        })
+    })
+    .await;
+    let peer = server(&grid);
+    let mut items = peer.open(FLOOD.out_capacity(2), &NoPayload).await.expect("opened");
+    eventually(&rt, "more has come than may", || peer.stats().outgoing_streams == 0).await;
+    let error = loop {
+        match items.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error,
+            None => panic!("it ends by an error"),
+        }
+    };
+    let violation = Violation::OverCapacity { route: Some("flood"), capacity: 2 };
+    assert_eq!(error, CallError::PeerViolation(violation));
+    assert!(error.to_string().contains("\"flood\"") && error.may_have_run(), "{error}");
+
+    let mut call = peer.open(hoard.in_capacity(5), &NoPayload).await.expect("opened");
+    for number in 0..5 {
+        // The end may have come already.
+        let _ = call.send(number).await;
+    }
+    let error = call.finish().await.expect_err("more than the handler may have");
+    let CallError::Remote(text) = error else { panic!("{error:?}") };
+    assert!(text.contains("capacity of 1") && text.contains("\"hoard\""), "{text}");
+    assert_eq!(peer.stats().reconnects, 0);
 }
 
 pub async fn the_figures_of_all_links_add_up<R: Runtime>(rt: R) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{pair, server};
 use crate::builder::Builder;
 use crate::driver::runtime::Runtime;
-use crate::error::CallError;
+use crate::error::{CallError, LimitOwner};
 use crate::handle::Context;
 use crate::limits::Limits;
 use crate::payload::{Array, Body, Json, MsgBytes, Mss, NoPayload, Payload, UrlValues};
@@ -104,14 +104,20 @@ pub async fn a_message_at_the_limit_arrives_and_one_above_it_is_refused_here<R: 
     grid.connected().await;
     let peer = server(&grid);
     let error = peer.call(LEN, &Payload::from(vec![0; 100_000])).await.expect_err("refused");
-    let CallError::TooLarge { size, limit: 100_000 } = error else { panic!("{error:?}") };
+    let CallError::TooLarge { size, limit: 100_000, .. } = error else { panic!("{error:?}") };
     let most = 100_000 - (size - 100_000);
     assert_eq!(peer.call(LEN, &Payload::from(vec![0; most])).await, Ok(most as u64));
     let above = peer.call(LEN, &Payload::from(vec![0; most + 1])).await;
-    assert_eq!(above, Err(CallError::TooLarge { size: 100_001, limit: 100_000 }));
+    assert_eq!(
+        above,
+        Err(CallError::TooLarge { size: 100_001, limit: 100_000, whose: LimitOwner::ThisNode })
+    );
     let make: Unary<u64, Payload> = Unary::new(3, "make");
     let error = peer.call(make, &100_001).await.expect_err("refused");
-    assert!(matches!(&error, CallError::Remote(text) if text.contains("limit")), "{error:?}");
+    let (limit, whose) = (100_000, LimitOwner::Peer);
+    let CallError::ResponseTooLarge { size, .. } = error else { panic!("{error:?}") };
+    assert_eq!(error, CallError::ResponseTooLarge { size, limit, whose });
+    assert!(size > 100_001 && error.may_have_run());
     assert_eq!(peer.call(make, &90_000).await.map(|made| made.len()), Ok(90_000));
 }
 
@@ -125,11 +131,14 @@ pub async fn a_payload_that_is_not_the_route_s_type_is_an_error_of_its_own<R: Ru
     let peer = server(&grid);
     let wrong: Unary<Payload, DiskInfo> = Unary::new(1, "wrong");
     let error = peer.call(wrong, &Payload::from(vec![1])).await.expect_err("refused");
-    assert!(matches!(error, CallError::Decode(_)) && error.may_have_run(), "{error:?}");
+    assert!(error.may_have_run());
+    assert!(matches!(&error, CallError::Decode(text) if text.contains("wrong")), "{error:?}");
     let strict: Unary<Payload, NoPayload> = Unary::new(4, "strict");
     let error = peer.call(strict, &Payload::from(vec![1])).await.expect_err("refused");
-    let text = "cannot decode the request";
-    assert!(matches!(&error, CallError::Remote(got) if got.starts_with(text)), "{error:?}");
+    assert!(!error.may_have_run(), "its handler has not been called");
+    let named =
+        |text: &str| text.contains("\"strict\"") && text.contains("not of the expected type");
+    assert!(matches!(&error, CallError::RequestUndecodable(text) if named(text)), "{error:?}");
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,9 +1,11 @@
 //! The HTTP/1.1 upgrade that a connection begins with (RFC 6455 section 4, PROTOCOL.md section 1).
 
 mod client;
+mod limit;
 mod server;
 
 pub use client::{ClientUpgrade, MAX_REASON_LEN};
+pub(crate) use limit::{max_message, tell_max_message};
 pub use server::{Status, UpgradeRequest, refuse};
 
 /// The longest request or response head that is read, in bytes.
