@@ -309,10 +309,12 @@ impl CallerStream {
         Received::Item(item)
     }
 
-    /// Pings if it is time; `Err` if the callee has been silent too long.
+    /// Pings if it is time; `Err` if the callee has been silent too long. `drained_at` is the last time
+    /// at which the peer's queue was known to be empty.
     pub(super) fn tick(
         &mut self,
         now: Instant,
+        drained_at: Instant,
         owner: Owner,
         common: &mut Common,
     ) -> Result<(), CallError> {
@@ -326,7 +328,7 @@ impl CallerStream {
             liveness.ping = Some(Position::Batch(common.outbox.next_batch()));
         }
         if now >= liveness.silent_at {
-            let was_asked = liveness.was_asked(common) || planted!(ItemsAreNoLife);
+            let was_asked = liveness.was_asked(drained_at, common) || planted!(ItemsAreNoLife);
             if was_asked && !liveness.asked_late {
                 return Err(CallError::Disconnected { may_have_run: true });
             }
@@ -367,13 +369,15 @@ impl CallerStream {
 }
 
 impl Liveness {
-    /// Whether the peer has read a ping of ours since it was last heard: it has answered a link ping that left behind it.
-    /// Before that, silence says nothing: the ping may wait in our queue, or its pong in the peer's.
-    fn was_asked(&self, common: &Common) -> bool {
-        match self.ping.filter(|_| self.asked) {
-            Some(Position::Batch(number)) => number < common.answered_batch,
-            Some(Position::Lane(_) | Position::Large(_)) | None => false,
-        }
+    /// Whether the peer has read a ping of ours since it was last heard, and what it had queued by then
+    /// has come: it has answered a link ping that left behind ours, and its queue was empty later than
+    /// that. Before, silence says nothing: the ping may wait here, or its answer there.
+    fn was_asked(&self, drained_at: Instant, common: &Common) -> bool {
+        let answered_at = match self.ping.filter(|_| self.asked) {
+            Some(Position::Batch(number)) => common.answered.at(number),
+            Some(Position::Lane(_) | Position::Large(_)) | None => None,
+        };
+        answered_at.is_some_and(|at| drained_at > at)
     }
 }
 

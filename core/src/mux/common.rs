@@ -77,6 +77,30 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// What the peer's pongs prove: it has read the batches that left before its link pings.
+#[derive(Debug, Default)]
+pub(crate) struct AnsweredBatches {
+    /// The first batch that may not have left before a ping, and when its pong came, the oldest first.
+    pongs: VecDeque<(u64, Instant)>,
+}
+
+impl AnsweredBatches {
+    /// Pongs that are remembered, one for each interval of the link's pings.
+    const REMEMBERED: usize = 8;
+
+    pub(crate) fn on_pong(&mut self, behind: u64, now: Instant) {
+        if self.pongs.len() == Self::REMEMBERED {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back((behind, now));
+    }
+
+    /// When the peer was known to have read this batch; later, if that was long ago.
+    pub(crate) fn at(&self, batch: u64) -> Option<Instant> {
+        self.pongs.iter().find(|(behind, _)| batch < *behind).map(|(_, at)| *at)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) node: Arc<Node>,
@@ -89,8 +113,7 @@ pub(crate) struct Common {
     pub(crate) calls: VecDeque<IncomingCall>,
     pub(crate) stats: Stats,
     pub(crate) received_bytes: usize,
-    /// The peer has answered a link ping that left behind the batches below this number.
-    pub(crate) answered_batch: u64,
+    pub(crate) answered: AnsweredBatches,
     /// What [`Limits::handler_bytes`](crate::limits::Limits::handler_bytes) bounds.
     pub(crate) handler_bytes: usize,
     /// The largest message that both ends take, as far as is known.
@@ -115,7 +138,7 @@ impl Common {
             calls: VecDeque::new(),
             stats: Stats::default(),
             received_bytes: 0,
-            answered_batch: 0,
+            answered: AnsweredBatches::default(),
             handler_bytes: 0,
             log: Repeats::default(),
             item_memory: ItemMemory::default(),

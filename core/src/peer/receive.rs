@@ -278,7 +278,7 @@ impl Peer {
                     false => now.instant,
                 };
                 if let Some(behind) = liveness.on_pong(at, pong.time) {
-                    self.common.answered_batch = behind.max(self.common.answered_batch);
+                    self.common.answered.on_pong(behind, now.instant);
                 }
             }
             return;
