@@ -309,11 +309,13 @@ impl CallerStream {
         Received::Item(item)
     }
 
-    /// Pings if it is time; `Err` if the callee has been silent too long.
+    /// Pings if it is time; `Err` if the callee has been silent too long. `drained_at` is the last time
+    /// at which the peer's queue was known to be empty.
     pub(super) fn tick(
         &mut self,
         now: Instant,
         owner: Owner,
+        drained_at: Instant,
         common: &mut Common,
     ) -> Result<(), CallError> {
         let Some(liveness) = &mut self.liveness else { return Ok(()) };
@@ -326,7 +328,11 @@ impl CallerStream {
             liveness.ping = Some(Position::Batch(common.outbox.next_batch()));
         }
         if now >= liveness.silent_at {
-            let was_asked = liveness.was_asked(common) || planted!(ItemsAreNoLife);
+            // The end of a call that is over there, and the pong that says so, wait in order in the
+            // peer's queue.
+            let due = timings.mux_silence.saturating_sub(interval);
+            let could_answer = drained_at > liveness.silent_at.before(due);
+            let was_asked = could_answer && liveness.was_asked(common) || planted!(ItemsAreNoLife);
             if was_asked && !liveness.asked_late {
                 return Err(CallError::Disconnected { may_have_run: true });
             }

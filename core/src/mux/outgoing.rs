@@ -444,7 +444,14 @@ impl Outgoing {
 
     // ---- time and loss ----
 
-    pub(crate) fn on_timer(&mut self, now: Instant, slot: u32, common: &mut Common) {
+    /// `drained_at` is the last time at which the peer's queue was known to be empty.
+    pub(crate) fn on_timer(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        drained_at: Instant,
+        common: &mut Common,
+    ) {
         let Some(state) = self.slots.get_mut(slot as usize) else { return };
         let key = OutgoingKey { slot, generation: state.generation };
         if state.deadline.is_some_and(|deadline| now >= deadline) {
@@ -455,7 +462,7 @@ impl Outgoing {
         }
         if let Kind::Stream(stream) = &mut state.kind
             && state.open
-            && let Err(error) = stream.tick(now, owner(key), common)
+            && let Err(error) = stream.tick(now, owner(key), drained_at, common)
         {
             self.withdraw(key, common);
             self.end(key, Err(error), common);

@@ -497,7 +497,7 @@ impl Peer {
         while let Some(key) = self.common.timers.pop_due(now.instant) {
             let slot = key >> 1;
             if key & 1 == 0 {
-                self.outgoing.on_timer(now.instant, slot, &mut self.common);
+                self.outgoing.on_timer(now.instant, slot, drained_at, &mut self.common);
             } else {
                 self.incoming.on_timer(now.instant, slot, drained_at, &mut self.common);
             }
