@@ -353,6 +353,10 @@ heal 10s
             let long = script(seed, Profile::Full);
             let is_fault = |line: &&Line| matches!(line.deed, Deed::Fault(_));
             let faults: Vec<&Line> = long.lines.iter().filter(is_fault).collect();
+            if faults.len() < 2 {
+                // One narrow way and nothing else.
+                continue;
+            }
             let (first, last) = (faults[0].clone(), faults[faults.len() - 1].clone());
             let both =
                 |script: &Script| script.lines.contains(&first) && script.lines.contains(&last);

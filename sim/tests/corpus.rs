@@ -79,6 +79,7 @@ scripts! {
     end_behind_bytes_in_parts_of_a_small_limit = "end-behind-bytes-in-parts-of-a-small-limit.sim";
     end_behind_bytes_in_parts = "end-behind-bytes-in-parts.sim";
     end_made_by_a_changed_byte = "end-made-by-a-changed-byte.sim";
+    end_that_waits_in_the_queue_of_the_callee = "end-that-waits-in-the-queue-of-the-callee.sim";
     error_made_by_a_changed_byte = "error-made-by-a-changed-byte.sim";
     former_connection_of_a_peer_added_again = "former-connection-of-a-peer-added-again.sim";
     fragments_in_the_memory_of_a_former_message = "fragments-in-the-memory-of-a-former-message.sim";

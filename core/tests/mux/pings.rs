@@ -126,6 +126,22 @@ fn a_callee_whose_ping_still_waits_here_is_not_silent() {
 }
 
 #[test]
+fn a_callee_whose_end_of_the_call_may_wait_in_its_queue_is_not_silent() {
+    let mut solo = Solo::dialler();
+    let (waiting, other) = (solo.open_acked((0, 1), None), solo.open_acked((0, 100), None));
+    // Items of another stream come all the time, as from a full queue on a slow path; link pings are
+    // answered ahead of them.
+    for seq in 1..60 {
+        solo.advance(3 * SECOND);
+        solo.give(&message(Op::MuxServerMsg, other.mux_id(), seq).payload(b"a"));
+    }
+    assert_eq!(solo.receive(waiting), Received::Pending);
+    // The queue is empty: nothing follows a link ping or pong.
+    solo.advance(25 * SECOND);
+    assert_eq!(solo.receive(waiting), Received::Failed(GONE));
+}
+
+#[test]
 fn a_callee_that_has_not_answered_the_link_since_is_not_silent() {
     let mut solo = Solo::dialler();
     let key = solo.open_acked((0, 1), None);

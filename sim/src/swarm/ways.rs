@@ -40,9 +40,16 @@ fn narrow(draw: Draw, script: &mut Script) {
         let own = draw.of("stream").nth(n);
         let waits = rate.saturating_mul(own.range("waits", 20, 100));
         let call = stream(own, script, format!("n{n}"), (from, to), waits, rate);
-        let moment = Moment::At(at + own.spread("after", MILLI, 2 * SECOND));
-        script.lines.push(Line { moment, deed: Deed::Call(call) });
+        load(script, at + own.spread("after", MILLI, 2 * SECOND), call);
     }
+}
+
+/// A stream that is dropped before the healing: what is probed then has the network for itself.
+fn load(script: &mut Script, at: u64, call: Call) {
+    let over = Deed::Cancel(call.name.clone());
+    let until = (script.heal - SECOND / 2).max(at);
+    script.lines.push(Line { moment: Moment::At(at), deed: Deed::Call(call) });
+    script.lines.push(Line { moment: Moment::At(until), deed: over });
 }
 
 /// From a time on, the pair is left alone but for half of the seeds, and its other calls are small enough.
@@ -126,7 +133,7 @@ fn outages(draw: Draw, script: &mut Script) {
     let own = draw.of("load");
     let waits = rate.saturating_mul(own.range("waits", 2, 10));
     let call = stream(own, script, "l0".into(), (from, to), waits, rate);
-    script.lines.push(Line { moment: Moment::At(at + MILLI), deed: Deed::Call(call) });
+    load(script, at + MILLI, call);
 }
 
 #[cfg(test)]
