@@ -714,7 +714,15 @@ impl Connection {
     /// acknowledged; `None` if it does not tell. To be told before [`Self::handle_timeout`]: a socket
     /// that takes nothing for seconds may still send all the time, for it becomes writable in steps.
     pub fn handle_unsent(&mut self, now: Instant, unsent: Option<usize>) {
-        self.stall.on_unsent(now, unsent);
+        if self.waits_to_write() {
+            self.stall.on_unsent(now, unsent);
+        }
+    }
+
+    /// Whether something was fetched that the transport has not taken, so that it matters what the
+    /// system holds: see [`Self::handle_unsent`].
+    pub fn waits_to_write(&self) -> bool {
+        !self.is_written()
     }
 
     /// Whether nothing has come or gone for a while, so that the peer's buffers can be given back too.

@@ -65,7 +65,10 @@ impl Stall {
     }
 
     fn progress(&mut self, now: Instant) {
-        self.longest_gap = self.longest_gap.max(now.since(self.last_progress));
+        // A longer one would have been given up: it was this process that stood still.
+        if now < self.given_up_at() {
+            self.longest_gap = self.longest_gap.max(now.since(self.last_progress));
+        }
         self.last_progress = now;
     }
 
@@ -195,6 +198,17 @@ mod tests {
         let slower =
             |ms: u64| Some(1_000_000 - [3500, 9000, 16_000].iter().filter(|at| ms >= **at).count());
         assert!(given_up(slower).is_some_and(|ms| (25_000..26_500).contains(&ms)));
+    }
+
+    #[test]
+    fn the_time_in_which_this_process_stood_still_is_no_gap_of_the_path() {
+        let mut stall = Stall::new(LIMIT, at(0));
+        stall.on_written(at(0), 1000);
+        stall.on_unsent(at(150), Some(1000));
+        stall.on_written(at(60_000), 1000);
+        stall.on_unsent(at(60_150), Some(2000));
+        assert!(!stall.handle_timeout(at(63_799)));
+        assert!(stall.handle_timeout(at(63_800)));
     }
 
     #[test]

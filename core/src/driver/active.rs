@@ -33,8 +33,11 @@ impl Active {
         changed.then(|| std::mem::replace(&mut self.task, task.clone()))
     }
 
-    /// The connection is due: it is told how much of what was written has left.
+    /// The connection is due: if it waits to write, it learns how much of what was written has left.
     pub(crate) fn look_at_unsent(&mut self, now: Instant) {
+        if !self.connection.waits_to_write() {
+            return;
+        }
         let unsent = self.transport.unsent();
         self.connection.handle_unsent(now, unsent);
     }
