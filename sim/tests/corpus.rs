@@ -68,6 +68,7 @@ scripts! {
     answers_to_a_hostile_peer = "answers-to-a-hostile-peer.sim";
     bare_end_before_the_end_of_a_removal = "bare-end-before-the-end-of-a-removal.sim";
     bare_end_before_the_end_of_a_slow_link = "bare-end-before-the-end-of-a-slow-link.sim";
+    call_right_behind_the_answer_to_a_connect = "call-right-behind-the-answer-to-a-connect.sim";
     calls_are_no_pauses = "calls-are-no-pauses.sim";
     cancel_among_calls_answered_in_parts = "cancel-among-calls-answered-in-parts.sim";
     clock_of_a_former_process = "clock-of-a-former-process.sim";

@@ -488,7 +488,10 @@ impl<R: Runtime> PeerTask<R> {
         let has_output = connection.is_some_and(|connection| {
             connection.has_fetched() || (connection.wants_transmit() && state.peer.has_transmit())
         });
+        // What came behind the ConnectResponse is decoded once the peer has taken that.
+        let has_more = connection.is_some_and(Connection::has_more);
         has_output
+            || has_more
             || !self.batch.commands.is_empty()
             || self.batch.calls.iter().any(|call| self.answers(call))
     }

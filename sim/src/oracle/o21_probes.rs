@@ -73,7 +73,7 @@ fn judge_probe(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
         return;
     };
     if result.is_err() && is_crowded(case, story, issued.at) {
-        return bench.excuse("received bytes are held by other calls");
+        return bench.excuse("the room for what comes is held by other calls");
     }
     let told_so = *result == Err(CallError::PeerShuttingDown);
     if told_so && case.bounds.is_corrupted(story.call.from, story.call.to, ended.at) {
@@ -112,7 +112,8 @@ fn judge_probe(case: &Case<'_>, bench: &mut Bench<'_>, story: &Story<'_>) {
     }
 }
 
-/// Whether what other calls of the pair hold may leave too little of the limit of received bytes.
+/// Whether what other calls of the pair hold may leave too little of the limit of received bytes, or of
+/// that of running handlers.
 fn is_crowded(case: &Case<'_>, story: &Story<'_>, at: u64) -> bool {
     let pair = [story.call.from, story.call.to];
     let holds = |other: &&Story<'_>| {
@@ -123,7 +124,8 @@ fn is_crowded(case: &Case<'_>, story: &Story<'_>, at: u64) -> bool {
     };
     let held = case.stories.iter().filter(holds).map(|other| call_bytes(other.call));
     let held = held.fold(PROBES_HOLD, u64::saturating_add);
-    held >= case.evidence.limits.received_bytes as u64
+    let limits = &case.evidence.limits;
+    held >= limits.received_bytes.min(limits.handler_bytes) as u64
 }
 
 /// Whether one of ours has given up the link with a node of another kind between these times for
