@@ -11,7 +11,7 @@ pub const MERGE_ALLOWANCE: usize = 64 * 1024;
 /// # Memory
 ///
 /// One link holds at most `queued_bytes + response_bytes + reply_bytes + answer_bytes +
-/// received_bytes + handler_bytes`, with the defaults 417 MiB if all of them are reached, and:
+/// received_bytes + handler_bytes`, with the defaults 289 MiB if all of them are reached, and:
 ///
 /// - two messages: the one that is being read and the one that is being written,
 /// - 256 KiB of read buffer under load,
@@ -67,7 +67,7 @@ pub struct Limits {
     /// do not count any more once they are laid where their callers find them.
     pub received_bytes: usize,
     /// Bytes of the requests of one peer that wait for their handlers or whose handlers run; default
-    /// 256 MiB. A typed request counts as what it is decoded to. There is always room for one message.
+    /// 128 MiB. A typed request counts as what it is decoded to. There is always room for one message.
     /// A call beyond it is refused before its handler runs, and its caller gets
     /// [`CallError::PeerLimit`](crate::error::CallError::PeerLimit). It is no part of `received_bytes`:
     /// slow handlers of large requests do not end the streams beside them.
@@ -99,7 +99,7 @@ impl Default for Limits {
             answer_bytes: 16 << 20,
             response_bytes: 64 << 20,
             received_bytes: 64 << 20,
-            handler_bytes: 256 << 20,
+            handler_bytes: 128 << 20,
             decoded_bytes: 64 << 20,
             node_bytes: 1 << 30,
         }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use super::outlet::{Outlet, SendHalf};
 use super::peer::PeerHandle;
 use super::shared::Shared;
 use super::sink::ItemSink;
+use super::turns::Turns;
 use super::wakers::{List, Waiting};
 use crate::error::{CallError, CancelReason, ConfigError};
 use crate::mux::{IncomingKey, Received};
@@ -182,14 +183,15 @@ pub struct Input<T> {
     shared: Arc<Shared>,
     key: IncomingKey,
     ended: bool,
+    turns: Turns,
     item: PhantomData<fn() -> T>,
 }
 
 impl<T> Unpin for Input<T> {}
 
 impl<T: Body> Input<T> {
-    pub(crate) const fn new(shared: Arc<Shared>, key: IncomingKey) -> Self {
-        Self { shared, key, ended: false, item: PhantomData }
+    pub(crate) fn new(shared: Arc<Shared>, key: IncomingKey) -> Self {
+        Self { shared, key, ended: false, turns: Turns::default(), item: PhantomData }
     }
 
     /// The next item, or `None` at the caller's EOF.
@@ -223,6 +225,7 @@ impl<T: Body> Input<T> {
         if self.ended {
             return Poll::Ready(None);
         }
+        ready!(self.turns.poll_next(cx));
         let key = self.key;
         let received = self.shared.with(|state| {
             let received = state.peer.take_input(key);
@@ -232,7 +235,10 @@ impl<T: Body> Input<T> {
             received
         });
         Poll::Ready(match received {
-            Received::Pending => return Poll::Pending,
+            Received::Pending => {
+                self.turns.end();
+                return Poll::Pending;
+            }
             Received::Item(bytes) => {
                 Some(decode(Payload::from(bytes), &self.shared.node).map_err(|error| {
                     self.ended = true;

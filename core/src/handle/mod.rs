@@ -27,6 +27,7 @@ mod shared;
 mod sink;
 mod stream;
 mod sync;
+mod turns;
 mod wait;
 mod wakers;
 

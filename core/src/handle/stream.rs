@@ -16,6 +16,7 @@ use super::call::{Start, decode, with_data};
 use super::outlet::{Outlet, SendHalf};
 use super::shared::Shared;
 use super::sink::ItemSink;
+use super::turns::Turns;
 #[cfg(doc)]
 use crate::error::LimitKind;
 use crate::error::{CallError, Violation};
@@ -170,6 +171,7 @@ impl<Req: Body, Halves: FromOpened> Future for Opening<'_, Req, Halves> {
 pub struct Receiver<T> {
     held: Arc<Held>,
     ended: bool,
+    turns: Turns,
     item: PhantomData<fn() -> T>,
 }
 
@@ -207,6 +209,7 @@ impl<T: Body> Receiver<T> {
         if self.ended {
             return Poll::Ready(None);
         }
+        ready!(self.turns.poll_next(cx));
         let key = self.held.key;
         let received = self.held.shared.with(|state| {
             let received = state.peer.receive(key);
@@ -216,7 +219,10 @@ impl<T: Body> Receiver<T> {
             received
         });
         Poll::Ready(match received {
-            Received::Pending => return Poll::Pending,
+            Received::Pending => {
+                self.turns.end();
+                return Poll::Pending;
+            }
             Received::Item(bytes) => match decode(Payload::from(bytes), &self.held.shared.node) {
                 Ok(item) => Some(Ok(item)),
                 Err(error) => {
@@ -413,7 +419,7 @@ impl<T> FromOpened for Receiver<T> {
             let Held { shared, key, .. } = &*opened.0;
             shared.with(|state| state.peer.close_input(*key));
         }
-        Self { held: opened.0, ended: false, item: PhantomData }
+        Self { held: opened.0, ended: false, turns: Turns::default(), item: PhantomData }
     }
 }
 

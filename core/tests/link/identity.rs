@@ -11,6 +11,7 @@ use gridmux_core::event::{LinkCommand, LinkId};
 use gridmux_core::grid::GridState;
 use gridmux_core::link::{Accepting, Acceptor, LinkState, dials};
 use gridmux_core::node::{DEFAULT_ROUTE, Node};
+use gridmux_core::peer::Peer;
 use gridmux_core::socket::Socket;
 use gridmux_core::time::{Instant, Now};
 use gridmux_core::websocket::{Channel, ClientUpgrade, MAX_HEADER_LEN, Role, UpgradeRequest};
@@ -155,7 +156,7 @@ fn each_token_of_an_attempt_is_one_of_its_own() {
         // Connect's token is of use to an acceptor that has seen that of the upgrade.
         let mut accepted = Socket::accepted(&mut acceptor, now.instant, None);
         pump(now, (&mut dialled, &mut grid), (&mut accepted, &mut acceptor));
-        assert_eq!(grid.peer(&peer).map(|peer| peer.state()), Some(LinkState::Connected));
+        assert_eq!(grid.peer(&peer).map(Peer::state), Some(LinkState::Connected));
         let lost = LinkError::ClosedByPeer;
         let peer = grid.peer_mut(&peer).expect("it is there");
         peer.handle_link_down(now, link, lost, 0);
@@ -213,7 +214,7 @@ fn an_address_that_has_become_another_nodes_is_refused_with_both_names() {
         let (mut dialled, _) = dial(&mut dialler, NOW, &gone);
         let mut accepted = Socket::accepted(&mut acceptor, NOW.instant, None);
         pump(NOW, (&mut dialled, &mut dialler), (&mut accepted, &mut acceptor));
-        assert_ne!(acceptor.peer(&own).map(|peer| peer.state()), Some(LinkState::Connected));
+        assert_ne!(acceptor.peer(&own).map(Peer::state), Some(LinkState::Connected));
         failure(&dialler, &gone)
     };
     let reason = refused(secret);
@@ -247,7 +248,7 @@ fn one_process_is_not_the_peer_of_two_names() {
     let (mut first, _) = dial(&mut dialler, NOW, &there);
     let mut accepted = upgraded_by_a_server(&mut first, &mut acceptor);
     pump(NOW, (&mut first, &mut dialler), (&mut accepted, &mut acceptor));
-    assert_eq!(dialler.peer(&there).and_then(|peer| peer.process()), Some([2; 16]));
+    assert_eq!(dialler.peer(&there).and_then(Peer::process), Some([2; 16]));
 
     // The same process answers at the other address.
     let (mut second, _) = dial(&mut dialler, NOW, &gone);

@@ -364,9 +364,14 @@ pub async fn panics_of_one_handler_are_logged_once_cut_and_on_one_line<R: Runtim
 
 pub async fn an_inline_handler_that_is_slow_is_logged_once<R: Runtime>(rt: R) {
     let logs = Logs::listen();
-    let grid = pair(&rt, |builder| {
-        builder.serve_inline(ECHO, |request: Payload, _: &Context| {
-            std::thread::sleep(Duration::from_millis(2));
+    let clock = rt.clone();
+    let grid = pair(&rt, move |builder| {
+        let clock = clock.clone();
+        builder.serve_inline(ECHO, move |request: Payload, _: &Context| {
+            let begun = clock.instant();
+            while clock.instant().since(begun) < Duration::from_millis(2) {
+                std::hint::spin_loop();
+            }
             Ok::<_, Infallible>(request)
         })
     })
