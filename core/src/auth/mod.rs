@@ -38,7 +38,7 @@ use crate::wire::Timestamp;
 
 pub use self::secret::SharedSecret;
 
-/// What a token is made of, for [`Auth::issue`].
+/// The parts of a token, for [`Auth::issue`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Issue<'a> {

@@ -296,7 +296,7 @@ impl Connection {
         while self.failed.is_none() {
             let waiting = self.inbound.len();
             if self.first_message.is_some() && waiting > 0 {
-                // What comes behind it has another limit: `on_greeted` goes on with that.
+                // The messages behind it have another limit: `on_greeted` goes on with them.
                 return;
             }
             if self.inbound.len() >= INBOUND_BATCH {

@@ -27,7 +27,7 @@ pub(super) struct Stall {
     longest_gap: Duration,
 }
 
-/// What the system tells of the bytes that it has taken.
+/// The system's report on the bytes that it has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum System {
     /// It has not been asked.
@@ -121,7 +121,7 @@ impl Stall {
     /// A write waits, and time has passed; `true` if it is to be given up.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
         if self.system == System::Unknown && now >= self.poll_timeout() {
-            // Whoever drives the connection does not tell.
+            // The driver does not report it.
             self.system = System::Silent;
         }
         let given_up_at = self.given_up_at();

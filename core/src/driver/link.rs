@@ -431,13 +431,7 @@ impl<R: Runtime> PeerTask<R> {
             }
         }
         if state.peer.is_due(now.instant) {
-            if let Some(active) = &self.active
-                && state.peer.is_ping_due(now.instant)
-            {
-                let unsent = active.transport.unsent();
-                state.peer.handle_unsent(active.connection.link(), unsent);
-            }
-            state.peer.handle_timeout(now);
+            self.on_time(&mut state, now);
         }
         let mut joining = false;
         if let Some(active) = &mut self.active {
@@ -481,6 +475,17 @@ impl<R: Runtime> PeerTask<R> {
         (found, armed)
     }
 
+    /// A timer of the peer is due. A ping tells more if it is known how much of the last one has left.
+    fn on_time(&self, state: &mut State, now: Now) {
+        if let Some(active) = &self.active
+            && state.peer.is_ping_due(now.instant)
+        {
+            let unsent = active.transport.unsent();
+            state.peer.handle_unsent(active.connection.link(), unsent);
+        }
+        state.peer.handle_timeout(now);
+    }
+
     /// Whether there is something to do without the lock, or in another turn.
     fn has_work(&self, state: &State) -> bool {
         let connection = self.active.as_ref().map(|active| &active.connection);
@@ -488,7 +493,7 @@ impl<R: Runtime> PeerTask<R> {
         let has_output = connection.is_some_and(|connection| {
             connection.has_fetched() || (connection.wants_transmit() && state.peer.has_transmit())
         });
-        // What came behind the ConnectResponse is decoded once the peer has taken that.
+        // Messages behind the ConnectResponse are decoded once the peer has taken that.
         let has_more = connection.is_some_and(Connection::has_more);
         has_output
             || has_more

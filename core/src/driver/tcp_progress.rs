@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TcpProgress {
     written: u64,
-    /// What the other end had acknowledged before the first of those bytes.
+    /// Bytes that the other end had acknowledged before the first of those.
     before: u64,
 }
 

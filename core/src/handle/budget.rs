@@ -1,4 +1,4 @@
-//! What all links of a node hold together: [`Limits::node_bytes`](crate::limits::Limits::node_bytes).
+//! Memory that all links of a node hold together: [`Limits::node_bytes`](crate::limits::Limits::node_bytes).
 //!
 //! Links share nothing else that changes. Each tells of what it holds under its own lock, and only
 //! when that has changed by a step, so that small messages do not contend for the sum.

@@ -113,7 +113,7 @@ fn list(peers: &[(String, Option<LinkError>)]) -> String {
     peers.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// What a node is made of, checked.
+/// The checked parts of a node.
 pub(crate) struct Parts<R> {
     pub(crate) runtime: R,
     pub(crate) state: GridState,

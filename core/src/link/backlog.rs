@@ -10,7 +10,7 @@ use crate::time::Instant;
 /// No byte for this long, and no message begun: the system at the other end had nothing left to send.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// What has come from the peer, and when nothing did.
+/// The traffic that a link has received, and its pauses.
 #[derive(Debug)]
 pub(crate) struct Backlog {
     last_bytes: Instant,

@@ -25,7 +25,7 @@ pub(crate) enum Verdict {
 /// A ping that was sent.
 #[derive(Debug)]
 struct Sent {
-    /// What its pong will echo.
+    /// Its pong echoes this.
     time: Timestamp,
     at: Instant,
     /// The batches below this number left before it, so the peer has read them when it answers.

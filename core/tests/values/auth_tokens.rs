@@ -166,6 +166,14 @@ fn clocks_may_differ_by_the_skew() {
 }
 
 #[test]
+fn the_clock_of_a_node_may_be_five_minutes_ahead() {
+    let of = |ahead| issue(&shared(), after(ahead));
+    assert_eq!(check(&shared(), &of(299), NOW), Ok(()));
+    let too_late = Err(AuthError::ExpiresTooLate { seconds: 1 });
+    assert_eq!(check(&shared(), &of(301), NOW), too_late);
+}
+
+#[test]
 fn a_lifetime_can_be_set() {
     let day = || shared().lifetime(Duration::from_secs(86_400)).unwrap();
     let token = issue(&day(), NOW);
