@@ -41,7 +41,7 @@ fn knobs_at_their_bounds_do_no_harm() {
         "latency=250ms",
         "latency=250ms buffer=160",
         "latency=3ms buffer=4",
-        "latency=1ms..30ms buffer=10",
+        "latency=1ms..30ms buffer=20",
         "buffer=1",
         "rate=100000",
         "slack=1s",
