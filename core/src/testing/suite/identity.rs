@@ -36,6 +36,8 @@ fn nodes<R: Runtime>(rt: &R, by: By) -> TestGrid<R> {
 
 /// An address at which the second node answers now, as the peer of that name at the first one.
 fn moved<R: Runtime>(rt: &R, grid: &TestGrid<R>, silent: bool) -> PeerHandle {
+    // A listener is its runtime's, and the second node may be on another one.
+    let rt = rt.for_node(1);
     loop {
         let listener = rt.bind("127.0.0.1:0").expect("a free port");
         let name = format!("http://{}", listener.local_addr().expect("it has one"));
