@@ -36,8 +36,8 @@ pub(super) struct CalleeStream {
     finishing: Option<Result<(), String>>,
     /// Why the handler was cancelled.
     cancelled: Option<CancelReason>,
-    /// When the caller counts as silent, if it has to ping.
-    silent_at: Option<Instant>,
+    /// When the caller was last heard, if it has to ping.
+    last_heard: Option<Instant>,
 }
 
 /// What a received message does to the call, beyond the stream's own state.
@@ -71,7 +71,7 @@ impl CalleeStream {
             input_dropped: false,
             finishing: None,
             cancelled: None,
-            silent_at: None,
+            last_heard: None,
         }
     }
 
@@ -84,13 +84,13 @@ impl CalleeStream {
     }
 
     /// From now on the caller has to ping.
-    pub(super) fn watch(&mut self, now: Instant, common: &Common) {
-        self.silent_at = Some(now.after(common.node.timings.mux_ping_silence));
+    pub(super) fn watch(&mut self, now: Instant) {
+        self.last_heard = Some(now);
     }
 
     /// Of what a message needs, a part of each line of memory.
     pub(super) fn read_ahead(&self) -> usize {
-        self.items.len() + usize::from(self.silent_at.is_some())
+        self.items.len() + usize::from(self.last_heard.is_some())
     }
 
     pub(super) fn on_message(
@@ -104,9 +104,9 @@ impl CalleeStream {
             return Effect::Violation(violation.to_string());
         }
         let is_life = message.header.op == Op::Ping || !planted!(ItemsAreNoLifeAtCallee);
-        if let Some(silent_at) = self.silent_at.as_mut().filter(|_| is_life) {
+        if let Some(last_heard) = self.last_heard.as_mut().filter(|_| is_life) {
             // Any message of the caller is life, its credits and items too.
-            *silent_at = now.after(common.node.timings.mux_ping_silence);
+            *last_heard = now;
         }
         match message.header.op {
             Op::MuxClientMsg => self.on_input(owner, message, common),
@@ -276,29 +276,33 @@ impl CalleeStream {
     }
 
     /// When to ask [`Self::is_silent`].
-    pub(super) const fn silent_at(&self) -> Option<Instant> {
-        self.silent_at
+    pub(super) fn silent_at(&self, common: &Common) -> Option<Instant> {
+        self.last_heard.map(|last| last.after(common.node.timings.mux_ping_silence))
     }
 
     /// Whether the caller has not been heard for too long, though its queue was empty after its ping
     /// was due: behind data on a slow path a ping may take longer (PROTOCOL.md section 5.3).
     pub(super) fn is_silent(&mut self, now: Instant, drained_at: Instant, common: &Common) -> bool {
         let timings = &common.node.timings;
-        let Some(silent_at) = self.silent_at.as_mut().filter(|at| now >= **at) else {
+        let silence = timings.mux_ping_silence;
+        let Some(last_heard) = self.last_heard.as_mut().filter(|at| now >= at.after(silence))
+        else {
             return false;
         };
-        let ping_due = timings.mux_ping_silence.saturating_sub(timings.mux_ping_interval);
-        if drained_at > silent_at.before(ping_due) || planted!(ItemsAreNoLifeAtCallee) {
+        if drained_at > last_heard.after(timings.mux_ping_interval)
+            || planted!(ItemsAreNoLifeAtCallee)
+        {
             return true;
         }
-        *silent_at = now.after(timings.ping_interval);
+        // As if it had been heard then: it is asked again after another interval of the link.
+        *last_heard = now.after(timings.ping_interval).before(silence);
         false
     }
 
     /// Time during which this node could not run does not count as the caller's silence.
-    pub(super) fn forgive(&mut self, now: Instant, lost: Duration, silence: Duration) {
-        if let Some(silent_at) = &mut self.silent_at {
-            *silent_at = silent_at.after(lost).min(now.after(silence));
+    pub(super) fn forgive(&mut self, now: Instant, lost: Duration) {
+        if let Some(last_heard) = &mut self.last_heard {
+            *last_heard = last_heard.after(lost).min(now);
         }
     }
 }

@@ -42,8 +42,8 @@ pub enum Received<E> {
 #[derive(Debug, Clone, Copy)]
 struct Liveness {
     next_ping: Instant,
-    /// When the callee counts as silent, if it has been asked by then.
-    silent_at: Instant,
+    /// When the callee was last heard.
+    last_heard: Instant,
     /// Where a ping of ours was queued: since `asked`, the oldest that the callee has not answered.
     ping: Option<Position>,
     asked: bool,
@@ -101,10 +101,14 @@ impl CallerStream {
     }
 
     /// Begins to ping; the first time after half to one interval, so that streams spread.
-    pub(super) fn start_pings(&mut self, now: Instant, first: Duration, silence: Duration) {
-        let (next_ping, silent_at) = (now.after(first), now.after(silence));
-        self.liveness =
-            Some(Liveness { next_ping, silent_at, ping: None, asked: false, asked_late: false });
+    pub(super) fn start_pings(&mut self, now: Instant, first: Duration) {
+        self.liveness = Some(Liveness {
+            next_ping: now.after(first),
+            last_heard: now,
+            ping: None,
+            asked: false,
+            asked_late: false,
+        });
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -130,7 +134,7 @@ impl CallerStream {
             return Effect::Failed(CallError::PeerViolation(violation));
         }
         if !planted!(ItemsAreNoLife) {
-            self.on_heard(now, common);
+            self.on_heard(now);
         }
         match message.header.op {
             Op::AckMux if !self.acked => {
@@ -199,12 +203,12 @@ impl CallerStream {
     }
 
     /// Any message for the call is life.
-    pub(super) fn on_heard(&mut self, now: Instant, common: &Common) {
+    pub(super) fn on_heard(&mut self, now: Instant) {
         if planted!(PongIgnoredWhileUnread, self.items.len() > 0) {
             return;
         }
         if let Some(liveness) = &mut self.liveness {
-            liveness.silent_at = now.after(common.node.timings.mux_silence);
+            liveness.last_heard = now;
             (liveness.asked, liveness.asked_late) = (false, false);
         }
     }
@@ -327,14 +331,16 @@ impl CallerStream {
             // It went on with a batch, of which the newest is the last that it can be in.
             liveness.ping = Some(Position::Batch(common.outbox.next_batch()));
         }
-        if now >= liveness.silent_at {
+        let silence = timings.mux_silence;
+        if now >= liveness.last_heard.after(silence) {
             let was_asked = liveness.was_asked(drained_at, common) || planted!(ItemsAreNoLife);
             if was_asked && !liveness.asked_late {
                 return Err(CallError::Disconnected { may_have_run: true });
             }
             // The link itself is watched, so the answer that tells comes, or the link ends.
             liveness.asked_late = !was_asked;
-            liveness.silent_at = now.after(retry);
+            // As if it had been heard then: it is judged again after another interval of the link.
+            liveness.last_heard = now.after(retry).before(silence);
         }
         if now >= liveness.next_ping {
             liveness.next_ping = now.after(interval);
@@ -353,17 +359,15 @@ impl CallerStream {
     }
 
     /// When [`Self::tick`] has something to do.
-    pub(super) fn next_tick(&self) -> Option<Instant> {
+    pub(super) fn next_tick(&self, silence: Duration) -> Option<Instant> {
         let liveness = self.liveness.as_ref()?;
-        Some(liveness.next_ping.min(liveness.silent_at))
+        Some(liveness.next_ping.min(liveness.last_heard.after(silence)))
     }
 
     /// Time during which this node could not run does not count as the peer's silence.
-    pub(super) fn forgive(&mut self, now: Instant, lost: Duration, silence: Duration) {
+    pub(super) fn forgive(&mut self, now: Instant, lost: Duration) {
         if let Some(liveness) = &mut self.liveness {
-            // As if it had been heard later by the time that was lost, but not later than now.
-            let heard_now = now.after(silence);
-            liveness.silent_at = liveness.silent_at.after(lost).min(heard_now);
+            liveness.last_heard = liveness.last_heard.after(lost).min(now);
         }
     }
 }

@@ -160,7 +160,7 @@ impl Incoming {
                 let mut stream = CalleeStream::new(header.seq, capacities, input_ended);
                 let silence = common.node.timings.mux_ping_silence;
                 if deadline.is_none_or(|deadline| deadline.since(now) > silence) {
-                    stream.watch(now, common);
+                    stream.watch(now);
                 }
                 Kind::Stream(Box::new(stream))
             }
@@ -472,10 +472,10 @@ impl Incoming {
     }
 
     /// Time during which this node could not run does not count as the peers' silence.
-    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration, silence: Duration) {
+    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration) {
         for (_, slot) in &mut self.slots {
             if let Slot::Served(Served { kind: Kind::Stream(stream), .. }) = slot {
-                stream.forgive(now, lost, silence);
+                stream.forgive(now, lost);
             }
         }
     }
@@ -643,7 +643,7 @@ impl Incoming {
     fn arm(&mut self, key: IncomingKey, common: &mut Common) {
         let Some(served) = self.served_mut(key) else { return };
         let silent = match &served.kind {
-            Kind::Stream(stream) => stream.silent_at(),
+            Kind::Stream(stream) => stream.silent_at(common),
             Kind::Request { .. } => None,
         };
         if let Some(at) = [served.deadline, silent].into_iter().flatten().min() {

@@ -158,7 +158,7 @@ impl Outgoing {
         if timeout.is_none_or(|timeout| timeout > interval) {
             let nanos = interval.as_nanos() as u64;
             let first = Duration::from_nanos(self.rng.range(nanos / 2, nanos));
-            stream.start_pings(now, first, common.node.timings.mux_silence);
+            stream.start_pings(now, first);
         }
         let flags = if in_capacity == 0 { Flags::EOF } else { Flags::empty() };
         let kind = Kind::Stream(Box::new(stream));
@@ -397,7 +397,7 @@ impl Outgoing {
         } else if let Some(text) = pong.error {
             self.end_by_peer(key, Err(told::to_error(text, CallError::Remote)), common);
         } else if let Some(stream) = self.stream_mut(key) {
-            stream.on_heard(now, common);
+            stream.on_heard(now);
         }
     }
 
@@ -504,10 +504,10 @@ impl Outgoing {
     }
 
     /// Time during which this node could not run does not count as the peers' silence.
-    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration, silence: Duration) {
+    pub(crate) fn forgive(&mut self, now: Instant, lost: Duration) {
         for slot in &mut self.slots {
             if let Kind::Stream(stream) = &mut slot.kind {
-                stream.forgive(now, lost, silence);
+                stream.forgive(now, lost);
             }
         }
     }
@@ -624,7 +624,7 @@ impl Outgoing {
     fn arm(&self, key: OutgoingKey, common: &mut Common) {
         let slot = &self.slots[key.slot()];
         let tick = match &slot.kind {
-            Kind::Stream(stream) if slot.open => stream.next_tick(),
+            Kind::Stream(stream) if slot.open => stream.next_tick(common.node.timings.mux_silence),
             _ => None,
         };
         let next = [slot.deadline, tick].into_iter().flatten().min();

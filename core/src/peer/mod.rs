@@ -517,9 +517,8 @@ impl Peer {
         }
         if let Link::Up { liveness, .. } = &mut self.link {
             liveness.forgive(now, lost);
-            let timings = &self.common.node.timings;
-            self.outgoing.forgive(now, lost, timings.mux_silence);
-            self.incoming.forgive(now, lost, timings.mux_ping_silence);
+            self.outgoing.forgive(now, lost);
+            self.incoming.forgive(now, lost);
         }
     }
 
