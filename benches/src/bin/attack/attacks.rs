@@ -30,7 +30,7 @@ impl Target {
 
 macro_rules! attacks {
     ($($variant:ident $name:literal $about:literal $run:path;)*) => {
-        /// What an attacker does.
+        /// One attacker.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Attack {
             $(#[doc = $about] $variant,)*

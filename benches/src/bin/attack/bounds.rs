@@ -1,4 +1,4 @@
-//! What has to hold.
+//! The bounds of an attack.
 
 use super::attacks::Attack;
 use super::parent::Measured;
@@ -10,7 +10,7 @@ pub(crate) const ABOUT: &str = "memory may grow by 200 MiB for a peer and by 48 
      40 lines, four more for each of these, and 32 KiB are logged at most, no call of the healthy pair misses its 2 s, and its p99 (the median of\n\
      windows of 0.2 s) is during the attack at most twice that before, and 5 ms";
 
-/// What does not hold.
+/// The bounds that were broken.
 pub(crate) fn broken(attack: Attack, measured: &Measured) -> Vec<String> {
     let mut broken = Vec::new();
     let (growth, allowed) = (measured.growth(), memory(attack));

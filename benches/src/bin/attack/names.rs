@@ -25,7 +25,7 @@ pub(crate) const SINK: ClientStream<Payload, Payload, Payload> =
     ClientStream::new(6, "sink").in_capacity(65_536);
 /// Has the node open [`SOURCE`] at its caller.
 pub(crate) const PULL: Unary<Payload, Payload> = Unary::new(7, "pull");
-/// What a hostile callee serves.
+/// The routes of a hostile callee.
 pub(crate) const SOURCE: ServerStream<Payload, Payload> =
     ServerStream::new(8, "source").out_capacity(65_536);
 

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What was measured of one attack.
+/// The measurements of one attack.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     /// Resident memory in KiB, where the system tells; the greatest during the attack.
@@ -33,7 +33,7 @@ pub(crate) struct Measured {
     pub(crate) joins: (usize, usize),
     /// Before, during and after.
     pub(crate) reports: [Report; 3],
-    /// What the attackers count: messages, requests or connections.
+    /// Messages, requests or connections of the attackers.
     pub(crate) done: u64,
 }
 
@@ -101,7 +101,7 @@ impl Victim {
         Ok(line.trim_end().to_owned())
     }
 
-    /// What has happened since the last report.
+    /// Events since the last report.
     fn report(&mut self) -> Result<Report> {
         writeln!(self.input, "report")?;
         let line = self.line()?;
@@ -176,7 +176,7 @@ pub(crate) fn measure(attack: Attack, share: Duration) -> Result<Measured> {
     attackers.shutdown_background();
     measured.memory[1] = looks.join().map_err(|_| "memory")?.max(measured.memory[0]);
     std::thread::sleep(share / 8);
-    // What was still under way when the attack ended is not of the time after it.
+    // Calls that were under way when the attack ended do not count for the time after it.
     let ending = victim.report()?;
     std::thread::sleep(share / 8);
     measured.reports[2] = victim.report()?;

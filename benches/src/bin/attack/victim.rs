@@ -26,7 +26,7 @@ const WINDOW: Duration = Duration::from_millis(200);
 /// How long a handler runs that is to run for ever.
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
-/// What the child is to be.
+/// The role of the child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) name: String,
@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     pub(crate) descriptors: Option<u64>,
 }
 
-/// What has happened since the last report.
+/// Events since the last report.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) calls: usize,
