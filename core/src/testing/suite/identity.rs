@@ -105,6 +105,12 @@ pub async fn one_process_is_not_the_peer_of_two_names<R: Runtime>(rt: R) {
     // first one. That is made anew, and stays: the other attempts are rare.
     let there = grid.peer(0, 1);
     there.connected(Duration::from_secs(5)).await.expect("it is there");
-    assert_eq!(there.call(WHO, &Payload::NIL).await, Ok(1));
+    let mut answer = there.call(WHO, &Payload::NIL).await;
+    if matches!(answer, Err(CallError::Disconnected { .. })) {
+        // It was made on the first link, just before that was lost.
+        there.connected(Duration::from_secs(5)).await.expect("it is there again");
+        answer = there.call(WHO, &Payload::NIL).await;
+    }
+    assert_eq!(answer, Ok(1));
     assert!(there.stats().reconnects <= 1);
 }
